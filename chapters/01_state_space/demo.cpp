@@ -1,0 +1,221 @@
+// ## The program {#state_space_program}
+//
+// The chapter's program builds the tables shown above and holds each form against the last. First its tools. The test data
+// has to be the same on every machine, so it comes from a short formula[^lcg] and not from the system's random numbers.
+//
+// [^lcg]: A linear congruential generator: multiply, add, keep the upper bits. Too regular for statistics, good enough for
+// numbers without a pattern.
+
+#include <mamba2/ssm.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+
+using mamba2::Tensor;
+using mamba2::zeros;
+
+static double next_random(double low, double high) {
+  static std::uint64_t state = 1;
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return low + (high - low) * static_cast<double>(state >> 11) * 0x1p-53;
+}
+
+template <class AnyTensor>
+static void fill_random(AnyTensor& tensor, double low, double high) {
+  for (double& entry : tensor) entry = next_random(low, high);
+}
+
+// Two results are called equal if no entry differs by more than $10^{-12}$. In double precision rounding leaves about
+// sixteen digits, and each output here is a sum of a few dozen terms.
+
+static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
+  return worst < 1e-12 ? "yes" : "no";
+}
+
+// **One number.** An impulse, then nothing: the output is the state, fading by the same factor at each step.
+
+static void show_leak() {
+  std::printf("[leak]\n");
+  const double A = -0.5, dt = 1;
+  auto x = zeros<double>(6, 1), ones = zeros<double>(6, 1);
+  auto A_bar = zeros<double>(6);
+  x(0, 0) = 1;
+  ones.fill(1);
+  A_bar.fill(mamba2::discretize_mamba2(A, dt).A_bar);
+  const Tensor<double, 2> y = mamba2::ssm_recurrent(x, A_bar, ones, ones);
+  for (std::size_t t = 0; t < 6; ++t) std::printf("step %zu  state %.4f\n", t, y(t, 0));
+}
+
+// **Two addresses.** Two tokens are written to a state of two numbers, and read back one after the other.
+
+static void show_addresses() {
+  std::printf("[addresses]\n");
+  const Tensor<double, 1> A_bar{0.9, 0.9, 0.9, 0.9};
+  const Tensor<double, 2> x{{5}, {7}, {0}, {0}};
+  const Tensor<double, 2> B{{1, 0}, {0, 1}, {0, 0}, {0, 0}};  // where to write
+  const Tensor<double, 2> C{{0, 0}, {0, 0}, {1, 0}, {0, 1}};  // where to read
+  const Tensor<double, 2> y = mamba2::ssm_recurrent(x, A_bar, B, C);
+  for (std::size_t t = 0; t < 4; ++t)
+    std::printf("step %zu: x = %.0f, B = (%.0f, %.0f), C = (%.0f, %.0f): y = %.2f\n", t, x(t, 0), B(t, 0), B(t, 1),
+                C(t, 0), C(t, 1), y(t, 0));
+}
+
+// **Memory.** The extremes of $A$ and $\Delta$ with which a Mamba-2 layer starts its training, and how many tokens it takes
+// until half of what was written is gone.
+
+static void show_half_lives() {
+  std::printf("[half_life]\n     A     dt    A_bar   half-life\n");
+  for (const double A : {-1.0, -16.0})
+    for (const double dt : {0.001, 0.1}) {
+      const double A_bar = mamba2::discretize_mamba2(A, dt).A_bar;
+      std::printf("%6.1f  %5.3f  %7.5f  %7.2f tokens\n", A, dt, A_bar, std::log(0.5) / std::log(A_bar));
+    }
+}
+
+// **Discretisation.** Exact, Euler's, and Mamba-2's, for ever smaller steps. The last column divides the error of $\bar B$ by
+// the one in the line above, whose step is four times as long.
+
+static void show_discretization() {
+  std::printf("[discretization]\n");
+  std::printf("           exact           Euler           Mamba-2          error of B_bar\n");
+  std::printf("    dt     A_bar   B_bar   A_bar   B_bar   A_bar   B_bar    Mamba-2  falls by\n");
+  const double A = -1;
+  double last = 0;
+  for (const double dt : {4.0, 1.0, 0.25, 0.0625, 0.015625}) {
+    const auto exact = mamba2::discretize_zero_order_hold(A, dt);
+    const auto ours = mamba2::discretize_mamba2(A, dt);
+    const double error = ours.B_bar - exact.B_bar;
+    std::printf("%8.6f  %6.3f  %6.3f  %6.3f  %6.3f  %6.3f  %6.3f   %.6f", dt, exact.A_bar, exact.B_bar, 1 + dt * A, dt,
+                ours.A_bar, ours.B_bar, error);
+    if (last > 0) std::printf("  %6.2f", last / error);
+    std::printf("\n");
+    last = error;
+  }
+}
+
+// **The matrix.** Five steps with one state and $B = C = 1$, so that nothing but the decay is seen. The fourth step
+// (row 3) all but empties the state.
+
+static void show_matrix() {
+  std::printf("[matrix]\n");
+  const Tensor<double, 1> A_bar{0.9, 0.9, 0.9, 0.1, 0.9};
+  auto ones = zeros<double>(5, 1);
+  ones.fill(1);
+  const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, ones, ones);
+  for (std::size_t i = 0; i < 5; ++i) {
+    for (std::size_t j = 0; j < 5; ++j) std::printf("%6.3f", M(i, j));
+    std::printf("\n");
+  }
+}
+
+// **The three forms.** A model of 3 channels and 4 states over 37 steps: parameters that change at every step for the loop
+// and the matrix, then constant ones for the convolution. At last one single $\bar A_t$ is changed, and the convolution,
+// which has no place to put that, must fail.
+
+static void show_forms() {
+  std::printf("[forms]\n");
+  const std::size_t T = 37, P = 3, N = 4;
+  auto x = zeros<double>(T, P);
+  auto A_bar = zeros<double>(T);
+  auto B_bar = zeros<double>(T, N), C = zeros<double>(T, N);
+  fill_random(x, -1, 1);
+  fill_random(A_bar, 0.5, 1);
+  fill_random(B_bar, -1, 1);
+  fill_random(C, -1, 1);
+  std::printf("loop and matrix agree to 1e-12:               %s\n",
+              agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));
+
+  for (std::size_t t = 0; t < T; ++t) {
+    A_bar(t) = A_bar(0);
+    for (std::size_t n = 0; n < N; ++n) {
+      B_bar(t, n) = B_bar(0, n);
+      C(t, n) = C(0, n);
+    }
+  }
+  const Tensor<double, 1> B = xt::row(B_bar, 0), C_0 = xt::row(C, 0);
+  const Tensor<double, 1> K = mamba2::ssm_kernel(A_bar(0), B, C_0, T);
+  std::printf("constant: loop and convolution agree:         %s\n",
+              agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::causal_convolution(x, K)));
+  A_bar(20) = 0.1;
+  std::printf("one decay changed: loop and matrix agree:     %s\n",
+              agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));
+  std::printf("one decay changed: the convolution follows:   %s\n",
+              agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::causal_convolution(x, K)));
+}
+
+// **Cost.** The counts of the table above, for one head of the size that Mamba-2's published models have.
+
+static void show_cost() {
+  std::printf("[cost]\n");
+  std::printf("          multiply-adds            numbers kept\n");
+  std::printf("      T   loop       matrix        loop   matrix\n");
+  const double N = 128, P = 64;
+  for (const double T : {64.0, 512.0, 4096.0, 32768.0})
+    std::printf("%7.0f   %.1e    %.1e       %.0f   %.1e\n", T, 3 * T * N * P, T * (T + 1) / 2 * (N + P), N * P, T * T);
+}
+
+int main() {
+  show_leak();
+  show_addresses();
+  show_half_lives();
+  show_discretization();
+  show_matrix();
+  show_forms();
+  show_cost();
+}
+
+// The lines that matter most, the comparisons:
+//
+// @output forms
+//
+// The last answer is meant to be a no.
+//
+// ::: tryit
+// `./book run 1` runs this program. Give `show_leak` a positive `A` and watch the state run away. Then put
+// `1 + dt * A` for `A_bar` in it, Euler's factor, with `A = -3`.
+// :::
+//
+// ## What has not changed {#state_space_unchanged}
+//
+// Between the loop, the matrix and the convolution nothing is approximated. The three are one function, written three ways; what
+// differs is the order of the same multiplications and additions, and so the rounding in the last digits. The only
+// approximation in this chapter was the step from time that flows to steps, and even that is exact if the input really
+// stands still during each of them.
+//
+// The model is linear in $x$, whatever the parameters do: twice the input gives twice the output. All
+// that is not linear in a Mamba-2 layer lies around this operator, not in it.
+//
+// ## Exercises {#state_space_exercises}
+//
+// An exercise names the file to edit and the command that grades it. Begin with the first: it takes one line.
+//
+// ::: exercise 1.1 Half-life
+// After how many steps is half of a token's trace gone? Write the answer as a function of $A$ and $\Delta$. It need not
+// be a whole number, and a bucket without a hole never gets there.
+// :::
+//
+// ::: exercise 1.2 One entry of the matrix
+// Compute a single entry $M_{ij}$ without writing down the matrix.
+// :::
+//
+// ::: exercise 1.3 Carry on from a state
+// ssm_recurrent() begins with a state of zeros and throws its last state away. Write the recurrence that begins with a
+// given state and returns the last one. With it a sequence can be cut anywhere and processed in pieces; the grader
+// does that.
+// :::
+//
+// ::: exercise 1.4 From a kernel to a recurrence
+// The kernel $K_k = \alpha\,a^k + \beta\,b^k$ has two half-lives at once, so no single $\bar A$ makes it. Compute the convolution of
+// $x$ with it all the same, without a kernel, in a time proportional to the length. How many numbers do you have to carry from
+// step to step?
+// :::
+//
+// ## Further reading {#state_space_reading}
+//
+// - [@dao2024], section 2, introduces the model in two pages.
+// - [@gu2022] and [@annotated_s4] tell the story from the continuous side, with a matrix $A$ and long convolutions.
+// - [@gu2023], section 3, argues why the parameters should depend on the token, and says what is lost by it.

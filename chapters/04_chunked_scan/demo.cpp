@@ -1,0 +1,227 @@
+// ## The program {#chunked_scan_program}
+//
+// It takes the small example apart, holds the chunked scan against the recurrence, and computes the tables above. Data for
+// a head comes from the usual formula.
+
+#include <mamba2/chunked_scan.hpp>
+#include <mamba2/semiseparable.hpp>
+#include <mamba2/ssm.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <vector>
+
+using mamba2::as_matrix;
+using mamba2::as_span;
+using mamba2::row_block;
+using mamba2::Tensor;
+using mamba2::zeros;
+
+struct Head {
+  Tensor<double, 2> X, B, C;
+  Tensor<double, 1> dA;
+};
+
+static double next_random(double low, double high) {
+  static std::uint64_t seed = 4;
+  seed = seed * 6364136223846793005u + 1442695040888963407u;
+  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
+}
+
+static Head random_head(std::size_t seqlen, std::size_t headdim, std::size_t d_state) {
+  Head h{zeros<double>(seqlen, headdim), zeros<double>(seqlen, d_state), zeros<double>(seqlen, d_state),
+         zeros<double>(seqlen)};
+  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C})
+    for (double& entry : *tensor) entry = next_random(-1, 1);
+  for (double& entry : h.dA) entry = next_random(-0.5, 0);
+  return h;
+}
+
+static Tensor<double, 2> recurrent(const Head& h) {
+  const Tensor<double, 1> A_bar = xt::exp(h.dA);
+  return mamba2::ssm_recurrent(h.X, A_bar, h.B, h.C);
+}
+
+static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
+  return worst < 1e-12 ? "yes" : "no";
+}
+
+// **The example.** First the tokens and the matrix, cut into blocks.
+
+static Head example() {
+  return {{{1}, {2}, {3}, {1}, {2}, {4}},
+          {{1, 0}, {0, 1}, {1, 0}, {0, 1}, {1, 0}, {0, 1}},
+          {{1, 0}, {1, 1}, {1, 1}, {1, 2}, {2, 1}, {1, 1}},
+          {std::log(0.5), std::log(0.5), std::log(0.5), std::log(0.5), std::log(0.5), std::log(0.5)}};
+}
+
+static void show_matrix(const Head& h) {
+  std::printf("[tokens]\nchunk   X      B         C\n");
+  for (std::size_t t = 0; t < 6; ++t)
+    std::printf("%3zu   %3.0f   %2.0f%3.0f     %2.0f%3.0f\n", t / 2, h.X(t, 0), h.B(t, 0), h.B(t, 1), h.C(t, 0),  //
+                h.C(t, 1));
+
+  const Tensor<double, 1> A_bar = xt::exp(h.dA);
+  const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, h.B, h.C);
+  std::printf("[matrix]\n");
+  for (std::size_t i = 0; i < 6; ++i) {
+    for (std::size_t j = 0; j < 6; ++j) std::printf("%s%8.5f", j > 0 && j % 2 == 0 ? "   " : "", M(i, j));
+    std::printf(i % 2 == 1 && i < 5 ? "\n\n" : "\n");
+  }
+}
+
+// Then the four steps. What chunked_scan() goes through chunk after chunk is kept here, to lie side by side when it is
+// printed.
+
+static void print(const char* name, const Tensor<double, 2>& m) {
+  std::printf("%-28s", name);
+  for (std::size_t k = 0; k < m.size(); ++k) std::printf("%s%9.5f", k > 0 && k % 2 == 0 ? "   |" : "", m.data()[k]);
+  std::printf("\n");
+}
+
+static void show_steps(const Head& h) {
+  const std::size_t Q = 2, chunks = 3;
+  auto diagonal = zeros<double>(6, 1), from_state = zeros<double>(6, 1);
+  auto own = zeros<double>(chunks, 2), before = zeros<double>(chunks, 2);  // a state for each chunk
+  auto state = zeros<double>(1, 2);
+  for (std::size_t k = 0; k < chunks; ++k) {
+    const auto chunk = [&](auto& tensor) { return row_block(as_matrix(tensor), k * Q, Q); };
+    const auto dA = as_span(h.dA).subspan(k * Q, Q);
+    const auto own_k = row_block(as_matrix(own), k, 1);
+    mamba2::diagonal_block<double>(chunk(h.X), dA, chunk(h.B), chunk(h.C), chunk(diagonal));
+    mamba2::chunk_state<double>(chunk(h.X), dA, chunk(h.B), own_k);
+    std::copy(state.begin(), state.end(), &before(k, 0));
+    mamba2::pass_state<double>(dA, own_k, as_matrix(state));
+    mamba2::state_to_output<double>(dA, chunk(h.C), row_block(as_matrix(before), k, 1), chunk(from_state));
+  }
+  std::printf("[steps]\n%28s%14s%22s%22s\n", "", "chunk 0", "chunk 1", "chunk 2");
+  print("inputs X", h.X);
+  print("1 diagonal block", diagonal);
+  print("2 own state", own);
+  print("3 state before the chunk", before);
+  print("4 state to output", from_state);
+  std::printf("[sum]\n");
+  print("1 + 4", diagonal + from_state);
+  print("recurrence", recurrent(h));
+}
+
+// **The forms.** A length that is a prime number, and all sorts of chunks.
+
+static void show_forms() {
+  const Head h = random_head(1009, 5, 7);
+  const auto Y = recurrent(h);
+  std::printf("[forms]\n%zu tokens: agrees with the recurrence to 1e-12\n", h.X.shape(0));
+  for (const std::size_t Q : std::vector<std::size_t>{1, 2, 7, 64, 100, 1008, 1009, 5000})
+    std::printf("chunks of %4zu   %s\n", Q, agree(mamba2::chunked_scan(h.X, h.dA, h.B, h.C, Q), Y));
+}
+
+// **Precision.** One chunk of 256 tokens; every second step all but empties the state. The mask from chapter 2's naive
+// segment sums, in `float`, against step 1, in `float`; what is right is computed in `double`.
+
+static double relative_error(const Tensor<float, 2>& got, const Tensor<double, 2>& want) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    difference += std::pow(static_cast<double>(got.data()[i]) - want.data()[i], 2);
+    size += std::pow(want.data()[i], 2);
+  }
+  return std::sqrt(difference / size);
+}
+
+static void show_precision() {
+  const std::size_t Q = 256, P = 8, N = 16;
+  Head h = random_head(Q, P, N);
+  for (std::size_t t = 0; t < Q; ++t) h.dA(t) = t % 2 == 0 ? -16 : next_random(-0.01, 0);
+  const Tensor<float, 2> X = h.X, B = h.B, C = h.C;
+  const Tensor<float, 1> dA = h.dA;
+  h.X = X, h.B = B, h.C = C, h.dA = dA;  // the same numbers in double
+  const auto want = recurrent(h);
+
+  const Tensor<float, 2> L = xt::exp(mamba2::segsum_naive(dA));
+  auto G = zeros<float>(Q, Q), Y = zeros<float>(Q, P);
+  mamba2::multiply<float>(as_matrix(C), transpose(as_matrix(B)), 0, as_matrix(G));
+  G *= L;
+  mamba2::multiply<float>(as_matrix(G), as_matrix(X), 0, as_matrix(Y));
+  const double differences = relative_error(Y, want);
+  mamba2::diagonal_block<float>(as_matrix(X), as_span(dA), as_matrix(B), as_matrix(C), as_matrix(Y));
+  const double own_sums = relative_error(Y, want);
+
+  const auto order = [](double error) {
+    if (error > 1e-5) return "above 1e-5";
+    return error < 1e-6 ? "below 1e-6" : "between";
+  };
+  std::printf("[precision]\nrelative error in float\n");
+  std::printf("differences of one running sum    %s\n", order(differences));
+  std::printf("every sum from its own end        %s\n", order(own_sums));
+}
+
+// **Chunk sizes.** The terms of the cost, per token.
+
+static void show_chunk_sizes() {
+  const double N = 128, P = 64;
+  std::printf("[chunk_sizes]\n   Q    Q N + Q P    2 N P    N P / Q       sum\n");
+  for (const double Q : {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0}) {
+    const double products = mamba2::cost_chunked(1, N, P, Q).multiply_adds;
+    std::printf("%4.0f   %10.0f   %6.0f   %8.0f   %7.0f\n", Q, Q * (N + P), 2 * N * P, N * P / Q, products + N * P / Q);
+  }
+}
+
+int main() {
+  const Head h = example();
+  show_matrix(h);
+  show_steps(h);
+  show_forms();
+  show_precision();
+  show_chunk_sizes();
+}
+
+// Whatever the chunks, the result is the same:
+//
+// @output forms
+//
+// ::: tryit
+// Run it with `./book run 4`. Then forget the state: leave out the line with pass_state() in chunked_scan(). Which chunk
+// sizes still agree, and why those?
+// :::
+//
+// ## What has not changed {#chunked_scan_unchanged}
+//
+// The result, once again. The chunk size is no parameter of the model; it is like the block size inside a matrix product, a
+// matter between the program and the machine. A model trained with chunks of 256 on a GPU runs here with chunks of 64, and
+// token by token in chapter 9, and the differences are those of rounding.
+//
+// The state did not change either. At the end of each chunk it is exactly the $H$ of the recurrence after that many tokens.
+// This is why a long prompt can be read in chunks, and the text be continued from there one token at a time.
+//
+// ## Exercises {#chunked_scan_exercises}
+//
+// ::: exercise 4.1 The factors of a block
+// Given the chunk size and the numbers of two chunks, return the left factor, the centre and the right factor of the block
+// where the later one looks at the earlier one.
+// :::
+//
+// ::: exercise 4.2 Pass the state from chunk to chunk
+// Each chunk's own state and the sum of its log-decays are given, and a state to begin with. Return the states at all chunk
+// boundaries.
+// :::
+//
+// ::: exercise 4.3 The whole scan
+// Write the chunked scan with an initial state, for any length, and return the last state with the outputs. You may use all
+// that this chapter has, chunked_scan() excepted, since it begins with zeros and keeps its state to itself.
+// :::
+//
+// ::: exercise 4.4 Choose the chunk
+// On a real machine each chunk also costs a fixed time, for starting products and moving small matrices. Expressed as
+// multiply-adds that could have been done meanwhile, it is given. Which whole $Q$ makes the cost per token least?
+// :::
+//
+// ## Further reading {#chunked_scan_reading}
+//
+// - [@dao2024], section 6 and Listing 1: the algorithm in thirty lines of PyTorch.
+// - [@blog, part III], the same with pictures, and with a discussion of what GPUs like. Part IV splits a sequence over
+//   several machines; so does chapter 15.
+// - [@gu2023], section 3.3, for the other answer to the same problem: Mamba-1 keeps the recurrence and writes a GPU kernel
+//   that never lets the state leave the fastest memory.

@@ -1,0 +1,109 @@
+#include "exercises.hpp"
+
+#include <exercises/grader.hpp>
+#include <mamba2/chunked_scan.hpp>
+
+#include <limits>
+
+using namespace mamba2;
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+template <std::size_t N>
+Tensor<double, N> numbers(const std::array<std::size_t, N>& shape, double low, double high) {
+  static std::uint32_t state = 55;
+  Tensor<double, N> t(shape);
+  for (std::size_t i = 0; i < t.size(); ++i) {
+    state = state * 1664525u + 1013904223u;
+    t.data()[i] = low + (high - low) * state / 4294967296.0;
+  }
+  return t;
+}
+
+ScanInput<double> make_input(std::size_t seqlen) {
+  const std::size_t batch = 2, nheads = 6, headdim = 4, ngroups = 3, d_state = 5;
+  ScanInput<double> in;
+  in.x = numbers<4>({batch, seqlen, nheads, headdim}, -1, 1);
+  in.dt = numbers<3>({batch, seqlen, nheads}, -3, 1);
+  in.A = numbers<1>({nheads}, -2, -0.1);
+  in.B = numbers<4>({batch, seqlen, ngroups, d_state}, -1, 1);
+  in.C = numbers<4>({batch, seqlen, ngroups, d_state}, -1, 1);
+  in.D = numbers<2>({nheads, headdim}, -1, 1);
+  in.z = numbers<4>({batch, seqlen, nheads, headdim}, -2, 2);
+  in.dt_bias = numbers<1>({nheads}, -1, 1);
+  in.initial_state = numbers<4>({batch, nheads, headdim, d_state}, -1, 1);
+  return in;
+}
+
+}  // namespace
+
+GRADE("5.1", "bias, softplus, limits") {
+  ScanInput<double> in;
+  in.dt = numbers<3>({2, 7, 3}, -4, 3);
+  in.dt_bias = numbers<1>({3}, -2, 2);
+  grader::expect_close(exercises::step_sizes(in.dt, *in.dt_bias, 0, inf), step_sizes(in, {}),
+                       "step sizes without limits");
+  grader::expect_close(exercises::step_sizes(in.dt, *in.dt_bias, 0.3, 1.5),
+                       step_sizes(in, {.dt_min = 0.3, .dt_max = 1.5}), "step sizes held in [0.3, 1.5]");
+  in.dt(1, 3, 0) = 900;
+  grader::expect_close(exercises::step_sizes(in.dt, *in.dt_bias, 0, inf), step_sizes(in, {}),
+                       "step sizes, where one of the raw numbers is 900");
+}
+
+GRADE("5.2", "two calls, one result") {
+  ScanInput<double> in = make_input(19);
+  const ScanOutput<double> whole = ssd(in);
+  for (const std::size_t cut : {std::size_t{7}, std::size_t{1}, std::size_t{18}, std::size_t{0}, std::size_t{19}}) {
+    const ScanOutput<double> yours = exercises::ssd_in_two(in, cut);
+    const std::string where = ", cut at " + std::to_string(cut) + " of 19 tokens";
+    grader::expect_close(yours.y, whole.y, "y" + where);
+    grader::expect_close(yours.last_state, whole.last_state, "last state" + where);
+  }
+  in.initial_state.reset();
+  in.z.reset();
+  const ScanOutput<double> yours = exercises::ssd_in_two(in, 7), fresh = ssd(in);
+  grader::expect_close(yours.y, fresh.y, "y, for an input without z and without an initial state");
+  grader::expect_close(yours.last_state, fresh.last_state,
+                       "last state, for an input without z and without an initial state");
+}
+
+GRADE("5.3", "padding that leaves no trace") {
+  for (const bool packed : {false, true})
+    for (const std::size_t seqlen : {std::size_t{19}, std::size_t{24}, std::size_t{3}}) {
+      ScanInput<double> in = make_input(seqlen);
+      if (packed) {
+        in.seq_idx = Tensor<std::int64_t, 2>({2, seqlen}, 4);
+        for (std::size_t t = 2; t < seqlen; ++t) (*in.seq_idx)(1, t) = 9;
+      }
+      const std::string of = " (" + std::to_string(seqlen) + " tokens" + (packed ? ", packed" : "") + ", chunks of 8)";
+      const ScanInput<double> padded = exercises::pad_to_multiple(in, 8);
+      grader::expect_close(padded.x.shape(1), (seqlen + 7) / 8 * 8, "the new length" + of);
+      const ScanOutput<double> yours = ssd(padded), expected = ssd(in);
+      const Tensor<double, 4> y = xt::view(yours.y, xt::all(), xt::range(std::size_t{0}, seqlen));
+      grader::expect_close(y, expected.y, "outputs of the old tokens" + of);
+      grader::expect_close(yours.last_state, expected.last_state, "last state" + of);
+    }
+}
+
+GRADE("5.4", "forget on purpose") {
+  const std::size_t seqlen = 29;
+  const Tensor<double, 2> X = numbers<2>({seqlen, 3}, -1, 1), B = numbers<2>({seqlen, 4}, -1, 1),
+                          C = numbers<2>({seqlen, 4}, -1, 1);
+  const Tensor<double, 1> dA = numbers<1>({seqlen}, -0.5, -0.01);
+  const std::vector<std::size_t> bounds{0, 6, 7, 16, 29};
+  const std::vector<std::int64_t> ids{3, 8, 3, -2};  // rising, falling, used again, negative
+  Tensor<std::int64_t, 1> seq_idx({seqlen}, 0);
+  Tensor<double, 2> expected = zeros<double>(seqlen, 3);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto rows = [&](const auto& t) -> std::decay_t<decltype(t)> {
+      return xt::view(t, xt::range(bounds[i], bounds[i + 1]));
+    };
+    xt::view(seq_idx, xt::range(bounds[i], bounds[i + 1])) = ids[i];
+    xt::view(expected, xt::range(bounds[i], bounds[i + 1])) = chunked_scan(rows(X), rows(dA), rows(B), rows(C), 8);
+  }
+  for (const std::size_t chunk_size : {std::size_t{8}, std::size_t{1}, std::size_t{64}})
+    grader::expect_close(exercises::packed_scan(X, dA, B, C, seq_idx, chunk_size), expected,
+                         "outputs of four packed sequences, chunks of " + std::to_string(chunk_size));
+}

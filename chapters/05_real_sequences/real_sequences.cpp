@@ -1,0 +1,489 @@
+// # Real sequences {#ch_real_sequences}
+// @summary Any length and any number of heads, a state to start from and one to go on with, several texts in one row.
+//
+// Chapter 4 ended with a function for one head. It starts from an empty state, it wants inputs that are already multiplied by
+// their step sizes, and it gives back outputs and nothing else. A model calls for more. It holds a batch of sequences and
+// dozens of heads, some of which share their matrices. Its step sizes come raw out of a linear layer. Its prompts have any
+// length. It may have read the first half of a conversation a minute ago, and want to go on from there. And in training it
+// is fed rows into which several short documents were packed, end to end, so that no room is wasted.
+//
+// This chapter builds the operator that takes all of this: ssd(). There is no new mathematics in it. Every piece is a few
+// lines long, and every piece is a place where implementations have gone wrong, quietly: outputs that look fine, and a state
+// that is not. So we define each piece exactly, and check it at once.
+//
+// ## What it builds on {#real_sequences_builds_on}
+//
+// - \ref ch_chunked_scan "Chapter 4": the four steps of the chunked scan, which do all the work here;
+// - \ref ch_duality "Chapter 3": MatrixRef, a matrix that lies inside a larger tensor;
+// - \ref ch_state_space "Chapter 1": the recurrence, and why the step size $\Delta$ appears twice.
+//
+// Later chapters do not look inside again. The block of chapter 8 calls ssd(), as does the one-token step of chapter 9.
+//
+// ## Shapes {#real_sequences_shapes}
+//
+// ::: shapes
+//
+// | Name | Shape | What it is |
+// |---|---|---|
+// | `x` | (batch, seqlen, nheads, headdim) | inputs |
+// | `dt` | (batch, seqlen, nheads) | raw step sizes |
+// | `A` | (nheads) | rate of each head, negative |
+// | `B`, `C` | (batch, seqlen, ngroups, d_state) | how an input enters the state, how the state is read |
+// | `D` | (nheads, 1) or (nheads, headdim) | skip: $y \mathrel{+}= D x$ |
+// | `z` | (batch, seqlen, nheads, headdim) | gate: $y \leftarrow y \cdot \silu(z)$ |
+// | `dt_bias` | (nheads) | added to `dt` |
+// | `initial_state`, `last_state` | (batch, nheads, headdim, d_state) | before the first token, after the last |
+// | `seq_idx` | (batch, seqlen) | which of the packed sequences a token belongs to |
+// | `y` | (batch, seqlen, nheads, headdim) | outputs |
+//
+// `D`, `z`, `dt_bias`, `initial_state` and `seq_idx` may be left out.
+// :::
+
+#include <mamba2/activation.hpp>
+#include <mamba2/chunked_scan.hpp>
+#include <mamba2/error.hpp>
+#include <mamba2/ssd.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mamba2 {
+
+// ## The step size {#real_sequences_step}
+//
+// A linear layer puts out any real number. A step size must not be negative: with $A < 0$ and $\Delta < 0$ the factor
+// $e^{\Delta A}$ is larger than 1, and the state would grow without end. The map from one to the other is
+//
+// $$ \softplus(x) = \log(1 + e^x). $$ {#eq:real_sequences_softplus}
+//
+// For large $x$ it is nearly $x$ itself, for very negative $x$ it is nearly $e^x$: always positive, smooth, and nowhere flat, so that
+// learning can move it from any place to any other.
+
+template <class Real>
+Real softplus(Real x) {
+  return x > 20 ? x : std::log1p(std::exp(x));
+}
+
+// Two details keep it exact. Where $e^x$ is tiny, $1 + e^x$ rounds to 1 and its logarithm to 0; `log1p` takes $e^x$ without
+// the 1 and keeps it. Where $x$ is large, $e^x$ overflows; above 20 the function is replaced by the identity, as in the
+// reference.[^identity]
+//
+// [^identity]: At 20 the two differ by $e^{-20} \approx 2 \cdot 10^{-9}$. A float near 20 cannot show it: its neighbours lie
+// $2 \cdot 10^{-6}$ away.
+//
+// Before the softplus a bias is added, one number per head. Chapter 6 shows what it is for. After the softplus come the
+// limits: a model may hold $\Delta$ between two values. The order is part of the model: **bias, softplus, limits**. The limits
+// bound the step that is taken, not the raw number, and so they have the last word.
+
+template <class Real>
+Real step_size(Real raw, const ScanOptions& options) {
+  const Real dt = options.dt_softplus ? softplus(raw) : raw;
+  return std::clamp(dt, static_cast<Real>(options.dt_min), static_cast<Real>(options.dt_max));
+}
+
+// The default limits are 0 and infinity. They still do something where the softplus is switched off: a negative step becomes
+// a step of 0.
+
+template <class Real>
+Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& options) {
+  Tensor<Real, 3> dt = input.dt;  // (batch, seqlen, nheads)
+  const std::size_t nheads = dt.shape(2);
+  for (std::size_t i = 0; i < dt.size(); ++i) {
+    const Real bias = input.dt_bias ? (*input.dt_bias)(i % nheads) : Real(0);
+    dt.data()[i] = step_size(dt.data()[i] + bias, options);
+  }
+  return dt;
+}
+
+// @output step
+//
+// ::: figure step_size
+// The step size against the raw number. Softplus bends the line $\Delta = x$ (dotted) so that it stays above 0; the limits, here
+// 0.5 and 2, cut what comes out of it.
+// :::
+//
+// Look at the last line of the table. The softplus of $-\infty$ is exactly 0. A step of length 0 multiplies the state by
+// $e^{0 \cdot A} = 1$ and its input by $\Delta = 0$: the token passes without a trace. We shall need such a token soon.
+//
+// ## From one head to many {#real_sequences_heads}
+//
+// Heads do not talk to each other inside the operator. Each has its own inputs, its own step sizes, its own rate and its own
+// state; the operator runs them one by one. Only $B$ and $C$ are different: heads come in **groups**, and all heads of a group
+// use the same $B$ and the same $C$.
+//
+// Why share just these two? Count numbers per token. The model mamba2-130m has 24 heads of 64 channels and a state of 128: its
+// inputs are $24 \cdot 64 = 1536$ numbers. With a $B$ and a $C$ for each head there would be $24 \cdot 2 \cdot 128 = 6144$ more, four
+// times the inputs themselves, all to be computed by the projection in front. With one group there are 256.
+//
+// Chapter 3 gave the three their names in attention: $C$ is the query, $B$ the key, $X$ the value. So the heads share queries and
+// keys, and each has values of its own. You may know the other way round from attention: in grouped-query attention, heads
+// share keys and values, and each has queries of its own. The knob is the same. One group for all heads is one end, a group
+// for each head the other.
+//
+// ::: figure head_groups
+// Six heads in one group, in three groups, and each in a group of its own. A line leads from a head to the $B$ and $C$ that it
+// uses.
+// :::
+//
+// ::: paper Head patterns
+// Section 7.2 of the paper [@dao2024] lists who may own what, for $H$ heads:
+//
+// | Pattern | $X$ | $B$ | $C$ | Equation |
+// |---|---|---|---|---|
+// | multi-head | $H$ | $H$ | $H$ | 17 |
+// | multi-query, or multi-contract | 1 | 1 | $H$ | 18 |
+// | multi-key, or multi-expand | 1 | $H$ | 1 | 19 |
+// | multi-value, or multi-input | $H$ | 1 | 1 | 20 |
+//
+// Mamba-1 has the multi-value pattern with one channel per head (Proposition 7.2). Mamba-2 keeps the pattern and makes heads
+// wider. The published models have one group; more groups help to split a model over several machines (chapter 15).
+// :::
+//
+// Heads lie in the order of their groups. With 6 heads and 3 groups, heads 0 and 1 use group 0, heads 2 and 3 group 1, heads 4
+// and 5 group 2.
+
+std::size_t group_of_head(std::size_t head, std::size_t nheads, std::size_t ngroups) {
+  return head / (nheads / ngroups);
+}
+
+// Nothing is copied for this. In a tensor (batch, seqlen, nheads, headdim), the tokens of one head form a matrix
+// (seqlen, headdim) whose rows lie nheads · headdim numbers apart. That is a MatrixRef with a stride. In the same way, the $B$ of
+// a group is a matrix inside (batch, seqlen, ngroups, d_state), and all heads of the group refer to the same one.
+
+template <class Tensor4>
+static auto over_time(Tensor4& tensor, std::size_t batch, std::size_t head) {
+  const auto& s = tensor.shape();
+  using Element = std::remove_pointer_t<decltype(tensor.data())>;
+  return MatrixRef<Element>{tensor.data() + (batch * s[1] * s[2] + head) * s[3], s[1], s[3], s[2] * s[3]};
+}
+
+// All that an algorithm needs to know of one head, over some stretch of time, is then six references. They can be cut: the part
+// of a stretch is a stretch.
+
+namespace {
+
+template <class Real>
+struct Stretch {
+  MatrixRef<const Real> X;   // (length, headdim): x times its step size
+  std::span<const Real> dA;  // (length): the log-decay, step size times A
+  MatrixRef<const Real> B;   // (length, d_state)
+  MatrixRef<const Real> C;   // (length, d_state)
+  MatrixRef<Real> Y;         // (length, headdim)
+  MatrixRef<Real> state;     // (headdim, d_state): before the stretch, then after it
+
+  std::size_t length() const { return dA.size(); }
+
+  Stretch part(std::size_t begin, std::size_t count) const {
+    const auto rows = [=](auto m) { return row_block(m, begin, count); };
+    return {rows(X), dA.subspan(begin, count), rows(B), rows(C), rows(Y), state};
+  }
+};
+
+}  // namespace
+
+// ## State in, state out {#real_sequences_states}
+//
+// Here is chapter 4's loop again, over the chunks of a stretch. One thing has changed: it does not make the state. It finds a
+// state, and leaves another in the same place.
+
+template <class Real>
+static void run_chunked(const Stretch<Real>& s, std::size_t chunk_size) {
+  Tensor<Real, 2> own = zeros<Real>(s.X.columns, s.B.columns);  // what a chunk adds, (headdim, d_state)
+  for (std::size_t begin = 0; begin < s.length(); begin += chunk_size) {
+    const Stretch<Real> chunk = s.part(begin, std::min(chunk_size, s.length() - begin));
+    diagonal_block<Real>(chunk.X, chunk.dA, chunk.B, chunk.C, chunk.Y);
+    state_to_output<Real>(chunk.dA, chunk.C, chunk.state, chunk.Y);
+    chunk_state<Real>(chunk.X, chunk.dA, chunk.B, as_matrix(own));
+    pass_state<Real>(chunk.dA, as_matrix(own), chunk.state);
+  }
+}
+
+// That is enough to use the operator as what it is, a recurrent network.
+//
+// ::: keyidea
+// The state holds everything that the past can do to the future. Cut a sequence anywhere, give the state at the cut to the second
+// part as its initial state, and the outputs are the same as without the cut.
+// :::
+//
+// Nothing limits where to cut. Feed a prompt at once, then single tokens; feed an hour of audio minute by minute; stop, write
+// the state to a file, go on tomorrow. For each head the state has headdim × d_state numbers, however long the past was. The
+// program cuts a sequence in two, and then into single tokens:
+//
+// @output split
+//
+// Two other algorithms are now easy to have. The **quadratic form** of chapter 3 is the chunked scan with one chunk, as long as
+// the sequence: the first of the four steps does all the work, and the others take care of the states at both ends. The
+// **recurrence** is the other extreme, a chunk of one token. We could get it from the same loop too. But we want one form that
+// shares nothing with the others, to check them against. So it is chapter 1's loop once more, one channel after the other:
+
+template <class Real>
+static void run_recurrent(const Stretch<Real>& s) {
+  for (std::size_t p = 0; p < s.X.columns; ++p) {
+    std::vector<double> h(s.state[p], s.state[p] + s.B.columns);  // the state of one channel, (d_state)
+    for (std::size_t t = 0; t < s.length(); ++t) {
+      const double decay = std::exp(static_cast<double>(s.dA[t])), x = s.X(t, p);
+      double y = 0;
+      for (std::size_t n = 0; n < h.size(); ++n) {
+        h[n] = decay * h[n] + x * s.B(t, n);
+        y += h[n] * s.C(t, n);
+      }
+      s.Y(t, p) = static_cast<Real>(y);
+    }
+    for (std::size_t n = 0; n < h.size(); ++n) s.state(p, n) = static_cast<Real>(h[n]);
+  }
+}
+
+// Why does it compute in double, whatever `Real` is? Think of a head that forgets very slowly, with a log-decay of $-2.5 \cdot
+// 10^{-8}$ a token. The factor $e^{-2.5 \cdot 10^{-8}}$ lies between 1 and the next smaller float, nearer to 1. In float it *is* 1,
+// and the head forgets nothing at all, however long it runs:
+//
+// @output slow
+//
+// The chunked scan does not have this weakness. It adds the log-decays of many steps first, and takes the exponential of the
+// sum. A form that is to judge others must not be the least exact of them, so it computes in double.
+//
+// ## Any length {#real_sequences_length}
+//
+// Look at `std::min` in run_chunked(): the last chunk takes what is left. The four steps work for any number of rows, and so no
+// length needs special care. Why, then, do so many implementations ask for a length that is a multiple of the chunk? Because they
+// work on whole tensors. They reshape (seqlen) into (seqlen / Q, Q), and no tensor has a ragged axis. Whoever calls them must pad.
+//
+// Padding is harmless for the outputs. Outputs before the padding cannot see it, for the model is causal. But the *state* comes
+// after the padding.
+//
+// ::: warning The padding trap
+// Zeros are the natural filling. A raw step size of 0, though, is no step of 0: softplus(0) is $\log 2 \approx 0.69$, and a bias
+// may be added to it. With $x = 0$ the padding adds nothing to the state, but the state goes on fading, step by step. What is left
+// behind is the state of some later time. The outputs are right, and the first token generated from that state is wrong. Padding
+// must have $\Delta = 0$ **after** the softplus; then it passes without a trace.
+// :::
+//
+// The program pads a sequence of 10 tokens to 16, once with raw zeros and once with $-\infty$:
+//
+// @output padding
+//
+// A lower limit on the step size above 0 would raise the padding's step, too. With such a model the only safe padding is none.
+//
+// ::: tryit
+// In demo.cpp, the function padding() calls ssd() twice. Give both calls the option `.dt_min = 0.01` (options are named in the
+// order in which they are declared, so it goes before `.chunk_size`) and type `./book run 5`. What does the line for $-\infty$ say
+// now?
+// :::
+//
+// ## Packed sequences {#real_sequences_packed}
+//
+// Training wants rows of one length, documents have all lengths. Filling up the short ones wastes work. Packing puts several
+// documents into one row, end to end, and tells with `seq_idx` which token is of which. The rule is then: no document may
+// see another. For attention that is a mask. For us it is a state that starts again from zero.
+//
+// The exact definition: a new sequence begins at every token whose number differs from that of the token before it. The numbers
+// themselves mean nothing. They may fall, be negative, or come again later.
+
+std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx) {
+  std::vector<std::size_t> bounds{0};
+  for (std::size_t t = 1; t < seq_idx.size(); ++t)
+    if (seq_idx[t] != seq_idx[t - 1]) bounds.push_back(t);
+  bounds.push_back(seq_idx.size());
+  return bounds;
+}
+
+// What of the states at both ends? The initial state is the state before the first token, so it belongs to the first sequence
+// alone; all others start from zero. The last state is the state after the last token, so it is that of the last sequence. The
+// states of the sequences in between are not kept. (The convolution of chapter 7 keeps to the same bounds.)
+//
+// With that, packed sequences are no case of their own. They are stretches, run one after the other in place. A chunk ends where
+// a sequence ends; the two square forms, quadratic and diagonal block, need no further mask.
+
+template <class Real>
+static void run(const Stretch<Real>& s, const ScanOptions& options) {
+  switch (options.algorithm) {
+    case Algorithm::recurrent:
+      return run_recurrent(s);
+    case Algorithm::quadratic:
+      return run_chunked(s, /* chunk_size = */ s.length());
+    case Algorithm::chunked:
+      return run_chunked(s, options.chunk_size);
+  }
+}
+
+template <class Real>
+static void run_packed(const Stretch<Real>& s, std::span<const std::size_t> bounds, const ScanOptions& options) {
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
+    if (i > 0) std::fill_n(s.state.data, s.state.rows * s.state.columns, Real(0));
+    run(s.part(bounds[i], bounds[i + 1] - bounds[i]), options);
+  }
+}
+
+// ::: figure packed
+// Twenty tokens, a chunk size of 4. Above: as one sequence, five chunks that pass a state on. Below: three sequences of 6, 9
+// and 5 tokens. The last chunk of each is shorter, and no arrow crosses from one sequence to the next.
+// :::
+//
+// The program packs three documents and compares with running each by itself:
+//
+// @output packed
+//
+// ## Skip and gate {#real_sequences_gate}
+//
+// Two things happen to the outputs, and they happen token by token: no state takes part. The **skip** adds a multiple of the
+// input, $y \mathrel{+}= D x$. It is the plain $x$, not $x \Delta$: the skip goes round the state space model, and the step size is a
+// matter of the model. $D$ is a number for each head or, in some models, for each channel.
+//
+// The **gate** multiplies the output, skip included, by
+//
+// $$ \silu(z) = \frac{z}{1 + e^{-z}}, $$ {#eq:real_sequences_silu}
+//
+// where $z$ comes from the same projection as $x$. A gate near 0 closes a channel for a token.
+
+template <class Real>
+Real silu(Real x) {
+  return x / (1 + std::exp(-x));
+}
+
+template <class Real>
+static void skip_and_gate(const ScanInput<Real>& in, Tensor<Real, 4>& y) {
+  const std::size_t nheads = y.shape(2), headdim = y.shape(3);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const std::size_t h = i / headdim % nheads, p = i % headdim;
+    if (in.D) y.data()[i] += (*in.D)(h, in.D->shape(1) == 1 ? 0 : p) * in.x.data()[i];
+    if (in.z) y.data()[i] *= silu(in.z->data()[i]);
+  }
+}
+
+// Most models gate elsewhere, together with a norm; they leave `z` out here. Chapters 7 and 8 come back to it.
+//
+// ## What is refused {#real_sequences_refused}
+//
+// An operator with ten tensors is easy to call wrongly, and a wrong shape that happens to fit in memory gives numbers, only
+// not the right ones. So nothing is computed before all sizes agree. `x` sets batch, seqlen, nheads and headdim, `B` sets ngroups
+// and d_state, and every other tensor has to match. An empty batch and a length of 0 are fine. A model without heads, channels,
+// groups or state is not.
+
+static void at_least_one(std::size_t size, const char* argument, const char* axis,
+                         const std::array<std::size_t, 4>& shape) {
+  const std::string expected = std::string(argument) + ": expected " + axis + " of at least 1";
+  if (size == 0) throw ShapeError(expected + ", got shape " + shape_text(shape));
+}
+
+static void check(const ScanOptions& options) {
+  const double low = options.dt_min, high = options.dt_max;
+  const std::string low_text = std::to_string(low), high_text = std::to_string(high);
+  require(options.chunk_size > 0, "chunk_size", "at least 1", "0");
+  require(low >= 0 && std::isfinite(low), "dt_min", "a finite number of at least 0", low_text);
+  require(high >= low, "dt_max", "at least dt_min = " + low_text, high_text);
+  const int form = static_cast<int>(options.algorithm);
+  require(0 <= form && form <= 2, "algorithm", "recurrent, quadratic or chunked", std::to_string(form));
+}
+
+// The comparisons are written so that a limit that is not a number fails them.
+
+template <class Real>
+ScanSizes scan_sizes(const ScanInput<Real>& in, const ScanOptions& options) {
+  check(options);
+  const auto& x = in.x.shape();
+  const auto& B = in.B.shape();
+  const ScanSizes s{x[0], x[1], x[2], x[3], B[2], B[3]};
+  at_least_one(s.nheads, "x", "nheads", x);
+  at_least_one(s.headdim, "x", "headdim", x);
+  at_least_one(s.ngroups, "B", "ngroups", B);
+  at_least_one(s.d_state, "B", "d_state", B);
+  if (s.nheads % s.ngroups != 0)
+    throw ShapeError("B: expected ngroups to divide nheads = " + std::to_string(s.nheads) +
+                     ", got ngroups = " + std::to_string(s.ngroups));
+
+  const std::size_t D_columns = in.D && in.D->shape(1) == 1 ? 1 : s.headdim;
+  const std::array<std::size_t, 4> inputs = x, groups{s.batch, s.seqlen, s.ngroups, s.d_state};
+  const std::array<std::size_t, 4> states{s.batch, s.nheads, s.headdim, s.d_state};
+  const char* const state_axes = "(batch, nheads, headdim, d_state)";
+  require_shape("dt", in.dt, {s.batch, s.seqlen, s.nheads}, "(batch, seqlen, nheads)");
+  require_shape("A", in.A, {s.nheads}, "(nheads)");
+  require_shape("B", in.B, groups, "(batch, seqlen, ngroups, d_state)");
+  require_shape("C", in.C, groups, "(batch, seqlen, ngroups, d_state)");
+  if (in.D) require_shape("D", *in.D, {s.nheads, D_columns}, "(nheads, 1 or headdim)");
+  if (in.z) require_shape("z", *in.z, inputs, "(batch, seqlen, nheads, headdim)");
+  if (in.dt_bias) require_shape("dt_bias", *in.dt_bias, {s.nheads}, "(nheads)");
+  if (in.initial_state) require_shape("initial_state", *in.initial_state, states, state_axes);
+  if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {s.batch, s.seqlen}, "(batch, seqlen)");
+  return s;
+}
+
+// ## The operator {#real_sequences_operator}
+//
+// What is left is to put the pieces in order. For each batch entry find the sequences. For each head multiply the inputs and the
+// rate by the step size, the two places where $\Delta$ appears; refer to the $B$ and $C$ of the head's group; run. The state lives
+// in `last_state` from the beginning: it starts as a copy of the initial state, or as zeros, and the algorithms move it on.
+
+template <class Real>
+ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
+  const auto [batch, seqlen, nheads, headdim, ngroups, d_state] = scan_sizes(in, options);
+  const Tensor<Real, 3> dt = step_sizes(in, options);  // (batch, seqlen, nheads)
+  ScanOutput<Real> out{zeros<Real>(batch, seqlen, nheads, headdim), zeros<Real>(batch, nheads, headdim, d_state)};
+  if (in.initial_state) out.last_state = *in.initial_state;
+  if (seqlen == 0) return out;
+
+  Tensor<Real, 2> X = zeros<Real>(seqlen, headdim);  // x times its step size, of one head
+  std::vector<Real> dA(seqlen);                      // its log-decay
+  for (std::size_t b = 0; b < batch; ++b) {
+    std::vector<std::size_t> bounds{0, seqlen};
+    if (in.seq_idx) bounds = sequence_bounds({in.seq_idx->data() + b * seqlen, seqlen});
+    for (std::size_t h = 0; h < nheads; ++h) {
+      for (std::size_t t = 0; t < seqlen; ++t) {
+        dA[t] = dt(b, t, h) * in.A(h);
+        for (std::size_t p = 0; p < headdim; ++p) X(t, p) = dt(b, t, h) * in.x(b, t, h, p);
+      }
+      const std::size_t g = group_of_head(h, nheads, ngroups);
+      const MatrixRef<Real> Y = over_time(out.y, b, h);  // (seqlen, headdim)
+      const MatrixRef<Real> state{&out.last_state(b, h, 0, 0), headdim, d_state, d_state};
+      const Stretch<Real> head{as_matrix(X), dA, over_time(in.B, b, g), over_time(in.C, b, g), Y, state};
+      run_packed<Real>(head, bounds, options);
+    }
+  }
+  skip_and_gate(in, out.y);
+  return out;
+}
+
+// With every option in use, and a sequence that begins in the middle of a chunk, the three forms agree:
+//
+// @output agree
+//
+// The head's own inputs $X$ are the one copy that is made; everything else is read where it lies. Each head computes $C B^\top$
+// anew, although the heads of a group share it. Chapter 14 saves that work.
+//
+// ## Choosing the chunk {#real_sequences_chunk}
+//
+// The chunk size changes no result, rounding aside. It changes the time. Section 6.3 of the paper counts $T (QN + QP + 2NP)$ multiply-adds for
+// one head; per token, with $N = 128$ and $P = 64$:
+//
+// @output chunk
+//
+// By this count short chunks win, and the shortest are the best. A clock disagrees:
+//
+// ::: figure chunk_size
+// One head, 2048 tokens, $P = 64$, $N = 128$, in float on one thread of the machine that built this page. Points: the time that
+// ssd() took. Line: the counted multiply-adds. Both are per token, as multiples of their own smallest value; the arrow marks the
+// fastest.
+// :::
+//
+// For a large $Q$ time follows the count: the square of scores takes over. For a small $Q$ it does not. A product of thin matrices
+// keeps a processor waiting for memory, and a chunk has costs of its own that do not depend on its length: the state is
+// read, faded and written once per chunk. Between the two lies a flat valley. The default here is 64. The reference
+// uses 256 on graphics processors, whose units for matrix products want larger tiles.
+//
+// @quote src/mamba2/ssd.hpp#options
+//
+// Last, the usual list of what to compile.
+
+template float softplus(float);
+template double softplus(double);
+template float silu(float);
+template double silu(double);
+template float step_size(float, const ScanOptions&);
+template double step_size(double, const ScanOptions&);
+template Tensor<float, 3> step_sizes(const ScanInput<float>&, const ScanOptions&);
+template Tensor<double, 3> step_sizes(const ScanInput<double>&, const ScanOptions&);
+template ScanSizes scan_sizes(const ScanInput<float>&, const ScanOptions&);
+template ScanSizes scan_sizes(const ScanInput<double>&, const ScanOptions&);
+template ScanOutput<float> ssd(const ScanInput<float>&, const ScanOptions&);
+template ScanOutput<double> ssd(const ScanInput<double>&, const ScanOptions&);
+
+}  // namespace mamba2

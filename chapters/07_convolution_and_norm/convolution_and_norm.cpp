@@ -1,0 +1,320 @@
+// # Convolution and norm {#ch_convolution_and_norm}
+// @summary A convolution of four tokens before the scan, a gate and a norm behind it, and the details that decide.
+//
+// Two small operations stand on either side of the scan. Before it, each channel is mixed with its own last three values: a convolution so short
+// that one may wonder what it is for. After it, the numbers are gated and brought to a common size. Neither holds a great idea. Both hold
+// details that decide whether a model loaded from a file writes sense or noise: which tap is the newest, what happens at the start, whether the gate comes
+// before or after the norm, and over which channels the norm looks.
+//
+// ## What it builds on {#convolution_and_norm_builds_on}
+//
+// Chapter 3's MatrixRef, a matrix inside somebody else's memory; chapter 5's silu() and its rule for packed sequences: a new sequence begins where `seq_idx` changes.
+//
+// ## Shapes {#convolution_and_norm_shapes}
+//
+// ::: shapes
+// | name | shape | what it is |
+// |---|---|---|
+// | $x$ | (batch · seqlen, channels) | what goes in: one row for each token |
+// | $w$ | (channels, d_conv) | taps; the last one is for the token itself |
+// | conv state | (batch, channels, d_conv) | the last `d_conv` inputs of each channel, the newest last |
+// | $y$, $z$ | (batch · seqlen, d_ssm) | what the scan gave, and its gate |
+// | norm weight | (d_ssm) | one factor for each channel |
+// :::
+//
+// ## A window of four tokens {#convolution_and_norm_window}
+//
+// Let $x$ be one channel over time and $w$ its $K$ taps. The output at step $t$ is a weighted sum of the last $K$ inputs:
+//
+// $$ y_t = b + \sum_{k=0}^{K-1} w_k \, x_{t - (K-1) + k}. $$ {#eq:short_convolution}
+//
+// The last tap, $w_{K-1}$, meets the token itself; $w_0$ the one three steps back, for $K = 4$. *Depthwise* means that each channel has its own taps and sees no other
+// channel. Mixing channels is the work of the projections.
+//
+// ::: figure window
+// Four taps, one channel. The output at step $t$ (top) sees step $t$ and the three before it, never a later one. To the left of the first
+// token stand zeros, or what an earlier piece of the text left behind.
+// :::
+//
+// *Is it causal?* Yes, but only if written so. Deep learning libraries offer a convolution that pads on both sides; the usual recipe pads $K-1$ zeros on both, and
+// then cuts off the last $K-1$ outputs. Forget the cut, or cut at the wrong end, and every token sees the future: training looks
+// wonderful and generation fails. The program of this chapter checks it in the only way that counts: change one token, and see which outputs move.
+//
+// @output causal
+//
+// *What is it for?* The scan writes $x_t B_t^\top$ into the state, a product of things that all come from *one* token. But a pattern such as "the word after
+// *Mr.*" is about neighbours: to store the word under the key *Mr.*, the model needs the key from step $t-1$ beside the value from step $t$. With a
+// single tap of weight one on the token before, the convolution does just that.
+//
+// ::: figure shift
+// A key channel with taps (0, 0, 1, 0): each token now carries the key of the token before it. One convolution turns "what is here" into "what was here just before",
+// and the scan can pair the two.
+// :::
+//
+// Four tokens are enough because that is all that is asked of it: the far past is the scan's business. Attention-like models have to learn this
+// shift with a whole layer; models with a short convolution have it from the start. In Mamba-2 the convolution runs over $x$, $B$ and $C$
+// together; $z$ and $\Delta$ go without.
+//
+// ## Starts, ends and borders {#convolution_and_norm_borders}
+//
+// Most of the code is about which tokens a window may see. There are three cases.
+//
+// - The window reaches back over the start of the row, and nothing came before: those taps meet zeros.
+// - It reaches over the start, and something did come before: an earlier call left the last inputs behind, in a `conv_state`. Those taps meet it.
+// - It reaches over a border between two packed sequences: the taps beyond the border meet zeros, because it is another text over there.
+//
+// The reference is not of one mind about the last case: its fused kernel is given `seq_idx` and stops at the borders, while the unfused path beside
+// it has, at least in some versions, handed `seq_idx` to the scan only, so that the first three tokens of a text were stained by the text before. Ours always stops.
+//
+// So for a token we ask: how many tokens back does its own sequence reach within the window?
+
+#include <mamba2/activation.hpp>
+#include <mamba2/conv.hpp>
+#include <mamba2/error.hpp>
+#include <mamba2/norm.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
+
+namespace mamba2 {
+
+namespace {
+
+/// How many tokens before token t are of its own sequence, at most `most`.
+std::size_t reach(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size_t t, std::size_t most) {
+  std::size_t back = 0;
+  while (back < std::min(t, most) && (!seq_idx || (*seq_idx)(b, t - back - 1) == (*seq_idx)(b, t))) ++back;
+  return back;
+}
+
+/// Whether the sequence of token t goes back to the start of its row, and so to what came before the row.
+bool from_start(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size_t t) {
+  return reach(seq_idx, b, t, t) == t;
+}
+
+// The test compares neighbours, so it finds a *change*. Two texts that bear the same number with a third between them stay apart, as they do in chapter 5's scan.
+//
+// Next, one token. Tap by tap, and within a tap along the channels, because that is how the numbers lie in memory:
+
+/// The weighted sums of one token, for the channels first, first + 1, ... of which there are as many as outputs.
+template <class Real>
+void convolve_token(const ShortConvolution<Real>& in, std::size_t b, std::size_t t, std::size_t first,
+                    std::span<Real> y) {
+  const std::size_t width = in.weight.columns, row = b * (in.x.rows / in.batch) + t;
+  const std::size_t back = reach(in.seq_idx, b, t, width - 1);
+  const bool start = in.initial_state && t < width && from_start(in.seq_idx, b, t);
+  for (std::size_t j = 0; j < y.size(); ++j) y[j] = in.bias.empty() ? Real(0) : in.bias[first + j];
+  for (std::size_t k = 0; k < width; ++k) {  // k tokens back
+    const std::size_t tap = width - 1 - k;
+    if (k <= back) {
+      const Real* x = in.x[row - k] + first;
+      for (std::size_t j = 0; j < y.size(); ++j) y[j] += in.weight[first + j][tap] * x[j];
+    } else if (start && k > t) {
+      const auto& before = *in.initial_state;  // its last column is one token before the row
+      for (std::size_t j = 0; j < y.size(); ++j)
+        y[j] += in.weight[first + j][tap] * before(b, first + j, width + t - k);
+    }
+  }
+}
+
+// Why the offset `first`? Because $x$, $B$ and $C$ lie side by side in the input but are three tensors in what follows. The convolution may
+// deal its output to several places, and nobody has to copy.
+
+template <class Real>
+void check_shapes(const ShortConvolution<Real>& in) {
+  const std::size_t batch = in.batch, channels = in.x.columns, width = in.weight.columns;
+  const std::size_t seqlen = batch == 0 ? 0 : in.x.rows / batch;
+  if (batch * seqlen != in.x.rows) {
+    throw ShapeError("x: expected batch * seqlen rows with batch = " + std::to_string(batch) + ", got " +
+                     std::to_string(in.x.rows));
+  }
+  if (in.weight.rows != channels || width == 0) {
+    throw ShapeError("conv1d.weight: expected shape (channels, d_conv) = (" + std::to_string(channels) +
+                     ", at least 1), got " + shape_text(std::array{in.weight.rows, width}));
+  }
+  if (!in.bias.empty() && in.bias.size() != channels) {
+    throw ShapeError("conv1d.bias: expected " + std::to_string(channels) + " values, got " +
+                     std::to_string(in.bias.size()));
+  }
+  if (in.initial_state) {
+    require_shape("conv_state", *in.initial_state, {batch, channels, width}, "(batch, conv_dim, d_conv)");
+  }
+  if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {batch, seqlen}, "(batch, seqlen)");
+}
+
+template <class Real>
+void check_outputs(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
+  std::size_t columns = 0;
+  for (const MatrixRef<Real>& part : y) {
+    columns += part.columns;
+    if (part.rows == in.x.rows) continue;
+    throw ShapeError("y: expected " + std::to_string(in.x.rows) + " rows, got " + std::to_string(part.rows));
+  }
+  if (columns == in.x.columns) return;
+  throw ShapeError("y: expected " + std::to_string(in.x.columns) + " columns in all, got " + std::to_string(columns));
+}
+
+}  // namespace
+
+template <class Real>
+void short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
+  check_shapes(in);
+  check_outputs(in, y);
+  std::size_t first = 0;  // the channel that the first column of a part is
+  for (const MatrixRef<Real>& part : y) {
+    for (std::size_t row = 0; row < part.rows; ++row) {
+      const std::size_t seqlen = in.x.rows / in.batch;
+      const std::span<Real> out(part[row], part.columns);
+      convolve_token(in, row / seqlen, row % seqlen, first, out);
+      for (Real& value : out) value = in.silu ? silu(value) : value;
+    }
+    first += part.columns;
+  }
+}
+
+// Give all channels the same taps, leave out bias and SiLU, and this is chapter 1's causal convolution with a kernel of four numbers and then zeros:
+//
+// @output same
+//
+// ## What must be remembered {#convolution_and_norm_state}
+//
+// To go on after the last token, the convolution needs the last three inputs. The reference keeps four, `d_conv`, the newest included; to exchange states
+// with it we do the same. They are *inputs*, from before the convolution and its SiLU. Storing outputs is the classic mistake.
+//
+// A text shorter than the window leaves its few inputs at the right-hand end, after what the state held before, or after zeros. With packed sequences only the last
+// one counts.
+
+template <class Real>
+Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
+  check_shapes(in);
+  const std::size_t batch = in.batch, channels = in.x.columns, width = in.weight.columns;
+  const std::size_t seqlen = batch == 0 ? 0 : in.x.rows / batch;
+  if (seqlen == 0) return in.initial_state ? *in.initial_state : zeros<Real>(batch, channels, width);
+  auto state = zeros<Real>(batch, channels, width);
+  for (std::size_t b = 0; b < batch; ++b) {
+    const std::size_t last = seqlen - 1, back = reach(in.seq_idx, b, last, width - 1);
+    const bool start = in.initial_state && last < width && from_start(in.seq_idx, b, last);
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t k = 0; k <= back; ++k) state(b, c, width - 1 - k) = in.x[b * seqlen + last - k][c];
+      for (std::size_t k = seqlen; start && k < width; ++k) {
+        state(b, c, width - 1 - k) = (*in.initial_state)(b, c, width + last - k);
+      }
+    }
+  }
+  return state;
+}
+
+// That the two fit together is seen by cutting a sequence in two, at any place, and handing the state over:
+//
+// @output cut
+//
+// ## Root mean square {#convolution_and_norm_rms}
+//
+// A norm brings a row of numbers to a standard size, so that what comes next can count on it. The RMS norm divides by the root of the mean square, and then gives each
+// channel a learnt weight:
+//
+// $$ \mathrm{norm}(x)_i = w_i \, \frac{x_i}{\sqrt{\frac{1}{d} \sum_j x_j^2 + \epsilon}}. $$ {#eq:rms_norm}
+//
+// Unlike the older layer norm it subtracts no mean. The $\epsilon$ keeps a row of zeros from dividing by zero. It matters only for rows whose mean square is no larger than it: for those
+// the output shrinks instead of blowing up the noise.
+
+namespace {
+
+template <class Real>
+void require_matrix(const char* argument, std::size_t rows, std::size_t columns, const MatrixRef<const Real>& m) {
+  if (m.rows == rows && m.columns == columns && !m.transposed) return;
+  throw ShapeError(std::string(argument) + ": expected shape (tokens, features) = " +
+                   shape_text(std::array{rows, columns}) + ", got " + shape_text(std::array{m.rows, m.columns}));
+}
+
+template <class Real>
+void require_weight(std::span<const Real> weight, std::size_t features) {
+  if (weight.size() == features) return;
+  throw ShapeError("norm.weight: expected " + std::to_string(features) + " values, got " +
+                   std::to_string(weight.size()));
+}
+
+/// One over the root of the mean square.
+template <class Real>
+Real inverse_rms(std::span<const Real> x, double eps) {
+  Real sum = 0;
+  for (const Real value : x) sum += value * value;
+  return 1 / std::sqrt(sum / static_cast<Real>(x.size()) + static_cast<Real>(eps));
+}
+
+}  // namespace
+
+template <class Real>
+void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y) {
+  require_weight(weight, x.columns);
+  require_matrix<Real>("y", x.rows, x.columns, y);
+  for (std::size_t t = 0; t < x.rows; ++t) {
+    const Real scale = inverse_rms(std::span(x[t], x.columns), eps);
+    for (std::size_t i = 0; i < x.columns; ++i) y[t][i] = x[t][i] * scale * weight[i];
+  }
+}
+
+// ## The gate, and who comes first {#convolution_and_norm_gate}
+//
+// The block computes a second set of channels, $z$, which never sees another token. Its SiLU multiplies what the scan gives: a channel of the output can be turned down, or off,
+// by the token at hand. There are two orders, and a model trained in one is broken in the other:
+//
+// $$ \mathrm{norm}(y \odot \silu(z)) \qquad\text{or}\qquad \mathrm{norm}(y) \odot \silu(z). $$ {#eq:gate_order}
+//
+// The first is the reference's default and that of the models published with the paper (`norm_before_gate = false`). In it a token can no longer turn *all* its channels down: the norm brings the rest back
+// up to size. In the second it can.
+//
+// ::: figure gate_order
+// One row of eight channels, all gates turned down together from left to right. Normed after the gate, the row keeps its size until the $\epsilon$ takes over; normed
+// before, its size follows the gate.
+// :::
+//
+// @output gate
+//
+// With `ngroups` greater than one, the norm is split as well: each group of $d_{ssm}/\texttt{ngroups}$ channels gets its own mean square. The reason is not a statistical one. A
+// layer that is split over several processors by groups must not wait for the others to add up a sum (chapter 15). Here lies a known disagreement:
+// Hugging Face's plain implementation takes the mean over all channels, whatever the groups. For one group, and so for all models published with the paper, both are the same.
+// We follow the reference, and have the other as an option (chapter 8).
+//
+// ::: figure groups
+// The mean squares of one row under one group and under four. Channels of a weak group come out stronger when their group is normed by itself.
+// :::
+
+template <class Real>
+void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out) {
+  const std::size_t features = y.columns;
+  require_matrix<Real>("z", y.rows, features, z);
+  require_matrix<Real>("out", y.rows, features, out);
+  if (!how.weight.empty()) require_weight(how.weight, features);
+  require(how.groups > 0 && features % how.groups == 0, "groups",
+          "a divisor of the " + std::to_string(features) + " features", std::to_string(how.groups));
+
+  const bool norm = !how.weight.empty(), norm_first = norm && how.norm_before_gate;
+  const std::size_t width = features / how.groups;
+  std::vector<Real> gate(features);
+  for (std::size_t t = 0; t < y.rows; ++t) {
+    for (std::size_t i = 0; i < features; ++i) gate[i] = silu(z[t][i]);
+    for (std::size_t i = 0; i < features; ++i) out[t][i] = norm_first ? y[t][i] : y[t][i] * gate[i];
+    for (std::size_t first = 0; norm && first < features; first += width) {
+      const Real scale = inverse_rms(std::span<const Real>(out[t] + first, width), how.eps);
+      for (std::size_t i = first; i < first + width; ++i) out[t][i] *= scale * how.weight[i];
+    }
+    for (std::size_t i = 0; norm_first && i < features; ++i) out[t][i] *= gate[i];
+  }
+}
+
+template void short_convolution(const ShortConvolution<float>&, std::span<const MatrixRef<float>>);
+template void short_convolution(const ShortConvolution<double>&, std::span<const MatrixRef<double>>);
+template Tensor<float, 3> convolution_state(const ShortConvolution<float>&);
+template Tensor<double, 3> convolution_state(const ShortConvolution<double>&);
+template void rms_norm(MatrixRef<const float>, std::span<const float>, double, MatrixRef<float>);
+template void rms_norm(MatrixRef<const double>, std::span<const double>, double, MatrixRef<double>);
+template void gated_norm(MatrixRef<const float>, MatrixRef<const float>, const GatedNorm<float>&, MatrixRef<float>);
+template void gated_norm(MatrixRef<const double>, MatrixRef<const double>, const GatedNorm<double>&, MatrixRef<double>);
+
+}  // namespace mamba2
+
+// An empty weight means no norm at all, and the gate alone is left. The block has two uses for that, as the next chapter shows.

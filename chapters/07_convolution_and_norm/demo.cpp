@@ -1,0 +1,167 @@
+// ## The program {#convolution_and_norm_program}
+
+#include <mamba2/activation.hpp>
+#include <mamba2/conv.hpp>
+#include <mamba2/norm.hpp>
+#include <mamba2/random.hpp>
+#include <mamba2/ssm.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+using mamba2::as_matrix;
+using mamba2::MatrixRef;
+using mamba2::Tensor;
+using mamba2::zeros;
+
+namespace {
+
+const char* yes(bool ok) {
+  return ok ? "yes" : "no";
+}
+
+Tensor<double, 2> noise(std::size_t rows, std::size_t columns, std::uint64_t seed) {
+  mamba2::Random random(seed);
+  auto m = zeros<double>(rows, columns);
+  for (auto& value : m) value = random.uniform(-1, 1);
+  return m;
+}
+
+double difference(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
+  return largest;
+}
+
+constexpr std::size_t seqlen = 10, channels = 3, d_conv = 4;
+
+Tensor<double, 2> convolve(const mamba2::ShortConvolution<double>& in) {
+  auto y = zeros<double>(in.x.rows, in.x.columns);
+  mamba2::short_convolution<double>(in, std::array{as_matrix(y)});
+  return y;
+}
+
+// Change token 4 and see which outputs move.
+
+void causal() {
+  auto x = noise(seqlen, channels, 1);
+  const auto w = noise(channels, d_conv, 2);
+  const auto before = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w)});
+  for (std::size_t c = 0; c < channels; ++c) x(4, c) += 1;
+  const auto after = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w)});
+  std::printf("token 4 changes the outputs at");
+  for (std::size_t t = 0; t < seqlen; ++t) {
+    double change = 0;
+    for (std::size_t c = 0; c < channels; ++c) change = std::max(change, std::abs(after(t, c) - before(t, c)));
+    if (change > 0) std::printf(" %zu", t);
+  }
+  std::printf("\n");
+}
+
+// Chapter 1's convolution has one kernel for all channels, its newest tap first.
+
+void same() {
+  const auto x = noise(seqlen, channels, 1);
+  const std::array taps{0.1, -0.4, 0.3, 0.8};
+  auto w = zeros<double>(channels, d_conv);
+  auto K = zeros<double>(seqlen);
+  for (std::size_t k = 0; k < d_conv; ++k) {
+    for (std::size_t c = 0; c < channels; ++c) w(c, k) = taps[k];
+    K(d_conv - 1 - k) = taps[k];
+  }
+  const auto y = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w), .silu = false});
+  std::printf("short_convolution and chapter 1's causal_convolution agree to 1e-12: %s\n",
+              yes(difference(y, mamba2::causal_convolution(x, K)) < 1e-12));
+}
+
+// Cut the sequence after each token in turn and carry the state over.
+
+void cut() {
+  const auto x = noise(seqlen, channels, 3), w = noise(channels, d_conv, 4);
+  const auto whole = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w)});
+  const auto rows = [&](std::size_t first, std::size_t count) {
+    return MatrixRef<const double>{x.data() + first * channels, count, channels, channels};
+  };
+  double largest = 0;
+  for (std::size_t at = 0; at <= seqlen; ++at) {
+    const mamba2::ShortConvolution<double> head{.x = rows(0, at), .batch = 1, .weight = as_matrix(w)};
+    const auto state = mamba2::convolution_state(head);
+    mamba2::ShortConvolution<double> tail = head;
+    tail.x = rows(at, seqlen - at);
+    tail.initial_state = &state;
+    auto y = zeros<double>(seqlen, channels);
+    const auto first = convolve(head), second = convolve(tail);
+    std::copy(first.begin(), first.end(), y.begin());
+    std::copy(second.begin(), second.end(), y.begin() + static_cast<std::ptrdiff_t>(at * channels));
+    largest = std::max(largest, difference(y, whole));
+  }
+  std::printf("cut after 0, 1, ... %zu tokens: the same outputs to 1e-12: %s\n", seqlen, yes(largest < 1e-12));
+}
+
+// A row whose gates are all turned down, under both orders.
+
+double size(const Tensor<double, 2>& row) {
+  double sum = 0;
+  for (const double value : row) sum += value * value;
+  return std::sqrt(sum / static_cast<double>(row.size()));
+}
+
+void gate() {
+  const auto y = noise(1, 8, 5);
+  const Tensor<double, 1> weight({8}, 1.0);
+  std::printf("root mean square of the row, all gates at z:\n     z   silu(z)   norm(y silu(z))   norm(y) silu(z)\n");
+  for (const double z : {4.0, 1.0, 0.1}) {
+    const Tensor<double, 2> gates({1, 8}, z);
+    auto after = zeros<double>(1, 8), before = zeros<double>(1, 8);
+    mamba2::gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight}, as_matrix(after));
+    mamba2::gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight, .norm_before_gate = true},
+                               as_matrix(before));
+    std::printf("  %4.1f   %7.3f   %15.2f   %15.2f\n", z, mamba2::silu(z), size(after), size(before));
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::printf("[causal]\n");
+  causal();
+  std::printf("[same]\n");
+  same();
+  std::printf("[cut]\n");
+  cut();
+  std::printf("[gate]\n");
+  gate();
+}
+
+// ## What has not changed {#convolution_and_norm_unchanged}
+//
+// Time runs one way: every output still depends on its own token and earlier ones only. Convolution and norm treat all tokens alike, with weights that do not
+// depend on them, so they select nothing; that remains the scan's part. And what must be carried from token to token is still of fixed size: the state of the scan, and now four numbers for
+// each channel.
+//
+// ## Exercises {#convolution_and_norm_exercises}
+//
+// ::: exercise 7.1 One channel
+// Convolve one channel with its taps, causally, with the inputs that came before given in a state of `d_conv` numbers, the newest last. No SiLU. Return the outputs.
+// :::
+//
+// ::: exercise 7.2 The state that is left
+// For the same channel, return the state after the last token. The piece may be shorter than the window, or empty.
+// :::
+//
+// ::: exercise 7.3 The gated norm by groups
+// Norm one row in groups, after or before its gate, as the options ask. Weights are given.
+// :::
+//
+// ::: exercise 7.4 The key of the token before
+// An associative memory without a learnt weight: tokens come as pairs, at even steps a key, at odd steps its value. Choose the four taps of the key channels and the four taps of the value channels,
+// so that at every odd step the key of the step before stands beside the value of the step itself, both unchanged.
+// :::
+//
+// ## Further reading {#convolution_and_norm_further}
+//
+// - The Mamba-2 paper [@dao2024], section 7, where the norm before the output projection is added and why.
+// - Mamba-1 [@gu2023], section 3.4, for the block that the convolution comes from.
+// - On what a shift by one token is worth: the H3 paper [@fu2023], whose "shift SSM" is the ancestor of this convolution.

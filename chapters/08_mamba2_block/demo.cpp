@@ -1,0 +1,237 @@
+// ## The program {#mamba2_block_program}
+
+#include <mamba2/block.hpp>
+#include <mamba2/error.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+
+using mamba2::Algorithm;
+using mamba2::Mamba2Block;
+using mamba2::Mamba2Config;
+using mamba2::Tensor;
+using mamba2::zeros;
+
+namespace {
+
+const char* yes(bool ok) {
+  return ok ? "yes" : "no";
+}
+
+template <class Real>
+Tensor<Real, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model) {
+  mamba2::Random random(1);
+  auto u = zeros<Real>(batch, seqlen, d_model);
+  for (auto& value : u) value = static_cast<Real>(random.normal());
+  return u;
+}
+
+template <class A, class B>
+double relative_difference(const Tensor<A, 3>& a, const Tensor<B, 3>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    const double x = static_cast<double>(a.data()[i]), y = static_cast<double>(b.data()[i]);
+    difference += (x - y) * (x - y);
+    size += y * y;
+  }
+  return std::sqrt(difference / size);
+}
+
+Mamba2Config small() {
+  return {.d_model = 32, .d_state = 16, .headdim = 8, .chunk_size = 16};
+}
+
+std::size_t count(const mamba2::Mamba2Parameters<double>& parameters) {
+  std::size_t total = 0;
+  parameters.visit([&](const char*, const auto& tensor) { total += tensor.size(); });
+  return total;
+}
+
+// Three configurations that make no block.
+
+void refused() {
+  for (const auto& config : {Mamba2Config{.d_model = 768, .headdim = 80}, Mamba2Config{.d_model = 768, .ngroups = 5},
+                             Mamba2Config{.d_model = 768, .dt_limit_min = 0.1, .dt_limit_max = 0.01}}) {
+    try {
+      config.check();
+    } catch (const mamba2::ValueError& error) {
+      std::printf("%s\n", error.what());
+    }
+  }
+}
+
+// The parameters of one block of the 130M model, by name.
+
+void count_by_name() {
+  const auto parameters = mamba2::zero_parameters<float>({.d_model = 768});
+  std::size_t total = 0;
+  parameters.visit([&](const char* name, const auto& tensor) {
+    std::printf("%-16s %8zu\n", name, tensor.size());
+    total += tensor.size();
+  });
+  std::printf("%-16s %8zu\n", "one block", total);
+}
+
+// The same block with each form of the scan, and with odd chunks.
+
+void equal() {
+  const Mamba2Block<double> block(small(), 0);
+  const auto u = noise<double>(2, 45, 32);
+  const auto y = block.forward(u, {.algorithm = Algorithm::recurrent}).y;
+  const double quadratic = relative_difference(block.forward(u, {.algorithm = Algorithm::quadratic}).y, y);
+  std::printf("recurrent and quadratic agree to 1e-12: %s\n", yes(quadratic < 1e-12));
+  double chunked = 0;
+  for (const std::size_t chunk_size : {1, 7, 16, 45, 100}) {
+    chunked = std::max(chunked, relative_difference(block.forward(u, {.chunk_size = chunk_size}).y, y));
+  }
+  std::printf("recurrent and chunked agree to 1e-12, chunks of 1, 7, 16, 45, 100: %s\n", yes(chunked < 1e-12));
+}
+
+// Three texts of 20, 2 and 23 tokens, packed into one row of 45, against the same three by themselves.
+
+void packed() {
+  const Mamba2Block<double> block(small(), 0);
+  const auto u = noise<double>(1, 45, 32);
+  Tensor<std::int64_t, 2> seq_idx({1, 45});
+  for (std::size_t t = 0; t < 45; ++t) seq_idx(0, t) = t < 20 ? 0 : t < 22 ? 1 : 2;
+  const auto y = block.forward(u, {.seq_idx = &seq_idx}).y;
+  double largest = 0;
+  for (const auto& [first, last] : {std::pair{0, 20}, std::pair{20, 22}, std::pair{22, 45}}) {
+    const Tensor<double, 3> text = xt::view(u, xt::all(), xt::range(first, last));
+    const Tensor<double, 3> row = xt::view(y, xt::all(), xt::range(first, last));
+    largest = std::max(largest, relative_difference(row, block.forward(text).y));
+  }
+  std::printf("three texts in one row, and each alone, agree to 1e-12: %s\n", yes(largest < 1e-12));
+}
+
+// Every option in turn, against the block without it. Parameters that both have are drawn from the same seed, so where the number of parameters is unchanged the weights are the same.
+
+void option(const char* name, Mamba2Config config) {
+  const auto u = noise<double>(1, 45, 32);
+  const Mamba2Block<double> plain(small(), 0), with(config, 0);
+  const double difference = relative_difference(with.forward(u).y, plain.forward(u).y);
+  std::printf("%-28s %10zu   %s\n", name, count(with.parameters()), difference < 1e-12 ? "as without" : "changed");
+}
+
+void options() {
+  std::printf("option                       parameters   output\n");
+  const auto with = [](auto change) {
+    auto config = small();
+    change(config);
+    return config;
+  };
+  using C = Mamba2Config;
+  option("none", small());
+  option("ngroups = 4", with([](C& c) { c.ngroups = 4; }));
+  option("d_ssm = 32 (of 64)", with([](C& c) { c.d_ssm = 32; }));
+  option("D_has_hdim", with([](C& c) { c.D_has_hdim = true; }));
+  option("norm_before_gate", with([](C& c) { c.norm_before_gate = true; }));
+  option("rmsnorm = false", with([](C& c) { c.rmsnorm = false; }));
+  option("norm_over_all_channels", with([](C& c) { c.norm_over_all_channels = true; }));
+  option("bias", with([](C& c) { c.bias = true; }));
+  option("conv_bias = false", with([](C& c) { c.conv_bias = false; }));
+  option("d_conv = 2", with([](C& c) { c.d_conv = 2; }));
+  option("conv_init = 0.1", with([](C& c) { c.conv_init = 0.1; }));
+  option("dt_limit = (0.01, 0.05)", with([](C& c) { c.dt_limit_min = 0.01, c.dt_limit_max = 0.05; }));
+  option("chunk_size = 5", with([](C& c) { c.chunk_size = 5; }));
+}
+
+// Three options say "as without", and should: `D_has_hdim` starts with all of $D$ at one, whichever shape it has; one mean square for the one group there is looks at all channels anyway; and
+// the chunk's size changes speed only.
+//
+// Last, the sizes of differences. bfloat16 keeps the upper half of a float's bits: 8 bits of mantissa.
+
+double to_bfloat16(double value) {
+  const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
+  return static_cast<double>(std::bit_cast<float>((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u));
+}
+
+void differ() {
+  auto config = small();
+  config.ngroups = 4;
+  const Mamba2Block<double> block(config, 0);
+  const auto y = block.forward(noise<double>(1, 45, 32)).y;
+
+  const Mamba2Block<float> narrow(config, 0);
+  double single = 0;
+  for (const auto algorithm : {Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked}) {
+    const auto got = narrow.forward(noise<float>(1, 45, 32), {.algorithm = algorithm}).y;
+    single = std::max(single, relative_difference(got, y));
+  }
+  std::printf("innocent:\n  float32 instead of float64, any algorithm: below 1e-5: %s\n",
+              yes(single > 0 && single < 1e-5));
+
+  auto rounded = block;
+  rounded.parameters().visit([](const char*, auto& tensor) {
+    for (auto& value : tensor) value = to_bfloat16(value);
+  });
+  const auto show = [&](const char* cause, const Mamba2Block<double>& other) {
+    std::printf("  %-42s %.1g\n", cause, relative_difference(other.forward(noise<double>(1, 45, 32)).y, y));
+  };
+  show("weights rounded to bfloat16:", rounded);
+
+  std::printf("not innocent:\n");
+  auto changed = config;
+  changed.norm_eps = 1e-6;
+  show("1e-6 for 1e-5 in the norm:", Mamba2Block<double>(changed, block.parameters()));
+  changed = config;
+  changed.norm_over_all_channels = true;
+  show("one mean square for four groups:", Mamba2Block<double>(changed, block.parameters()));
+  changed = config;
+  changed.norm_before_gate = true;
+  show("norm before gate:", Mamba2Block<double>(changed, block.parameters()));
+  auto reversed = block;
+  for (std::size_t c = 0; c < config.conv_dim(); ++c) {
+    auto* taps = &reversed.parameters().conv1d_weight(c, 0, 0);
+    std::reverse(taps, taps + config.d_conv);
+  }
+  show("taps reversed:", reversed);
+  auto no_bias = block;
+  no_bias.parameters().dt_bias.fill(0);
+  show("dt_bias forgotten:", no_bias);
+}
+
+}  // namespace
+
+int main() {
+  std::printf("[refused]\n");
+  refused();
+  std::printf("[count]\n");
+  count_by_name();
+  std::printf("[equal]\n");
+  equal();
+  std::printf("[packed]\n");
+  packed();
+  std::printf("[options]\n");
+  options();
+  std::printf("[differ]\n");
+  differ();
+}
+
+// ## What has not changed {#mamba2_block_unchanged}
+//
+// The operator in the middle is chapter 5's, untouched. All that the block adds works on one token at a time, or on four; only the scan carries anything further. The
+// cost is still linear in the length, and by far the most of it goes into two products with weights, which any model of this width would have.
+//
+// ## Exercises {#mamba2_block_exercises}
+//
+// ::: exercise 8.1 Count before you allocate
+// From the sizes alone, return how many parameters a block has, with the default options: convolution bias yes, projection biases no, norm yes, $D$ per head, all channels through the scan.
+// :::
+//
+// ::: exercise 8.2 Cut the row
+// Given one token's row of the input projection's output and a configuration, return its parts. `d_ssm` may be smaller than `d_inner`.
+// :::
+//
+// ::: exercise 8.3 The block, from its parts
+// Write the forward pass of one sequence for the default options, out of linear(), short_convolution(), ssd() and gated_norm(), or with loops of your own. No Mamba2Block.
+// :::
+//
+// ## Further reading {#mamba2_block_further}
+//
+// - The Mamba-2 paper [@dao2024], section 7.1 and its Figure 6, on the block's architecture and why the projections are parallel.
+// - The reference's `modules/mamba2.py` [@reference], which this chapter follows option by option.
+// - The first part of the authors' blog series [@blog], for the block beside Mamba-1's.

@@ -1,0 +1,80 @@
+// The data of chapter 8's figures.
+#include <mamba2/block.hpp>
+
+#include <bit>
+#include <cmath>
+#include <fstream>
+#include <string>
+#include <vector>
+
+using namespace mamba2;
+
+namespace {
+
+constexpr std::size_t d_model = 64, seqlen = 96, layers = 24;
+
+// The stream after each layer of x = x + block(norm(x)).
+template <class Real>
+std::vector<Tensor<Real, 3>> stream(const std::vector<Mamba2Block<Real>>& blocks, const ForwardOptions<Real>& options) {
+  Random random(1);
+  auto x = zeros<Real>(1, seqlen, d_model), normed = x;
+  for (auto& value : x) value = static_cast<Real>(random.normal());
+  const Tensor<Real, 1> weight({d_model}, 1);
+  std::vector<Tensor<Real, 3>> after;
+  for (const auto& block : blocks) {
+    rms_norm<Real>(as_rows(x), weight, 1e-5, as_rows(normed));
+    x += block.forward(normed, options).y;
+    after.push_back(x);
+  }
+  return after;
+}
+
+template <class Real>
+double relative_difference(const Tensor<Real, 3>& a, const Tensor<double, 3>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    const double d = static_cast<double>(a.data()[i]) - b.data()[i];
+    difference += d * d;
+    size += b.data()[i] * b.data()[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+double to_bfloat16(double value) {
+  const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
+  return static_cast<double>(std::bit_cast<float>((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u));
+}
+
+// Layer, float32 chunked, float32 recurrent, bfloat16 weights: relative difference from float64.
+void rounding(std::ofstream out) {
+  const Mamba2Config config{.d_model = d_model, .d_state = 32, .headdim = 16, .chunk_size = 32};
+  std::vector<Mamba2Block<double>> exact;
+  std::vector<Mamba2Block<float>> single;
+  std::vector<Mamba2Block<double>> rounded;
+  for (std::size_t i = 0; i < layers; ++i) {
+    // The same weights in all three: drawn as floats.
+    single.emplace_back(config, i);
+    exact.emplace_back(config, i);
+    exact.back().parameters().visit([](const char*, auto& tensor) {
+      for (auto& value : tensor) value = static_cast<double>(static_cast<float>(value));
+    });
+    rounded.push_back(exact.back());
+    rounded.back().parameters().visit([](const char*, auto& tensor) {
+      for (auto& value : tensor) value = to_bfloat16(value);
+    });
+  }
+  const auto want = stream<double>(exact, {});
+  const auto chunked = stream<float>(single, {});
+  const auto recurrent = stream<float>(single, {.algorithm = Algorithm::recurrent});
+  const auto short_weights = stream<double>(rounded, {});
+  for (std::size_t i = 0; i < layers; ++i) {
+    out << i + 1 << ' ' << relative_difference(chunked[i], want[i]) << ' ' << relative_difference(recurrent[i], want[i])
+        << ' ' << relative_difference(short_weights[i], want[i]) << '\n';
+  }
+}
+
+}  // namespace
+
+int main(int, char** arguments) {
+  rounding(std::ofstream(std::string(arguments[1]) + "/rounding.dat"));
+}

@@ -1,0 +1,84 @@
+// The solutions of chapter 8's exercises.
+#include "exercises.hpp"
+
+#include <mamba2/selection.hpp>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace exercises {
+
+//: 8.1
+std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim, std::size_t ngroups,
+                             std::size_t d_state, std::size_t d_conv) {
+  const std::size_t d_inner = expand * d_model, nheads = d_inner / headdim, BC = 2 * ngroups * d_state;
+  const std::size_t in_proj = (2 * d_inner + BC + nheads) * d_model;
+  const std::size_t conv1d = (d_inner + BC) * (d_conv + 1);
+  const std::size_t per_head = 3 * nheads;  // dt_bias, A_log, D
+  const std::size_t norm = d_inner;
+  const std::size_t out_proj = d_model * d_inner;
+  return in_proj + conv1d + per_head + norm + out_proj;
+}
+//: end
+
+//: 8.2
+Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config) {
+  std::size_t first = 0;
+  const auto next = [&](std::size_t count) {
+    const Tensor<double, 1> part = xt::view(row, xt::range(first, first + count));
+    first += count;
+    return part;
+  };
+  Parts parts;
+  parts.z0 = next(config.d_mlp());
+  parts.x0 = next(config.d_mlp());
+  parts.z = next(config.ssm_channels());
+  parts.x = next(config.ssm_channels());
+  parts.B = next(config.d_bc());
+  parts.C = next(config.d_bc());
+  parts.dt = next(config.nheads());
+  return parts;
+}
+//: end
+
+//: 8.3
+Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config, const mamba2::Mamba2Parameters<double>& parameters,
+                                const Tensor<double, 2>& u) {
+  using mamba2::as_matrix, mamba2::column_block, mamba2::MatrixRef, mamba2::zeros;
+  const auto& c = config;
+  const auto& p = parameters;
+  const std::size_t seqlen = u.shape(0);
+
+  auto zxbcdt = zeros<double>(seqlen, c.d_in_proj());
+  mamba2::linear<double>(as_matrix(u), as_matrix(p.in_proj_weight), {}, as_matrix(zxbcdt));
+  const MatrixRef<const double> all = as_matrix(std::as_const(zxbcdt));
+  const auto z = column_block(all, 0, c.d_inner());
+  const auto xBC = column_block(all, c.d_inner(), c.conv_dim());
+  const auto dt = column_block(all, c.d_inner() + c.conv_dim(), c.nheads());
+
+  mamba2::ScanInput<double> scan;
+  scan.x = zeros<double>(1, seqlen, c.nheads(), c.headdim);
+  scan.B = zeros<double>(1, seqlen, c.ngroups, c.d_state);
+  scan.C = zeros<double>(1, seqlen, c.ngroups, c.d_state);
+  scan.dt = zeros<double>(1, seqlen, c.nheads());
+  const MatrixRef<const double> taps{p.conv1d_weight.data(), c.conv_dim(), c.d_conv, c.d_conv};
+  mamba2::short_convolution<double>({.x = xBC, .batch = 1, .weight = taps, .bias = p.conv1d_bias},
+                                    mamba2::convolved_columns(scan));
+  for (std::size_t t = 0; t < seqlen; ++t) std::copy_n(dt[t], c.nheads(), &scan.dt(0, t, 0));
+  scan.dt_bias = p.dt_bias;
+  scan.A = mamba2::rates(p.A_log);
+  scan.D = zeros<double>(c.nheads(), 1);
+  std::copy(p.D.begin(), p.D.end(), scan.D->begin());
+  const auto y = mamba2::ssd(scan).y;
+
+  auto normed = zeros<double>(seqlen, c.d_inner());
+  mamba2::gated_norm<double>({y.data(), seqlen, c.d_inner(), c.d_inner()}, z,
+                             {.weight = p.norm_weight, .groups = c.ngroups}, as_matrix(normed));
+  auto out = zeros<double>(seqlen, c.d_model);
+  mamba2::linear<double>(as_matrix(normed), as_matrix(p.out_proj_weight), {}, as_matrix(out));
+  return out;
+}
+//: end
+
+}  // namespace exercises

@@ -1,0 +1,174 @@
+// ## The program {#one_token_at_a_time_program}
+
+#include <mamba2/block.hpp>
+#include <mamba2/cache.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+using mamba2::Mamba2Block;
+using mamba2::Mamba2Cache;
+using mamba2::Mamba2Config;
+using mamba2::Tensor;
+using mamba2::zeros;
+
+namespace {
+
+const char* yes(bool ok) {
+  return ok ? "yes" : "no";
+}
+
+Tensor<double, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model) {
+  mamba2::Random random(9);
+  auto u = zeros<double>(batch, seqlen, d_model);
+  for (auto& value : u) value = random.normal();
+  return u;
+}
+
+Tensor<double, 3> piece(const Tensor<double, 3>& u, std::size_t first, std::size_t last) {
+  return xt::view(u, xt::all(), xt::range(first, last));
+}
+
+template <std::size_t N>
+double relative_difference(const Tensor<double, N>& a, const Tensor<double, N>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    difference += (a.data()[i] - b.data()[i]) * (a.data()[i] - b.data()[i]);
+    size += b.data()[i] * b.data()[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+// Feed tokens first ... last - 1 one at a time; their outputs go to the same places of y.
+void steps(const Mamba2Block<double>& block, const Tensor<double, 3>& u, std::size_t first, std::size_t last,
+           Mamba2Cache<double>& cache, Tensor<double, 3>& y) {
+  for (std::size_t t = first; t < last; ++t) {
+    const Tensor<double, 2> token = xt::view(u, xt::all(), t);  // (batch, d_model)
+    xt::view(y, xt::all(), t) = block.step(token, cache);
+  }
+}
+
+// The size of the past, for the 130M model, and how soon attention needs more.
+
+void size() {
+  const Mamba2Config config{.d_model = 768};
+  const std::size_t layers = 24, bytes = sizeof(float);
+  const auto cache = mamba2::empty_cache<float>(config, 1);
+  const std::size_t conv = layers * bytes * cache.conv_state.size(), ssm = layers * bytes * cache.ssm_state.size();
+  const std::size_t attention = layers * bytes * 2 * config.d_model;  // a key and a value for each token
+  std::printf("conv_state, all layers        %9zu bytes\n", conv);
+  std::printf("ssm_state, all layers         %9zu bytes\n", ssm);
+  std::printf("attention, for each token     %9zu bytes\n", attention);
+  std::printf("attention needs more from token %zu on\n", (conv + ssm) / attention + 1);
+}
+
+// One text, cut into three pieces in every way there is.
+
+Mamba2Config small() {
+  return {.d_model = 12, .d_state = 6, .headdim = 4, .ngroups = 2, .chunk_size = 5};
+}
+
+void same() {
+  const std::size_t length = 17;
+  const Mamba2Block<double> block(small(), 0);
+  const auto u = noise(2, length, 12);
+  const auto whole = block.forward(u);
+  double outputs = 0, states = 0;
+  std::size_t ways = 0;
+  for (std::size_t first = 0; first <= length; ++first) {
+    for (std::size_t second = first; second <= length; ++second, ++ways) {
+      auto y = zeros<double>(2, length, 12);
+      auto [y_prompt, cache] = block.forward(piece(u, 0, first));
+      xt::view(y, xt::all(), xt::range(0, first)) = y_prompt;
+      steps(block, u, first, second, cache, y);
+      const auto rest = block.forward(piece(u, second, length), {.cache = &cache});
+      xt::view(y, xt::all(), xt::range(second, length)) = rest.y;
+      outputs = std::max(outputs, relative_difference(y, whole.y));
+      states = std::max({states, relative_difference(rest.cache.ssm_state, whole.cache.ssm_state),
+                         relative_difference(rest.cache.conv_state, whole.cache.conv_state)});
+    }
+  }
+  std::printf("%zu ways to cut: outputs agree to 1e-12: %s, states agree to 1e-12: %s\n", ways, yes(outputs < 1e-12),
+              yes(states < 1e-12));
+}
+
+// A block whose step sizes are limited, continued with the limits, and without them as the reference's step does.
+
+void limits() {
+  auto config = small();
+  config.dt_limit_min = 0.1;
+  config.dt_limit_max = 0.2;
+  config.D_has_hdim = true;
+  const Mamba2Block<double> block(config, 0);
+  config.dt_limit_min = 0;
+  config.dt_limit_max = std::numeric_limits<double>::infinity();
+  const Mamba2Block<double> forgetful(config, block.parameters());
+
+  const auto u = noise(1, 40, 12);
+  const auto whole = block.forward(u).y;
+  auto kept = block.forward(piece(u, 0, 20)).cache, lost = kept;
+  auto with = whole, without = whole;
+  steps(block, u, 20, 40, kept, with);
+  steps(forgetful, u, 20, 40, lost, without);
+  std::printf("20 steps with the limits agree with the pass to 1e-12: %s\n",
+              yes(relative_difference(with, whole) < 1e-12));
+  std::printf("20 steps without them are off by %.0f %%\n",
+              100 * relative_difference(piece(without, 20, 40), piece(whole, 20, 40)));
+}
+
+// A hundred thousand tokens, at once and one at a time.
+
+void long_text() {
+  const std::size_t length = 100000;
+  const Mamba2Block<double> block({.d_model = 8, .d_state = 8, .headdim = 8, .chunk_size = 64}, 0);
+  const auto u = noise(1, length, 8);
+  const auto whole = block.forward(u);
+  auto cache = block.empty_cache(1);
+  const std::size_t before = cache.conv_state.size() + cache.ssm_state.size();
+  auto y = zeros<double>(1, length, 8);
+  steps(block, u, 0, length, cache, y);
+  std::printf("numbers in the cache before and after %zu tokens: %zu and %zu\n", length, before,
+              cache.conv_state.size() + cache.ssm_state.size());
+  std::printf("outputs agree with one pass to 1e-12: %s\n", yes(relative_difference(y, whole.y) < 1e-12));
+  std::printf("the last thousand alone agree to 1e-12: %s\n",
+              yes(relative_difference(piece(y, length - 1000, length), piece(whole.y, length - 1000, length)) < 1e-12));
+}
+
+}  // namespace
+
+int main() {
+  std::printf("[size]\n");
+  size();
+  std::printf("[same]\n");
+  same();
+  std::printf("[limits]\n");
+  limits();
+  std::printf("[long]\n");
+  long_text();
+}
+
+// ## What has not changed {#one_token_at_a_time_unchanged}
+//
+// The model. A step computes what the pass computes, from the same weights with the same options; only the order of the work is another. That is the duality of chapter 3 in daily use: the quadratic and the chunked form to
+// read, the recurrent one to write.
+//
+// ## Exercises {#one_token_at_a_time_exercises}
+//
+// ::: exercise 9.1 A window that does not move
+// Do one step of the convolution for one channel with a ring: the new input takes the place of the oldest, and an index says where the newest is. No number is moved. Return the weighted sum, without SiLU.
+// :::
+//
+// ::: exercise 9.2 One head, one token
+// Write the step of the scan for one head, with everything: bias, softplus, limits, skip. The state is changed in place.
+// :::
+//
+// ::: exercise 9.3 When does attention need more?
+// Return the length of text from which on the keys and values of attention (two vectors of $d_{model}$ numbers per layer and token) take *more* numbers than the caches of a Mamba-2 model of as many layers.
+// :::
+//
+// ## Further reading {#one_token_at_a_time_further}
+//
+// - The Mamba-2 paper [@dao2024], Equation 8 and section 6.3, for the recurrent mode and what inference costs. (Its Theorem 6.1 says $O(TN)$ where its table says $N^2$ for a token: the table is right.)
+// - Mamba-1 [@gu2023], section 4.5, on throughput when writing: with no growing cache, larger batches fit.

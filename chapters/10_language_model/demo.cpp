@@ -1,0 +1,277 @@
+// ## The program {#language_model_program}
+//
+// The program of this chapter makes a model small enough to be made in no time, with fresh random weights, and puts it through everything: the three algorithms, the step, both
+// kinds of checkpoint, and a few files that lie.
+
+#include <mamba2/error.hpp>
+#include <mamba2/half.hpp>
+#include <mamba2/model_directory.hpp>
+#include <mamba2/pickle.hpp>
+#include <mamba2/safetensors.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <unistd.h>
+
+namespace {
+
+using mamba2::Tensor;
+namespace fs = std::filesystem;
+
+const char* yes(bool ok) {
+  return ok ? "yes" : "no";
+}
+
+template <class Real, std::size_t N>
+double relative_error(const Tensor<Real, N>& got, const Tensor<Real, N>& want) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const double d = static_cast<double>(got.data()[i] - want.data()[i]), w = static_cast<double>(want.data()[i]);
+    difference += d * d;
+    size += w * w;
+  }
+  return std::sqrt(difference / size);
+}
+
+// The published sizes first, by parameter_count() alone.
+
+void show_sizes() {
+  std::printf("[sizes]\n              d_model  layers     parameters\n");
+  struct Size {
+    const char* name;
+    std::size_t d_model, n_layer;
+  };
+  for (const auto& [name, d_model, n_layer] :
+       {Size{"mamba2-130m", 768, 24}, Size{"mamba2-370m", 1024, 48}, Size{"mamba2-780m", 1536, 48},
+        Size{"mamba2-1.3b", 2048, 48}, Size{"mamba2-2.7b", 2560, 64}}) {
+    const std::size_t count = mamba2::parameter_count(
+        {.n_layer = n_layer, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = {.d_model = d_model}});
+    std::printf("%s   %7zu  %6zu  %13zu\n", name, d_model, n_layer, count);
+  }
+}
+
+// The small model: four layers, a vocabulary of 60 tokens padded to 64, and a text of 37 tokens that no chunk divides.
+
+mamba2::LanguageModelConfig small_config() {
+  return {.n_layer = 4,
+          .vocab_size = 60,
+          .pad_vocab_size_multiple = 16,
+          .mixer = {.d_model = 24, .d_state = 10, .headdim = 8, .chunk_size = 16}};
+}
+
+Tensor<std::int64_t, 2> some_text() {
+  auto ids = Tensor<std::int64_t, 2>::from_shape({1, 37});
+  for (std::size_t i = 0; i < ids.size(); ++i) ids.data()[i] = static_cast<std::int64_t>((i * i + 7 * i + 3) % 60);
+  return ids;
+}
+
+void show_forms(const mamba2::LanguageModel<double>& model) {
+  using mamba2::Algorithm;
+  const auto logits = model.forward(some_text(), {.algorithm = Algorithm::recurrent});
+  const auto agrees = [&](const mamba2::LanguageModelOptions& options) {
+    return yes(relative_error(model.forward(some_text(), options), logits) < 1e-12);
+  };
+  std::printf("[forms]\nlogits have shape (%zu, %zu, %zu)\n", logits.shape(0), logits.shape(1), logits.shape(2));
+  std::printf("quadratic and recurrent agree to 1e-12: %s\n", agrees({.algorithm = Algorithm::quadratic}));
+  std::printf("chunked and recurrent agree to 1e-12: %s\n", agrees({.algorithm = Algorithm::chunked}));
+  std::printf("chunked by 5 and recurrent agree to 1e-12: %s\n", agrees({.chunk_size = 5}));
+
+  const auto ids = some_text();
+  auto prompt = Tensor<std::int64_t, 2>::from_shape({1, 20});
+  std::copy_n(ids.data(), 20, prompt.data());
+  auto cache = model.empty_cache(1);
+  auto last = model.prefill(prompt, cache);
+  for (std::size_t t = 20; t < 37; ++t) last = model.step({ids(0, t)}, cache);
+  Tensor<double, 2> expected = Tensor<double, 2>::from_shape(last.shape());
+  std::copy_n(&logits(0, 36, 0), expected.size(), expected.data());
+  std::printf("20 tokens at once, 17 one by one, agree to 1e-12: %s\n", yes(relative_error(last, expected) < 1e-12));
+}
+
+// How the residual stream grows: the same loop as in the model, with a look at the stream after each layer. Fresh weights write little; so the program also shows the same model with
+// every block writing ten times as loud.
+
+void show_stream(const mamba2::LanguageModel<double>& model, double loudness) {
+  const auto ids = some_text();
+  const std::size_t seqlen = ids.shape(1), d_model = model.config().mixer.d_model;
+  auto x = Tensor<double, 3>::from_shape({1, seqlen, d_model});
+  for (std::size_t t = 0; t < seqlen; ++t)
+    std::copy_n(&model.embedding_weight(static_cast<std::size_t>(ids(0, t)), 0), d_model, &x(0, t, 0));
+  const auto size = [&] {
+    double squares = 0;
+    for (const double v : x) squares += v * v;
+    return std::sqrt(squares / static_cast<double>(x.size()));
+  };
+  std::printf("output times %4.0f: %.3f", loudness, size());
+  for (const auto& layer : model.layers) {
+    auto normed = Tensor<double, 3>::from_shape(x.shape());
+    mamba2::rms_norm<double>({x.data(), seqlen, d_model, d_model}, layer.norm_weight, 1e-5,
+                             {normed.data(), seqlen, d_model, d_model});
+    const auto output = layer.mixer.forward(normed);
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += loudness * output.y.data()[i];
+    std::printf("  %.3f", size());
+  }
+  std::printf("\n");
+}
+
+// Numbers in sixteen bits, there and back.
+
+void show_halves() {
+  std::printf("[halves]\n    a float       bfloat16        float16\n");
+  for (const float value : {1.0f, 0.1f, 3.14159265f, 1.00390625f, 1000.5f, 70000.0f, 1e-7f})
+    std::printf("%11.7g  %13.7g  %13.7g\n", static_cast<double>(value),
+                static_cast<double>(mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(value))),
+                static_cast<double>(mamba2::float16_to_float(mamba2::float_to_float16(value))));
+}
+
+// A directory of its own, removed at the end.
+
+struct Scratch {
+  fs::path path;
+  Scratch() {
+    std::string name = (fs::temp_directory_path() / "chapter-10-XXXXXX").string();
+    path = ::mkdtemp(name.data());
+  }
+  ~Scratch() { fs::remove_all(path); }
+};
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+bool same(const mamba2::LanguageModel<double>& a, const mamba2::LanguageModel<double>& b) {
+  return a.forward(some_text()) == b.forward(some_text());
+}
+
+void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path& scratch) {
+  using enum mamba2::CheckpointLayout;
+  using mamba2::ElementType;
+  std::printf("[checkpoints]\n");
+  const auto round_trip = [&](const char* name, mamba2::CheckpointLayout layout, ElementType type) {
+    save_language_model(model, scratch / name, layout, type);
+    return mamba2::load_language_model<double>(scratch / name);
+  };
+  std::printf("pytorch_model.bin, float64, loads as it was: %s\n",
+              yes(same(round_trip("a", reference, ElementType::float64), model)));
+  std::printf("model.safetensors, float64, loads as it was: %s\n",
+              yes(same(round_trip("b", hugging_face, ElementType::float64), model)));
+  const auto want = model.forward(some_text());
+  const auto error = [&](const char* name, ElementType type) {
+    return relative_error(round_trip(name, hugging_face, type).forward(some_text()), want);
+  };
+  std::printf("logits from float32 weights agree to 1e-6: %s\n", yes(error("c", ElementType::float32) < 1e-6));
+  std::printf("logits from float16 weights agree to 1e-3: %s\n", yes(error("d", ElementType::float16) < 1e-3));
+  std::printf("logits from bfloat16 weights agree to 1e-2: %s\n", yes(error("e", ElementType::bfloat16) < 1e-2));
+
+  const std::string file = contents(scratch / "b" / "model.safetensors");
+  std::uint64_t length = 0;
+  std::memcpy(&length, file.data(), 8);
+  std::printf("[header]\n%zu bytes of header:\n%s...\n", static_cast<std::size_t>(length),
+              file.substr(8, file.find("}}", 0) + 2 > 8 ? 266 : 0).c_str());
+}
+
+// And files that lie. Each is refused with its name (left out here), the place and the reason.
+
+template <class Read>
+void show_refusal(const char* what, Read read) {
+  try {
+    read();
+    std::printf("%s: ACCEPTED\n", what);
+  } catch (const mamba2::FileError& error) {
+    std::printf("%s:\n    %s\n", what, error.what());
+  }
+}
+
+std::span<const std::byte> bytes_of(const std::string& text) {
+  return std::as_bytes(std::span(text));
+}
+
+void show_lies() {
+  std::printf("[lies]\n");
+  show_refusal("a pickle that would run a command",
+               [] { mamba2::read_state_dict(bytes_of("cos\nsystem\n(S'echo gotcha'\ntR."), "weights.bin"); });
+  const auto header = [](const std::string& text) {
+    const std::uint64_t length = text.size();
+    return std::string(reinterpret_cast<const char*>(&length), 8) + text + std::string(8, '\0');
+  };
+  show_refusal("a shape whose size overflows to the right one", [&] {
+    const std::string file = header(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})");
+    mamba2::read_safetensors(bytes_of(file), "weights");
+  });
+  show_refusal("two tensors on the same bytes", [&] {
+    const std::string file = header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                                    R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})");
+    mamba2::read_safetensors(bytes_of(file), "weights");
+  });
+  show_refusal("a header longer than its file", [&] {
+    const std::string file = header("{}").replace(0, 8, std::string(7, '\xff') + '\x7f');
+    mamba2::read_safetensors(bytes_of(file), "weights");
+  });
+}
+
+}  // namespace
+
+int main() {
+  const mamba2::LanguageModel<double> model(small_config(), 10);
+  const Scratch scratch;
+  show_sizes();
+  show_forms(model);
+  std::printf("[stream]\n");
+  for (const double loudness : {1.0, 10.0}) show_stream(model, loudness);
+  show_halves();
+  show_checkpoints(model, scratch.path);
+  show_lies();
+}
+
+// All the forms of the model agree, because those of the block do:
+//
+// @output forms
+//
+// The root of the mean square of the residual stream, after the embedding and after each of the four layers:
+//
+// @output stream
+//
+// Both layouts give back the model that was saved, to the last bit where doubles are stored, and to what the format can hold otherwise:
+//
+// @output checkpoints
+//
+// ::: tryit
+// Run it with `./book run 10`. Then look at real files: `mamba2 info --model DIR` says of a model's directory what it holds, and `unzip -l pytorch_model.bin` lists the archive. The first kilobytes of a
+// `model.safetensors` can be read with `head -c 2000`.
+// :::
+//
+// ## What has not changed {#language_model_unchanged}
+//
+// The block. Nothing in this chapter knows what a mixer computes; the embedding, the sum and the head would serve a transformer as well. Nor has the state grown: a language model
+// remembers one cache for each layer, of the same size after a million tokens as after one, and it is these caches that the next chapter carries from token to token while it writes.
+//
+// ## Exercises {#language_model_exercises}
+//
+// ::: exercise 10.1 Half a float
+// Write both directions of bfloat16 yourself: exact on the way up, to the nearest with ties to even on the way down, NaN staying NaN.
+// :::
+//
+// ::: exercise 10.2 Count the parameters
+// How many numbers does a model learn? Write the sum as a formula of the sizes, without a list of names, and compare it with the published counts.
+// :::
+//
+// ::: exercise 10.3 Read a tensor
+// The bytes of a safetensors file are given, and the name of a tensor of floats in it. Return its numbers, and refuse a file whose header or whose range is a lie.
+// :::
+//
+// ::: exercise 10.4 Tied scores
+// From the residual stream to the scores: norm, then the tied head, and only for tokens that exist.
+// :::
+//
+// ## Further reading {#language_model_reading}
+//
+// - [@reference], `mamba_ssm/models/mixer_seq_simple.py`: the model of this chapter in PyTorch, with the initialisation.
+// - [@huggingface], the model *Mamba2*, for the other dialect; its converter shows what is renamed.
+// - The [safetensors format](https://github.com/huggingface/safetensors#format), a page long, and the audit of its reader.
+// - The documentation of Python's [pickle](https://docs.python.org/3/library/pickle.html), which begins with a warning, and its module
+//   `pickletools`, which prints a pickle's program without running it.

@@ -1,0 +1,75 @@
+// Data for the figures of chapter 10: figures_10 OUTDIR
+#include <mamba2/half.hpp>
+#include <mamba2/language_model.hpp>
+
+#include <cmath>
+#include <fstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using mamba2::Algorithm;
+using mamba2::LanguageModel;
+using mamba2::Tensor;
+
+constexpr std::size_t seqlen = 320, window = 16;
+
+// Relative error of the logits in each window of positions.
+template <class Real>
+std::vector<double> errors(const Tensor<Real, 3>& got, const Tensor<double, 3>& want) {
+  std::vector<double> result;
+  const std::size_t vocab = want.shape(2);
+  for (std::size_t t = 0; t < seqlen; t += window) {
+    double difference = 0, size = 0;
+    for (std::size_t i = t * vocab; i < (t + window) * vocab; ++i) {
+      const double d = static_cast<double>(got.data()[i]) - want.data()[i];
+      difference += d * d;
+      size += want.data()[i] * want.data()[i];
+    }
+    result.push_back(std::sqrt(difference / size));
+  }
+  return result;
+}
+
+// Another model's parameters, each changed on the way.
+template <class To, class From, class Change>
+void copy_parameters(LanguageModel<To>& to, const LanguageModel<From>& from, Change change) {
+  std::vector<const From*> sources;
+  from.visit([&](const std::string&, const auto& tensor) { sources.push_back(tensor.data()); });
+  std::size_t next = 0;
+  to.visit([&](const std::string&, auto& tensor) {
+    const From* source = sources[next++];
+    for (std::size_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<To>(change(source[i]));
+  });
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  const mamba2::LanguageModelConfig config{
+      .n_layer = 8, .vocab_size = 256, .mixer = {.d_model = 64, .d_state = 32, .headdim = 16, .chunk_size = 64}};
+  const LanguageModel<float> model(config, 10);
+  LanguageModel<double> exact(config);
+  copy_parameters(exact, model, [](float v) { return v; });
+  auto ids = Tensor<std::int64_t, 2>::from_shape({1, seqlen});
+  for (std::size_t i = 0; i < seqlen; ++i) ids.data()[i] = static_cast<std::int64_t>((i * i * 3 + 11 * i + 5) % 251);
+  const auto want = exact.forward(ids);
+
+  LanguageModel<double> rounded(config);
+  std::vector<std::vector<double>> columns;
+  for (const auto algorithm : {Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked})
+    columns.push_back(errors(model.forward(ids, {.algorithm = algorithm}), want));
+  copy_parameters(rounded, model, [](float v) { return mamba2::float16_to_float(mamba2::float_to_float16(v)); });
+  columns.push_back(errors(rounded.forward(ids), want));
+  copy_parameters(rounded, model, [](float v) { return mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(v)); });
+  columns.push_back(errors(rounded.forward(ids), want));
+
+  std::ofstream file(std::string(argv[1]) + "/precision.dat");
+  for (std::size_t row = 0; row < columns[0].size(); ++row) {
+    file << row * window + window / 2;
+    for (const auto& column : columns) file << " " << column[row];
+    file << "\n";
+  }
+  return file ? 0 : 1;
+}

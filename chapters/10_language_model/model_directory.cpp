@@ -1,0 +1,291 @@
+// ## From a directory to a model {#language_model_directory}
+//
+// Now the pieces meet. A model is a directory. First, which file holds the weights? One file may be too large for a server, so conversions split it and add an **index**, a JSON file that
+// says for each tensor which file it is in:
+//
+// ```json
+// {"metadata": {"total_size": 5405199360},
+//  "weight_map": {"backbone.embeddings.weight": "model-00001-of-00002.safetensors", ...}}
+// ```
+//
+// Here is a trap of another kind. The index names files, and nothing stops it from naming `../../.ssh/id_rsa` or `/dev/zero`. A name of a file of this model has no business with folders: one with a slash, or a leading
+// dot, is refused.
+
+#include <mamba2/error.hpp>
+#include <mamba2/json.hpp>
+#include <mamba2/model_directory.hpp>
+#include <mamba2/pytorch_file.hpp>
+#include <mamba2/safetensors.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+namespace mamba2 {
+
+namespace {
+
+using Path = std::filesystem::path;
+
+std::vector<TensorEntry> read_table(const MappedFile& file) {
+  const bool safe = file.path().extension() == ".safetensors";
+  return safe ? read_safetensors(file.bytes(), file.path().string())
+              : read_pytorch_file(file.bytes(), file.path().string());
+}
+
+Checkpoint open_file(const Path& path) {
+  std::vector<std::unique_ptr<MappedFile>> files;
+  files.push_back(std::make_unique<MappedFile>(path));
+  auto tensors = read_table(*files.front());
+  return Checkpoint(std::move(files), std::move(tensors));
+}
+
+bool plain_file_name(const std::string& name) {
+  return !name.empty() && name.front() != '.' && name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
+}
+
+// The names of tensors in the index, each with its file.
+std::map<std::string, std::string> read_index(const Path& path) {
+  const auto refuse = [&](const std::string& reason) { throw FileError(path.string() + ": " + reason); };
+  const auto json = parse_json(read_text_file(path), path.string(), {.depth = 8});
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
+    refuse("weight_map is missing or no object");
+  std::map<std::string, std::string> index;
+  for (const auto& [tensor, file] : json["weight_map"].items()) {
+    if (!file.is_string() || !plain_file_name(file.get<std::string>()))
+      refuse("weight_map['" + tensor + "']: " + file.dump(-1, ' ', true).substr(0, 100) +
+             " is not the plain name of a file");
+    index[tensor] = file.get<std::string>();
+  }
+  return index;
+}
+
+// Index and files must agree in both directions: every tensor of the index is in the file it names, and every tensor of a file is in the index, under that file.
+
+Checkpoint open_index(const Path& path) {
+  const auto index = read_index(path);
+  const std::string extension = path.filename() == "model.safetensors.index.json" ? ".safetensors" : ".bin";
+  std::vector<std::unique_ptr<MappedFile>> files;
+  std::vector<TensorEntry> tensors;
+  std::map<std::string, std::size_t> numbers;  // of the files
+  for (const auto& [tensor, name] : index) {
+    if (!name.ends_with(extension))
+      throw FileError(path.string() + ": weight_map['" + tensor + "']: '" + name + "' does not end in " + extension);
+    if (!numbers.try_emplace(name, files.size()).second) continue;
+    files.push_back(std::make_unique<MappedFile>(path.parent_path() / name));
+    for (TensorEntry& entry : read_table(*files.back())) {
+      const auto place = index.find(entry.name);
+      if (place == index.end() || place->second != name)
+        throw FileError(files.back()->path().string() + ": tensor '" + entry.name + "' is not here according to " +
+                        path.string());
+      entry.file = files.size() - 1;
+      tensors.push_back(std::move(entry));
+    }
+  }
+  Checkpoint checkpoint(std::move(files), std::move(tensors));
+  for (const auto& [tensor, name] : index)
+    if (checkpoint.find(tensor) == nullptr)
+      throw FileError(path.string() + ": tensor '" + tensor + "' is not in '" + name + "'");
+  return checkpoint;
+}
+
+constexpr const char* weight_files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                        "pytorch_model.bin.index.json"};
+
+}  // namespace
+
+Checkpoint open_checkpoint(const Path& directory) {
+  if (!std::filesystem::is_directory(directory)) throw FileError(directory.string() + ": is not a directory");
+  for (const char* name : weight_files) {
+    const Path path = directory / name;
+    if (!std::filesystem::exists(path)) continue;
+    return path.extension() == ".json" ? open_index(path) : open_file(path);
+  }
+  throw FileError(directory.string() +
+                  ": holds no weights (looked for model.safetensors, pytorch_model.bin, and an index of either)");
+}
+
+// ### Do the weights fit? {#language_model_fit}
+//
+// Before a single number is read or a byte allocated for it, the table of the checkpoint is laid beside the table that the configuration calls for. What does not match is
+// collected, not thrown at the first find: whoever has the wrong configuration wants to see that *all* the shapes are off by a factor of two, not one after the other.
+//
+// Two differences are allowed. Hugging Face calls the embedding `embeddings`. And a tied head may be stored although it is the embedding once more; PyTorch's files name it both times.
+
+const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::string& name) {
+  const TensorEntry* entry = checkpoint.find(name);
+  if (entry == nullptr && name == "backbone.embedding.weight") entry = checkpoint.find("backbone.embeddings.weight");
+  return entry;
+}
+
+namespace {
+
+std::string listed(const char* what, const std::vector<std::string>& items) {
+  if (items.empty()) return "";
+  std::string text = std::string("\n  ") + what + " (" + std::to_string(items.size()) + "):";
+  const std::size_t shown = std::min<std::size_t>(items.size(), 12);
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? " " : ", ") + items[i];
+  return text + (shown < items.size() ? ", ..." : "");
+}
+
+void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, const Path& directory) {
+  std::vector<std::string> missing, misshapen, surplus;
+  std::vector<const TensorEntry*> used;
+  auto expected = parameter_shapes(config);
+  if (config.tie_embeddings && checkpoint.find("lm_head.weight") != nullptr)
+    expected.push_back({"lm_head.weight", expected.front().shape});
+  for (const auto& [name, shape] : expected) {
+    const TensorEntry* entry = find_parameter(checkpoint, name);
+    used.push_back(entry);
+    if (entry == nullptr)
+      missing.push_back(name);
+    else if (entry->shape != shape)
+      misshapen.push_back(name + " is " + shape_text(entry->shape) + ", should be " + shape_text(shape));
+  }
+  std::sort(used.begin(), used.end());
+  for (const TensorEntry& entry : checkpoint.tensors())
+    if (!std::binary_search(used.begin(), used.end(), &entry)) surplus.push_back(entry.name);
+  if (!missing.empty() || !surplus.empty() || !misshapen.empty())
+    throw FileError(directory.string() + ": the weights are not those of the model that config.json describes" +
+                    listed("missing", missing) + listed("surplus", surplus) + listed("misshapen", misshapen));
+}
+
+}  // namespace
+
+ModelDirectory open_model(const Path& directory) {
+  Checkpoint checkpoint = open_checkpoint(directory);
+  const Path config_path = directory / "config.json";
+  LanguageModelConfig config = parse_config(read_text_file(config_path, std::size_t{1} << 20), config_path.string(),
+                                            checkpoint.find("lm_head.weight") != nullptr);
+  check_fit(config, checkpoint, directory);
+  return {config, std::move(checkpoint)};
+}
+
+// ### Loading {#language_model_load}
+//
+// The rest is a walk: the model visits its parameters, and each is filled from the file. A tied head that is stored apart from the embedding must hold the same numbers; if it does not, the
+// configuration is wrong about it, and one of the two would be lost.
+
+namespace {
+
+template <class Real>
+void require_tied(const ModelDirectory& source, const TensorEntry& head, const LanguageModel<Real>& model) {
+  const Checkpoint& checkpoint = source.checkpoint;
+  const TensorEntry& embedding = *find_parameter(checkpoint, "backbone.embedding.weight");
+  if (head.file == embedding.file && head.offset == embedding.offset && head.strides == embedding.strides) return;
+  std::vector<Real> row(model.embedding_weight.shape(1));
+  TensorEntry part = head;  // one row at a time
+  part.shape = {1, row.size()};
+  for (std::size_t i = 0; i < model.embedding_weight.shape(0); ++i) {
+    part.offset = head.offset + i * head.strides[0] * element_size(head.type);
+    checkpoint.read(part, std::span(row));
+    if (!std::equal(row.begin(), row.end(), model.embedding_weight.data() + i * row.size()))
+      throw FileError(checkpoint.path(head).string() +
+                      ": the configuration ties lm_head.weight to the embedding, but their numbers differ in row " +
+                      std::to_string(i));
+  }
+}
+
+}  // namespace
+
+template <class Real>
+LanguageModel<Real> load_language_model(const Path& directory, const Progress& progress) {
+  const ModelDirectory source = open_model(directory);
+  LanguageModel<Real> model(source.config);
+  const std::size_t total = parameter_count(source.config);
+  std::size_t done = 0;
+  model.visit([&](const std::string& name, auto& tensor) {
+    source.checkpoint.read(*find_parameter(source.checkpoint, name), std::span<Real>(tensor.data(), tensor.size()));
+    done += tensor.size();
+    if (progress) progress(done, total);
+  });
+  const TensorEntry* head = source.checkpoint.find("lm_head.weight");
+  if (head != nullptr && source.config.tie_embeddings) require_tied(source, *head, model);
+  return model;
+}
+
+// ### Saving {#language_model_save}
+//
+// In the reference's layout a tied head is written a second time, as a second name for the same storage, because the reference asks for it by name. Hugging Face's leaves it out. If
+// weights in another file are already there, the loader might take them for the model's; so nothing is written beside them.
+
+namespace {
+
+template <class Real>
+std::vector<NamedTensor<Real>> named_tensors(const LanguageModel<Real>& model, CheckpointLayout layout) {
+  std::vector<NamedTensor<Real>> tensors;
+  model.visit([&](const std::string& name, const auto& tensor) {
+    tensors.push_back({name, {tensor.shape().begin(), tensor.shape().end()}, {tensor.data(), tensor.size()}});
+  });
+  if (layout == CheckpointLayout::hugging_face) {
+    tensors.front().name = "backbone.embeddings.weight";
+  } else if (model.config().tie_embeddings) {
+    tensors.push_back(tensors.front());
+    tensors.back().name = "lm_head.weight";
+  }
+  return tensors;
+}
+
+void refuse_other_weights(const Path& directory, const std::string& ours) {
+  for (const char* name : weight_files)
+    if (name != ours && std::filesystem::exists(directory / name))
+      throw FileError((directory / name).string() + ": other weights are already here; save to a directory of its own");
+}
+
+}  // namespace
+
+template <class Real>
+void save_language_model(const LanguageModel<Real>& model, const Path& directory, CheckpointLayout layout,
+                         ElementType type) {
+  const std::string config = config_text(model.config(), layout);
+  std::error_code failure;
+  std::filesystem::create_directories(directory, failure);
+  if (failure) throw FileError(directory.string() + ": cannot be made: " + failure.message());
+  const auto tensors = named_tensors(model, layout);
+  const std::string weights = layout == CheckpointLayout::reference ? "pytorch_model.bin" : "model.safetensors";
+  refuse_other_weights(directory, weights);
+  NewFile config_file(directory / "config.json");
+  config_file.write(config);
+  if (layout == CheckpointLayout::reference)
+    write_pytorch_file(directory / weights, tensors, type);
+  else
+    write_safetensors(directory / weights, tensors, type);
+  config_file.commit();
+}
+
+// ## Why logits differ {#language_model_differ}
+//
+// Two programs load the same checkpoint, and their logits differ in the sixth digit. Is one of them wrong? This question comes up in every project of this kind, and the
+// answer is a matter of size.
+//
+// Rounding alone makes a difference wherever sums are formed in another order: another algorithm, another chunk, another BLAS, one more thread. In float32 each of these is good to about $10^{-7}$ for a single
+// operation, and over the layers it adds up. The plot shows it for a small model with random weights, measured against the same model in double precision.
+//
+// ::: figure precision
+// Relative error of the logits, by position in the text. All float32 forms lie together, whatever the algorithm; weights rounded to float16 and bfloat16 are further off by the digits they lack.
+// :::
+//
+// So here is a scale to judge by, for the relative error $\lVert a - b \rVert / \lVert b \rVert$ of all logits:
+//
+// | relative error | what it means |
+// |---|---|
+// | below $10^{-5}$ | float32 against double or another float32: rounding |
+// | about $10^{-3}$ | somebody computes or stores in float16 |
+// | about $10^{-2}$ | somebody computes or stores in bfloat16 |
+// | above $10^{-1}$, or growing along the text | a mistake |
+//
+// The usual mistakes, in the order of how often they are made: the wrong order of the pieces of the input projection; the gate before instead of after the norm, or the other way round; another `eps`; the last tokens of a chunk
+// wrong because padding was not given a step size of zero; groups of heads read as interleaved. Each of them is far above the scale of rounding in the first layer already. That is how to find them: compare layer by layer, and look where the
+// first difference is that no rounding explains.
+//
+// One disagreement is real and known. With more than one group, the reference's gated norm takes the mean square of each group, Hugging Face's plain path that of all channels together (chapter 7). The published models have one group, and for them
+// the two agree.
+
+template LanguageModel<float> load_language_model(const Path&, const Progress&);
+template LanguageModel<double> load_language_model(const Path&, const Progress&);
+template void save_language_model(const LanguageModel<float>&, const Path&, CheckpointLayout, ElementType);
+template void save_language_model(const LanguageModel<double>&, const Path&, CheckpointLayout, ElementType);
+
+}  // namespace mamba2

@@ -1,0 +1,107 @@
+// ### Both together {#language_model_pytorch}
+//
+// The archive has one folder, whatever its name, and in it `data.pkl` and the storages, `data/0`, `data/1` and so on. A storage's claimed size must be the size of its file. That done, a tensor of the
+// pickle is a tensor of the archive: its offset counts from the beginning of the file.
+
+#include <mamba2/error.hpp>
+#include <mamba2/pickle.hpp>
+#include <mamba2/pytorch_file.hpp>
+#include <mamba2/zip.hpp>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace mamba2 {
+
+namespace {
+
+// The path of data.pkl inside the archive, without "data.pkl".
+std::string archive_folder(const std::vector<ZipEntry>& entries, const std::string& where) {
+  const std::string wanted = "/data.pkl";
+  std::string folder;
+  for (const ZipEntry& entry : entries) {
+    if (!entry.name.ends_with(wanted)) continue;
+    if (!folder.empty())
+      throw FileError(where + ": holds two pickles, '" + folder + "data.pkl' and '" + entry.name + "'");
+    folder = entry.name.substr(0, entry.name.size() - wanted.size() + 1);
+  }
+  if (folder.empty())
+    throw FileError(where + ": holds no data.pkl; a zip archive, but not one that torch.save() wrote");
+  return folder;
+}
+
+void refuse_old_format(std::span<const std::byte> file, const std::string& where) {
+  if (file.size() > 2 && file[0] == std::byte{0x80} && file[1] == std::byte{2})
+    throw FileError(where + ": a bare pickle, as PyTorch wrote before version 1.6; load and save it with a newer one");
+}
+
+}  // namespace
+
+std::vector<TensorEntry> read_pytorch_file(std::span<const std::byte> file, const std::string& where) {
+  refuse_old_format(file, where);
+  const std::vector<ZipEntry> entries = read_zip(file, where);
+  const std::string folder = archive_folder(entries, where);
+  std::unordered_map<std::string, const ZipEntry*> by_name;
+  for (const ZipEntry& entry : entries) by_name[entry.name] = &entry;
+  const auto bytes_of = [&](const ZipEntry& entry) { return file.subspan(entry.offset, entry.size); };
+
+  if (const auto order = by_name.find(folder + "byteorder"); order != by_name.end()) {
+    const auto bytes = bytes_of(*order->second);
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (!text.starts_with("little")) throw FileError(where + ": its numbers are not little-endian");
+  }
+  std::vector<TensorEntry> tensors;
+  for (PickledTensor& tensor : read_state_dict(bytes_of(*by_name[folder + "data.pkl"]), where)) {
+    const auto storage = by_name.find(folder + "data/" + tensor.storage);
+    const std::string claim = where + ": tensor '" + tensor.name + "': storage '" + tensor.storage + "'";
+    if (storage == by_name.end()) throw FileError(claim + " is not in the archive");
+    const std::size_t width = element_size(tensor.type), size = storage->second->size;
+    if (size % width != 0 || size / width != tensor.storage_size)
+      throw FileError(claim + " claims " + std::to_string(tensor.storage_size) + " numbers of type " +
+                      element_name(tensor.type) + ", its file has " + std::to_string(size) + " bytes");
+    tensors.push_back({.name = std::move(tensor.name),
+                       .type = tensor.type,
+                       .shape = std::move(tensor.shape),
+                       .strides = std::move(tensor.strides),
+                       .offset = storage->second->offset + tensor.offset * width});
+  }
+  return tensors;
+}
+
+template <class Real>
+void write_pytorch_file(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
+                        ElementType type) {
+  std::unordered_map<const Real*, std::size_t> storages;  // tensors that share their memory share their storage
+  std::vector<const NamedTensor<Real>*> stored;
+  std::vector<PickledTensor> table;
+  for (const auto& tensor : tensors) {
+    const auto [place, first] = storages.try_emplace(tensor.data.data(), storages.size());
+    if (first) stored.push_back(&tensor);
+    table.push_back({tensor.name, std::to_string(place->second), type, stored[place->second]->data.size(), 0,
+                     tensor.shape, contiguous_strides(tensor.shape)});
+  }
+  NewFile file(path);
+  ZipWriter zip(file);
+  const std::string folder = path.stem().string() + "/";
+  const auto add_text = [&](const std::string& name, const std::string& text) {
+    zip.begin(folder + name);
+    zip.append(std::as_bytes(std::span(text)));
+  };
+  add_text("data.pkl", write_state_dict(table));
+  add_text("byteorder", "little");
+  const std::size_t piece = std::size_t{1} << 20;
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    zip.begin(folder + "data/" + std::to_string(i));
+    const auto data = stored[i]->data;
+    for (std::size_t k = 0; k < data.size(); k += piece)
+      zip.append(encode(data.subspan(k, std::min(piece, data.size() - k)), type));
+  }
+  add_text("version", "3\n");
+  zip.finish();
+  file.commit();
+}
+
+template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<float>>&, ElementType);
+template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<double>>&, ElementType);
+
+}  // namespace mamba2

@@ -1,0 +1,185 @@
+// ## The simple format: safetensors {#language_model_safetensors}
+//
+// A safetensors file has three parts, one after the other:
+//
+// ::: figure safetensors_layout
+// A safetensors file. Eight bytes say how long the header is, the header says what lies where, and the rest is numbers without a gap.
+// :::
+//
+// 1. eight bytes: the length $n$ of the header, a little-endian integer;
+// 2. $n$ bytes of JSON: an object with one entry per tensor, such as
+//    `"backbone.norm_f.weight": {"dtype": "F32", "shape": [768], "data_offsets": [0, 3072]}`. Offsets count from the end of the header, the second is one past the end.
+//    The key `__metadata__` is free for remarks;
+// 3. the numbers.
+//
+// That is all, and it is the whole point: nothing in the file can be executed, and a reader needs a page of code. But the header is still *claims*. Every one of
+// them can be a lie, by malice or by a broken download, and a reader that believes them reads outside its memory. So each is checked, and each refusal
+// says which file, which tensor, which number:
+//
+// - the header must fit into the file;
+// - the product of the shape times the size of an element must be the number of bytes, without overflow;
+// - every range must lie inside the file and begin at a multiple of its element size;
+// - the ranges, sorted, must follow each other without overlap and without a hole, up to the last byte. A hole could hide data; an overlap would make two tensors of one.
+
+#include <mamba2/error.hpp>
+#include <mamba2/json.hpp>
+#include <mamba2/safetensors.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace mamba2 {
+
+static_assert(std::endian::native == std::endian::little, "checkpoints are little-endian, and are read as they are");
+
+namespace {
+
+constexpr std::size_t longest_header = std::size_t{32} << 20;
+
+bool parse_dtype(const std::string& name, ElementType& type) {
+  if (name == "F32")
+    type = ElementType::float32;
+  else if (name == "F16")
+    type = ElementType::float16;
+  else if (name == "BF16")
+    type = ElementType::bfloat16;
+  else if (name == "F64")
+    type = ElementType::float64;
+  else
+    return false;
+  return true;
+}
+
+const char* dtype_name(ElementType type) {
+  switch (type) {
+    case ElementType::float16:
+      return "F16";
+    case ElementType::bfloat16:
+      return "BF16";
+    case ElementType::float64:
+      return "F64";
+    case ElementType::float32:
+      break;
+  }
+  return "F32";
+}
+
+// The entry of one tensor: three keys, each of the right kind. `sizes` reads a list of numbers that must be integers and not negative.
+
+std::vector<std::size_t> sizes(const nlohmann::json& value, const std::string& key, const std::string& where) {
+  if (!value.is_object() || !value.contains(key) || !value[key].is_array())
+    throw FileError(where + ": " + key + " is missing or no list");
+  std::vector<std::size_t> result;
+  for (const auto& element : value[key]) {
+    if (!element.is_number_unsigned())
+      throw FileError(where + ": " + key + " holds " + element.dump(-1, ' ', true).substr(0, 40) + ", no size");
+    result.push_back(element.get<std::size_t>());
+  }
+  return result;
+}
+
+TensorEntry parse_entry(const std::string& name, const nlohmann::json& value, std::size_t data, std::size_t data_size,
+                        const std::string& file) {
+  const std::string where = file + ": tensor '" + name + "'";
+  const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };
+  TensorEntry entry{.name = name, .type = {}, .shape = sizes(value, "shape", where), .strides = {}, .offset = 0};
+  const auto range = sizes(value, "data_offsets", where);
+  const auto dtype = value.find("dtype");
+  if (dtype == value.end() || !dtype->is_string()) refuse("dtype is missing or no text");
+  if (!parse_dtype(dtype->get<std::string>(), entry.type))
+    refuse("dtype " + dtype->get<std::string>() + " is none of F32, F16, BF16, F64");
+  if (range.size() != 2 || range[0] > range[1] || range[1] > data_size)
+    refuse("data_offsets " + shape_text(range) + " do not lie within the " + std::to_string(data_size) +
+           " bytes of data");
+  const std::size_t width = element_size(entry.type);
+  std::size_t count = 0, bytes = 0;
+  if (!element_count(entry.shape, count) || __builtin_mul_overflow(count, width, &bytes) ||
+      bytes != range[1] - range[0])
+    refuse("shape " + shape_text(entry.shape) + " of " + element_name(entry.type) + " does not fill data_offsets " +
+           shape_text(range));
+  if (range[0] % width != 0) refuse("begins at byte " + std::to_string(range[0]) + " of the data, misaligned");
+  entry.strides = contiguous_strides(entry.shape);
+  entry.offset = data + range[0];
+  return entry;
+}
+
+void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, std::size_t file_size,
+                     const std::string& file) {
+  std::vector<const TensorEntry*> in_order;
+  for (const auto& entry : entries) in_order.push_back(&entry);
+  const auto end_of = [](const TensorEntry& entry) {
+    std::size_t count = 0;
+    element_count(entry.shape, count);
+    return entry.offset + count * element_size(entry.type);
+  };
+  std::sort(in_order.begin(), in_order.end(), [&](const TensorEntry* a, const TensorEntry* b) {
+    return std::pair(a->offset, end_of(*a)) < std::pair(b->offset, end_of(*b));
+  });
+  std::size_t end = data;
+  for (const TensorEntry* entry : in_order) {
+    if (entry->offset != end)
+      throw FileError(
+          file + ": tensor '" + entry->name + "' begins at byte " + std::to_string(entry->offset) +
+          (entry->offset < end ? ", overlapping the one before, which ends at byte " : ", leaving a hole after byte ") +
+          std::to_string(end));
+    end = end_of(*entry);
+  }
+  if (end != file_size)
+    throw FileError(file + ": " + std::to_string(file_size - end) + " bytes after the last tensor, at byte " +
+                    std::to_string(end));
+}
+
+}  // namespace
+
+std::vector<TensorEntry> read_safetensors(std::span<const std::byte> file, const std::string& where) {
+  const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };
+  if (file.size() < 8) refuse("only " + std::to_string(file.size()) + " bytes, too short for a safetensors file");
+  std::uint64_t header = 0;
+  std::memcpy(&header, file.data(), 8);
+  if (header > file.size() - 8)
+    refuse("header claims " + std::to_string(header) + " bytes, but only " + std::to_string(file.size() - 8) +
+           " follow; truncated, or no safetensors file");
+  const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, header);
+  const auto json = parse_json(text, where + " (header)", {.bytes = longest_header, .depth = 4});
+  if (!json.is_object()) refuse("header is no JSON object");
+  const std::size_t data = 8 + static_cast<std::size_t>(header);
+  std::vector<TensorEntry> entries;
+  for (const auto& [name, value] : json.items())
+    if (name != "__metadata__") entries.push_back(parse_entry(name, value, data, file.size() - data, where));
+  require_no_gaps(entries, data, file.size(), where);
+  return entries;
+}
+
+// Writing is shorter. The header is padded with spaces so that the numbers begin at a multiple of eight: whoever maps the file may then use them where they lie.
+
+template <class Real>
+void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
+                       ElementType type) {
+  nlohmann::ordered_json header;
+  header["__metadata__"]["format"] = "pt";
+  std::size_t end = 0;
+  for (const auto& tensor : tensors) {
+    const std::size_t begin = end;
+    end += tensor.data.size() * element_size(type);
+    header[tensor.name] = {{"dtype", dtype_name(type)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t length = text.size();
+  NewFile file(path);
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(text);
+  const std::size_t piece = std::size_t{1} << 20;
+  for (const auto& tensor : tensors)
+    for (std::size_t i = 0; i < tensor.data.size(); i += piece)
+      file.write(encode(tensor.data.subspan(i, std::min(piece, tensor.data.size() - i)), type));
+  file.commit();
+}
+
+template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<float>>&, ElementType);
+template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<double>>&, ElementType);
+
+}  // namespace mamba2

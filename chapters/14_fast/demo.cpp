@@ -1,0 +1,235 @@
+// ## The program {#fast_program}
+//
+// The program of this chapter proves what must not change. It prints no times; those are in the figures, measured in this build.
+
+#include <mamba2/block.hpp>
+#include <mamba2/chunked_scan.hpp>
+#include <mamba2/fast.hpp>
+#include <mamba2/kernels.hpp>
+#include <mamba2/parallel.hpp>
+#include <mamba2/random.hpp>
+#include <mamba2/semiseparable.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+using namespace mamba2;
+
+namespace {
+
+const char* yes(bool so) {
+  return so ? "yes" : "no";
+}
+
+template <class T>
+void fill(T& tensor, Random& random) {
+  for (auto& value : tensor) value = static_cast<typename T::value_type>(random.uniform(-1, 1));
+}
+
+template <class A, class B>
+double difference(const A& a, const B& b) {
+  double worst = 0, largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
+    largest = std::max(largest, std::abs(static_cast<double>(b.data()[i])));
+  }
+  return worst / largest;
+}
+
+// One layer of the 130M model, counted as in equation @eqref{eq:layer_cost}.
+
+void cost() {
+  const double d_model = 768, d_inner = 1536, d_in_proj = 3352, N = 128, P = 64, H = 24, Q = 64;
+  struct Item {
+    const char* what;
+    double count;
+  };
+  const std::vector<Item> items{{"input projection", d_in_proj * d_model}, {"output projection", d_inner * d_model},
+                                {"convolution", (d_inner + 2 * N) * 4},    {"scan: scores", Q * N},
+                                {"scan: mask times x", H * Q * P},         {"scan: into the state", H * N * P},
+                                {"scan: out of the state", H * N * P}};
+  double total = 0;
+  for (const Item& item : items) total += item.count;
+  std::printf("multiply-adds of one token in one layer, Q = 64\n");
+  for (const Item& item : items)
+    std::printf("  %-24s %8.0f  %5.1f %%\n", item.what, item.count, 100 * item.count / total);
+}
+
+// Every entry of a mask, made both ways in float and compared with double. The decay is strong at some steps and weak at others.
+
+void mask() {
+  const std::size_t Q = 64;
+  Random random(1);
+  auto dA = zeros<double>(Q);
+  for (std::size_t i = 0; i < Q; ++i) dA(i) = -std::exp(random.uniform(-8, 2));
+  const Tensor<double, 2> exact = decay_mask(dA);
+  std::vector<float> scores(Q * Q, 1.0F), M(Q * Q), a(Q), dt(Q, 1.0F), decay(Q);
+  for (std::size_t i = 0; i < Q; ++i) a[i] = std::exp(static_cast<float>(dA(i)));
+  kernels<float>().masked_scores(scores.data(), Q, a.data(), dt.data(), decay.data(), M.data(), Q, Q);
+  double worst = 0;
+  for (std::size_t i = 0; i < Q; ++i)
+    for (std::size_t j = 0; j <= i; ++j)
+      if (exact(i, j) > 1e-30) worst = std::max(worst, std::abs(static_cast<double>(M[i * Q + j]) / exact(i, j) - 1));
+  std::printf("exponentials in a mask of %zu rows: one an entry %zu, one a row %zu\n", Q, Q * (Q - 1) / 2, Q);
+  std::printf("running products in float, relative error of every entry below 5e-6: %s\n", yes(worst < 5e-6));
+  std::printf("the last row is what each token leaves behind: %s\n",
+              yes(std::equal(decay.begin(), decay.end(), &M[(Q - 1) * Q])));
+}
+
+// The operator with everything at once: two groups, a ragged last chunk, an initial state, packed sequences.
+
+void operators() {
+  const std::size_t batch = 2, seqlen = 83, nheads = 6, headdim = 5, ngroups = 2, d_state = 7;
+  Random random(2);
+  ScanInput<double> in;
+  fill(in.x = zeros<double>(batch, seqlen, nheads, headdim), random);
+  fill(in.dt = zeros<double>(batch, seqlen, nheads), random);
+  in.A = Tensor<double, 1>{-1, -2, -4, -8, -0.5, -16};
+  fill(in.B = zeros<double>(batch, seqlen, ngroups, d_state), random);
+  fill(in.C = zeros<double>(batch, seqlen, ngroups, d_state), random);
+  in.initial_state = zeros<double>(batch, nheads, headdim, d_state);
+  fill(*in.initial_state, random);
+  in.seq_idx = Tensor<std::int64_t, 2>({batch, seqlen}, 0);
+  for (std::size_t t = 50; t < seqlen; ++t) (*in.seq_idx)(1, t) = 1;
+  const auto slow = ssd(in, {.algorithm = Algorithm::recurrent});
+  for (const std::size_t Q : {4, 16, 100}) {
+    const auto fast = fast_ssd(in, {.chunk_size = Q});
+    std::printf("the wide scan, Q = %3zu, equals the recurrence to 1e-13: %s\n", Q,
+                yes(std::max(difference(fast.y, slow.y), difference(fast.last_state, slow.last_state)) < 1e-13));
+  }
+  set_num_threads(1);
+  const auto alone = fast_ssd(in);
+  set_num_threads(3);
+  const auto together = fast_ssd(in);
+  std::printf("one thread and three give the same to 1e-13: %s\n", yes(difference(together.y, alone.y) < 1e-13));
+}
+
+// And a whole block, on the plain table and on the fast one.
+
+void blocks() {
+  Mamba2Config config;
+  config.d_model = 32;
+  config.d_state = 12;
+  config.headdim = 8;
+  config.ngroups = 2;
+  Mamba2Block<double> block(config, 3);
+  Random random(4);
+  auto u = zeros<double>(2, 45, 32);
+  fill(u, random);
+  const auto plain = block.forward(u);
+  block.use(fast_operations<double>());
+  const auto fast = block.forward(u);
+  std::printf("a block on the fast operations gives the same to 1e-12: %s\n", yes(difference(fast.y, plain.y) < 1e-12));
+}
+
+// What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers read and written.
+
+void bytes() {
+  const double parameters = 128989632, state = 24.0 * 24 * 64 * 128;
+  std::printf("one token reads and writes, in MB (10^6 bytes)\n");
+  for (const int width : {4, 2}) {
+    const double weights = width * parameters / 1e6, states = 2 * 4 * state / 1e6;
+    std::printf("  weights of %d bytes: %6.1f for the weights, %5.1f for the states, %6.1f in all\n", width, weights,
+                states, weights + states);
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::printf("[cost]\n");
+  cost();
+  std::printf("[mask]\n");
+  mask();
+  std::printf("[operators]\n");
+  operators();
+  std::printf("[blocks]\n");
+  blocks();
+  std::printf("[bytes]\n");
+  bytes();
+}
+
+// The mask first:
+//
+// @output mask
+//
+// Then the scan and the block:
+//
+// @output operators
+//
+// @output blocks
+//
+// ## Step by step {#fast_steps}
+//
+// Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the 130M model and a prompt of 2048 tokens. Each bar is measured in this build,
+// on the machine named below. The dashed line is the limit: the time that the operator's multiply-adds take at the product peak of one thread.
+//
+// ::: figure ladder
+// Tokens per second of the operator, from the recurrence to all threads. The limit counts the scan's multiply-adds only, at the peak of one thread.
+// :::
+//
+// The recurrence does the least arithmetic of all and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
+// scan of chapter 5 trades that for products, but small ones, with an exponential for each entry of each mask. The wide scan takes the
+// exponentials away and makes the products large. Newer instructions make the loops in between cheap. Threads come last, and bring what there are cores.
+//
+// What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine says: a product with a short side is a slow product. In between lies a wide valley.
+//
+// ::: figure chunk_length
+// Time per token against the chunk length Q, one thread, and what the multiply-adds alone would take at the product peak.
+// :::
+//
+// And does the time per token grow with the length of the prompt? It must not; that was the promise of chapter 4.
+//
+// ::: figure length
+// Microseconds per token against the length of the sequence, one thread. All three are flat: this is what linear cost looks like.
+// :::
+//
+// ## One token at a time {#fast_decoding}
+//
+// When the model writes, each token needs every weight once. So count bytes:
+//
+// @output bytes
+//
+// Divide by the read bandwidth of the machine, and you have the limit of one sequence. No cleverness gets past it except reading less: weights of two bytes
+// give nearly twice the speed, and several sequences at once share what is read.
+//
+// ::: figure batch
+// Products of a weight matrix of 256 MiB with 1 to 8 vectors at once: how many products with a vector per second, beside the limit of reading the matrix for each vector alone.
+// :::
+//
+// ## What has not changed {#fast_unchanged}
+//
+// Not one result, up to rounding: the tests hold the fast operations to the golden data with the tolerances of the plain ones. Not the state, not the cache, not the checkpoint. The
+// plain forms stay, as oracles and as the explanation; a block computes with the table it is given, and a program chooses with one line,
+//
+// ```cpp
+// block.use(mamba2::fast_operations<float>());
+// ```
+//
+// What this chapter does not do: it does not keep weights in bfloat16 through a whole model, nor in eight bits, and it does not use a product
+// of half precision where a processor has one.
+//
+// ## Exercises {#fast_exercises}
+//
+// ::: exercise 14.1 The best chunk
+// The time of a chunk is not its multiply-adds alone. A simple model: a token costs @eqref{eq:layer_cost}'s scan terms, $QN + H(QP + 2NP)$ multiply-adds, and each
+// chunk costs, besides, as much as `overhead` multiply-adds (for copying matrices into BLAS's order). Find the power of two from 1 to 1024 with the smallest cost per token.
+// :::
+//
+// ::: exercise 14.2 The mask by running products
+// Write the masked scores of one head without a mask: $M_{ij} = G_{ij} \Delta_j \prod_{k=j+1}^{i} a_k$ for $j \le i$, zero above the diagonal. You may not call `exp` or `pow`; one
+// multiplication for each entry of the mask will do.
+// :::
+//
+// ::: exercise 14.3 The speed of writing
+// How many tokens per second can a model write at most, all sequences of the batch together, if reading its weights and reading and writing the states is all that takes time?
+// The weights are read once for the whole batch; each sequence has its own states, of float.
+// :::
+//
+// ## Further reading {#fast_further_reading}
+//
+// - Section 6 of the paper [@dao2024] for the chunked algorithm, and part IV of the authors' posts [@blog] for how it is split over GPUs.
+// - Goto and van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), on what BLAS does between your call and its result.
+// - Williams, Waterman and Patterson, *Roofline* (2009), on the two limits and how to see which one binds.

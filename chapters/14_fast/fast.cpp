@@ -1,0 +1,266 @@
+// # Within reach of the machine {#ch_fast}
+// @summary The same model, faster: what a chunk costs, wide products, a mask without exponentials, threads over heads, and reading every weight once.
+//
+// The model is finished and right, and it is slow. A chapter about speed could now show a list of tricks. This one asks a question first:
+// how fast *could* it be? A processor has two numbers that no program can beat. It multiplies matrices at a certain rate, and it reads memory
+// at a certain rate. Both can be measured in a second. Divide the work of the model by the first and its bytes by the second, and you
+// have a limit, in tokens per second, for this machine. After that the work is no longer open-ended. It consists of finding out where the time
+// between the limit and the clock goes.
+//
+// Nothing in this chapter changes what is computed. Each fast function stands beside a plain one from an earlier chapter, has the same interface,
+// and is tested against it.
+//
+// ## What it builds on {#fast_builds_on}
+//
+// Chapter 3 for the matrix product on parts of tensors, chapter 4 for the chunk and its four steps, chapter 5 for the operator with all its
+// options, chapter 8 for the table of operations that the block computes with.
+//
+// ## Shapes {#fast_shapes}
+//
+// ::: shapes
+// | name | shape | what it is |
+// |---|---|---|
+// | `state` | (heads · headdim, d_state) | the states of all heads of a group, one under the other: *one* matrix |
+// | `scores` | (length, length) | $CB^\top$ of a chunk: one for all heads of the group |
+// | `X`, `Y` | (length, heads · headdim) | inputs and outputs of all heads, side by side |
+// | `M` | (length, length) | scores times mask, for one head at a time |
+// | `decay` | (length) | one row of the mask, times step sizes; grows by an entry with each row |
+// | $W$ | (d_out, d_in) | a weight, as checkpoints store it |
+// :::
+//
+// ## What a token costs {#fast_cost}
+//
+// Take one layer of the 130M model and count multiply-adds for one token, with chunks of $Q$. The two projections are products with
+// fixed weights. In the scan, chapter 4 counted $QN + QP + 2NP$ for one head. But B and C belong to a *group* of heads, and so do their scores:
+// with $H$ heads in the group the term $QN$ is paid once and not $H$ times. One layer costs
+//
+// $$ \underbrace{d_{\mathrm{in\_proj}} \, d_{\mathrm{model}} + d_{\mathrm{inner}} \, d_{\mathrm{model}}}_{\text{projections}}
+//    + \underbrace{Q N}_{\text{scores}} + H \bigl( \underbrace{Q P}_{\text{mask}} + \underbrace{2 N P}_{\text{state, in and out}} \bigr) . $$ {#eq:layer_cost}
+//
+// @output cost
+//
+// Two things stand out. Nearly all of the model is the two projections, which are ordinary matrix products. And in the scan itself, the terms that
+// grow with the chunk are small: most of the work is moving tokens into the state and out of it. All in all the scan is little more than a tenth of the arithmetic. Where it
+// takes more than that of the *time*, its problem is not how much it computes but how.
+//
+// ## Two limits {#fast_limits}
+//
+// A product of two large square matrices reuses each number it loads hundreds of times, so it shows the arithmetic alone. That is the first limit.
+
+#include <mamba2/error.hpp>
+#include <mamba2/fast.hpp>
+#include <mamba2/kernels.hpp>
+#include <mamba2/limits.hpp>
+#include <mamba2/matrix.hpp>
+#include <mamba2/parallel.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace mamba2 {
+namespace {
+
+std::atomic<std::size_t> wanted_threads = std::max(1U, std::thread::hardware_concurrency());
+
+// The shortest of several runs: what disturbs a run only ever makes it longer.
+template <class Task>
+double shortest_seconds(int runs, const Task& task) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int run = 0; run < runs; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    task();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+// Holds a number of threads for as long as it lives.
+class WithThreads {
+ public:
+  explicit WithThreads(std::size_t count) : before_(num_threads()) { set_num_threads(count); }
+  ~WithThreads() { wanted_threads = before_; }
+  WithThreads(const WithThreads&) = delete;
+  WithThreads& operator=(const WithThreads&) = delete;
+
+ private:
+  std::size_t before_;
+};
+
+}  // namespace
+
+double measure_product_peak(std::size_t threads) {
+  const WithThreads with(threads);
+  constexpr std::size_t n = 768;
+  std::vector<float> A(n * n, 1.0F), B(n * n, 1.0F), C(n * n * threads);
+  const double seconds = shortest_seconds(8, [&] {
+    parallel_for(threads, [&](std::size_t i) {
+      multiply<float>({A.data(), n, n, n}, {B.data(), n, n, n}, 0, {C.data() + i * n * n, n, n, n});
+    });
+  });
+  return 2.0 * n * n * n * static_cast<double>(threads) / seconds;
+}
+
+// A sum over an array far larger than the cache does one addition for every four bytes, so it shows the memory alone. That is the second.
+
+double measure_read_bandwidth(std::size_t threads) {
+  const WithThreads with(threads);
+  constexpr std::size_t row = 1024, rows = 65536;  // 256 MiB
+  const std::vector<float> numbers(row * rows, 1.0F), ones(row, 1.0F);
+  std::vector<float> sums(rows);
+  const double seconds = shortest_seconds(4, [&] {
+    parallel_for(threads * 8, [&](std::size_t i) {
+      const std::size_t first = rows * i / (threads * 8), last = rows * (i + 1) / (threads * 8);
+      kernels<float>().rows_dot(numbers.data() + first * row, row, last - first, row, ones.data(), row, 1,
+                                sums.data() + first, rows);
+    });
+  });
+  return static_cast<double>(row * rows * sizeof(float)) / seconds;
+}
+
+// Which of the two counts depends on how many tokens go through the model at once. A weight of the projections is used once for each token. Reading it
+// takes four bytes; using it takes two operations a token. With hundreds of tokens (a prompt) the arithmetic takes longer, with one
+// token (generation) the reading does. The same model is bound by arithmetic when it reads and by memory when it writes.
+//
+// ## Threads that share a list {#fast_threads}
+//
+// The simplest way to use several cores is a loop whose turns do not touch each other's data. Each thread takes the next turn from a shared
+// counter until none is left; so a thread that is slower, or starts late, just takes fewer.
+//
+// Two details decide whether this helps. A layer makes half a dozen such loops, each of them well under a millisecond. A thread that goes to sleep
+// after each must be woken by the operating system, which takes longer than some of the loops; so a thread that has nothing to do looks at the
+// counter for some microseconds before it lies down. And BLAS libraries bring threads of their own. If each of our threads starts a product that
+// starts threads again, they fight for the same cores, which is slower than one thread alone. So BLAS is told to use one.
+
+extern "C" void openblas_set_num_threads(int) __attribute__((weak));  // null where BLAS is another library
+
+namespace {
+
+thread_local bool inside_task = false;
+
+class Pool {
+ public:
+  explicit Pool(std::size_t threads) {
+    if (openblas_set_num_threads) openblas_set_num_threads(1);
+    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  }
+  ~Pool() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  std::size_t threads() const { return workers_.size() + 1; }
+
+  void run(std::size_t count, const std::function<void(std::size_t)>& task) {
+    {
+      const std::lock_guard lock(mutex_);
+      task_ = &task;
+      count_ = count;
+      next_ = 0;
+      busy_ = workers_.size();
+      failure_ = nullptr;
+      ++generation_;
+    }
+    wake_.notify_all();
+    take_tasks();
+    spin_until([this] { return busy_ == 0; });
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [this] { return busy_ == 0; });
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  template <class Condition>
+  static void spin_until(const Condition& condition) {
+    for (int spin = 0; spin < 4000 && !condition(); ++spin) {
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#endif
+    }
+  }
+
+  void take_tasks() {
+    inside_task = true;
+    for (std::size_t i; (i = next_++) < count_;) {
+      try {
+        (*task_)(i);
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        failure_ = std::current_exception();
+      }
+    }
+    inside_task = false;
+  }
+
+  void work() {
+    for (std::size_t seen = 0;;) {
+      spin_until([&] { return generation_ != seen; });
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return stopping_ || generation_ != seen; });
+        if (stopping_) return;
+        seen = generation_;
+      }
+      take_tasks();
+      const std::lock_guard lock(mutex_);
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::atomic<std::size_t> generation_{0}, next_{0}, busy_{0};
+  const std::function<void(std::size_t)>* task_ = nullptr;
+  std::size_t count_ = 0;
+  std::exception_ptr failure_;
+  bool stopping_ = false;
+};
+
+std::mutex pool_mutex;  // one parallel loop at a time
+std::unique_ptr<Pool> pool;
+
+}  // namespace
+
+std::size_t num_threads() {
+  return wanted_threads;
+}
+
+void set_num_threads(std::size_t count) {
+  require(count > 0, "threads", "at least 1", "0");
+  wanted_threads = count;
+}
+
+// A loop inside a task, or one that finds the pool at work for somebody else, runs in its own thread: always right, never stuck.
+
+void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task) {
+  std::unique_lock lock(pool_mutex, std::defer_lock);
+  if (inside_task || count == 0 || !lock.try_lock()) {
+    for (std::size_t i = 0; i < count; ++i) task(i);
+    return;
+  }
+  if (!pool || pool->threads() != wanted_threads) {
+    pool.reset();
+    pool = std::make_unique<Pool>(wanted_threads);
+  }
+  if (count == 1 || wanted_threads == 1) {
+    for (std::size_t i = 0; i < count; ++i) task(i);
+  } else {
+    pool->run(count, task);
+  }
+}
+
+}  // namespace mamba2

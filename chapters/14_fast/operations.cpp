@@ -1,0 +1,131 @@
+// ## The rest of the block {#fast_operations}
+//
+// What is left is the table that the block computes with. The linear layer first, since it is most of the model. With many tokens it is a product, and its columns are dealt out to the
+// threads. With few tokens it is bound by reading the weights, and the row loop reads them once.
+
+#include <mamba2/fast.hpp>
+#include <mamba2/kernels.hpp>
+#include <mamba2/parallel.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace mamba2 {
+namespace {
+
+constexpr std::size_t few_tokens = 8;  // up to this many, a product is bound by reading the weights
+
+template <class Real>
+void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias, MatrixRef<Real> y) {
+  require_size("weight", weight, {y.columns, x.columns}, "(d_out, d_in)");
+  require_size("y", y, {x.rows, weight.rows}, "(tokens, d_out)");
+  if (!bias.empty()) require_length("bias", bias, weight.rows, "(d_out)");
+  const bool few = x.rows <= few_tokens;
+  const std::size_t threads = num_threads(), parts = few ? std::max<std::size_t>(1, weight.rows / 64) : threads;
+  parallel_for(parts, [&](std::size_t part) {
+    const std::size_t first = weight.rows * part / parts, count = weight.rows * (part + 1) / parts - first;
+    const MatrixRef<const Real> W = row_block(weight, first, count);
+    const MatrixRef<Real> out = column_block(y, first, count);
+    if (few) {
+      kernels<Real>().rows_dot(W.data, W.stride, count, W.columns, x.data, x.stride, x.rows, out.data, out.stride);
+    } else {
+      multiply<Real>(x, transpose(W), 0, out);
+    }
+    for (std::size_t i = 0; !bias.empty() && i < out.rows; ++i)
+      for (std::size_t j = 0; j < count; ++j) out[i][j] += bias[first + j];
+  });
+}
+
+// Everything else works on rows, one token each, and rows are independent.
+
+template <class Rows>
+void for_row_blocks(std::size_t rows, const Rows& task) {
+  constexpr std::size_t block = 32;
+  parallel_for((rows + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(rows, (i + 1) * block)); });
+}
+
+// The convolution of chapter 7 runs along time for each channel; memory runs along channels for each time. So the loops change places: for each
+// token and each tap, add a row of inputs times a row of taps.
+
+template <class Real>
+void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
+  if (!in.silu || in.x.rows == 0) return short_convolution(in, y);
+  const std::size_t channels = in.x.columns, width = in.weight.columns, seqlen = in.x.rows / in.batch;
+  Tensor<Real, 2> taps = zeros<Real>(width, channels);  // turned round: channels run fastest
+  for (std::size_t c = 0; c < channels; ++c)
+    for (std::size_t k = 0; k < width; ++k) taps(k, c) = in.weight[c][k];
+  Tensor<Real, 3> before = zeros<Real>(in.batch, width, channels);  // what came before the first token, likewise
+  if (in.initial_state)
+    for (std::size_t b = 0; b < in.batch; ++b)
+      for (std::size_t c = 0; c < channels; ++c)
+        for (std::size_t k = 0; k < width; ++k) before(b, k, c) = (*in.initial_state)(b, c, k);
+
+  for_row_blocks(in.x.rows, [&](std::size_t begin, std::size_t end) {
+    std::vector<const Real*> window(width), part(width);
+    for (std::size_t row = begin; row < end; ++row) {
+      const std::size_t b = row / seqlen, t = row % seqlen;
+      bool same = true;  // whether the tap still lies in the token's own sequence
+      for (std::size_t back = 0; back < width; ++back) {
+        if (back > 0 && back <= t && in.seq_idx)
+          same = same && (*in.seq_idx)(b, t - back) == (*in.seq_idx)(b, t - back + 1);
+        const Real* from = back <= t ? in.x[row - back] : &before(b, width + t - back, 0);
+        window[width - 1 - back] = same ? from : nullptr;
+      }
+      std::size_t first = 0;
+      for (const MatrixRef<Real>& out : y) {
+        for (std::size_t k = 0; k < width; ++k) part[k] = window[k] ? window[k] + first : nullptr;
+        kernels<Real>().convolve_row(part.data(), width, &taps(0, first), channels,
+                                     in.bias.empty() ? nullptr : in.bias.data() + first, out[row], out.columns);
+        first += out.columns;
+      }
+    }
+  });
+}
+
+// Norms and gates, row by row.
+
+template <class Real>
+void fast_rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y) {
+  require_size("y", y, {x.rows, x.columns}, "(tokens, features)");
+  require_length("weight", weight, x.columns, "(features)");
+  for_row_blocks(x.rows, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      kernels<Real>().rms_norm_row(x[i], weight.data(), static_cast<Real>(eps), y[i], x.columns);
+  });
+}
+
+template <class Real>
+void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
+                     MatrixRef<Real> out) {
+  require_size("z", z, {y.rows, y.columns}, "(tokens, features)");
+  require_size("out", out, {y.rows, y.columns}, "(tokens, features)");
+  if (!how.weight.empty()) require_length("weight", how.weight, y.columns, "(features)");
+  require(how.groups > 0 && y.columns % how.groups == 0, "groups", "a divisor of " + std::to_string(y.columns),
+          std::to_string(how.groups));
+  const Kernels<Real>& k = kernels<Real>();
+  const std::size_t size = y.columns / how.groups;
+  const auto gate = [&](std::size_t i) { k.gate(z[i], z.stride, out[i], out.stride, 1, out.columns); };
+  for_row_blocks(y.rows, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      if (out[i] != y[i]) std::copy_n(y[i], y.columns, out[i]);
+      if (!how.norm_before_gate) gate(i);
+      for (std::size_t first = 0; !how.weight.empty() && first < y.columns; first += size)
+        k.rms_norm_row(out[i] + first, how.weight.data() + first, static_cast<Real>(how.eps), out[i] + first, size);
+      if (how.norm_before_gate) gate(i);
+    }
+  });
+}
+
+}  // namespace
+
+template <class Real>
+const Operations<Real>& fast_operations() {
+  static const Operations<Real> table{fast_linear<Real>, fast_convolution<Real>, fast_rms_norm<Real>,
+                                      fast_gated_norm<Real>, fast_ssd<Real>};
+  return table;
+}
+
+template const Operations<float>& fast_operations<float>();
+template const Operations<double>& fast_operations<double>();
+
+}  // namespace mamba2

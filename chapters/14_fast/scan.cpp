@@ -1,0 +1,178 @@
+// ## The wide scan {#fast_scan}
+//
+// Chapter 5 walks through heads, and within a head through chunks. Each product it makes is small: a chunk of one head against the state of one head.
+// But BLAS gets near its peak only with large ones, since it first copies both matrices into an order of its own. Turn the loops round: walk through chunks, and take *all heads
+// of a group* at once where they share something.
+//
+// ::: figure wide
+// A chunk of 24 heads. Two of the products do not care how many heads there are: all states lie in one tall matrix, and B and C are
+// the same for all. Only the mask differs from head to head.
+// :::
+//
+// - The scores $CB^\top$: once for the group.
+// - The state's word to the chunk: $Y = C S^\top$, one product with the states of all heads one under the other.
+// - What the chunk leaves behind: $S \leftarrow \mathrm{fade}(S) + \tilde X^\top B$, likewise, where $\tilde X$ is $X$ with each token scaled by what is left of it.
+// - In between, head by head: the mask, and $Y_h \mathrel{+}= M_h X_h$.
+//
+// The state is stored with headdim first and d_state last, as the checkpoints' caches do. With that order no product needs a copy.
+
+#include <mamba2/fast.hpp>
+#include <mamba2/kernels.hpp>
+#include <mamba2/matrix.hpp>
+#include <mamba2/parallel.hpp>
+
+#include <algorithm>
+#include <vector>
+
+namespace mamba2 {
+namespace {
+
+constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is faster than products
+
+// The heads that one task takes together: a group's, or a part of them where there are more threads to feed.
+template <class Real>
+class HeadBlock {
+ public:
+  HeadBlock(const ScanInput<Real>& input, const ScanOptions& options, const ScanSizes& sizes, std::size_t batch,
+            std::size_t first_head, std::size_t heads, ScanOutput<Real>& output)
+      : in_(input),
+        options_(options),
+        s_(sizes),
+        b_(batch),
+        h0_(first_head),
+        heads_(heads),
+        group_(group_of_head(first_head, sizes.nheads, sizes.ngroups)),
+        Q_(std::min(options.chunk_size, sizes.seqlen)),
+        out_(output),
+        state_{&output.last_state(batch, first_head, 0, 0), heads * sizes.headdim, sizes.d_state, sizes.d_state},
+        scores_(Q_ * Q_),
+        M_(Q_ * Q_),
+        X_left_(Q_ * heads * sizes.headdim),
+        dt_(heads * Q_),
+        a_(heads * Q_),
+        row_(std::max(Q_, sizes.headdim)) {}
+
+  // Where packed sequences meet, a chunk ends and the state starts from zero, as in chapter 5.
+
+  void run() {
+    const std::vector<std::size_t> bounds = in_.seq_idx
+                                                ? sequence_bounds({in_.seq_idx->data() + b_ * s_.seqlen, s_.seqlen})
+                                                : std::vector<std::size_t>{0, s_.seqlen};
+    for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
+      if (i > 0) std::fill_n(state_.data, state_.rows * state_.columns, Real(0));
+      for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += Q_) chunk(t, std::min(Q_, bounds[i + 1] - t));
+    }
+  }
+
+ private:
+  void chunk(std::size_t t, std::size_t length) {
+    step_sizes(t, length);
+    const std::size_t P = s_.headdim, N = s_.d_state, row = s_.nheads * P;
+    const MatrixRef<const Real> B{&in_.B(b_, t, group_, 0), length, N, s_.ngroups * N};
+    const MatrixRef<const Real> C{&in_.C(b_, t, group_, 0), length, N, s_.ngroups * N};
+    const MatrixRef<const Real> X{&in_.x(b_, t, h0_, 0), length, heads_ * P, row};
+    const MatrixRef<Real> Y{&out_.y(b_, t, h0_, 0), length, heads_ * P, row};
+    if (length <= short_chunk) {
+      recurrence(B, C, X, Y);
+    } else {
+      products(B, C, X, Y);
+    }
+    skip_and_gate(t, X, Y);
+  }
+
+  void step_sizes(std::size_t t, std::size_t length) {
+    for (std::size_t h = 0; h < heads_; ++h) {
+      Real *dt = &dt_[h * Q_], *a = &a_[h * Q_];
+      const Real bias = in_.dt_bias ? (*in_.dt_bias)(h0_ + h) : Real(0);
+      for (std::size_t i = 0; i < length; ++i) {
+        dt[i] = step_size(in_.dt(b_, t + i, h0_ + h) + bias, options_);
+        a[i] = dt[i] * in_.A(h0_ + h);
+      }
+      kernels_.exponential(a, a, length);
+    }
+  }
+
+  // The four steps of chapter 4, in another order: step 4 first, because it writes Y and step 1 adds to it.
+
+  void products(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X, MatrixRef<Real> Y) {
+    const std::size_t P = s_.headdim, length = B.rows, state_size = P * s_.d_state;
+    const MatrixRef<Real> scores{scores_.data(), length, length, length}, M{M_.data(), length, length, length};
+    const MatrixRef<Real> X_left{X_left_.data(), length, heads_ * P, heads_ * P};
+    multiply<Real>(C, transpose(B), 0, scores);              // once for all heads
+    multiply<Real>(C, transpose<const Real>(state_), 0, Y);  // what the state before the chunk says to it
+    for (std::size_t h = 0; h < heads_; ++h) {
+      const MatrixRef<const Real> X_h = column_block(X, h * P, P);
+      const MatrixRef<Real> Y_h = column_block(Y, h * P, P), X_left_h = column_block(X_left, h * P, P);
+      const Real faded = fade_in(&a_[h * Q_], length);
+      kernels_.scale_rows(Y_h.data, Y_h.stride, row_.data(), Y_h.data, Y_h.stride, length, P);
+      kernels_.masked_scores(scores.data, length, &a_[h * Q_], &dt_[h * Q_], row_.data(), M.data, length, length);
+      multiply<Real>(M, X_h, 1, Y_h);  // what the tokens of the chunk say to each other
+      kernels_.scale_rows(X_h.data, X_h.stride, row_.data(), X_left_h.data, X_left_h.stride, length, P);
+      kernels_.scale(state_[h * P], faded, state_size);
+    }
+    multiply<Real>(transpose<const Real>(X_left), B, 1, state_);  // what the chunk leaves behind
+  }
+
+  // row_i = a_0 … a_i: what is left at step i of the state before the chunk. Returns the last.
+  Real fade_in(const Real* a, std::size_t length) {
+    Real left = 1;
+    for (std::size_t i = 0; i < length; ++i) row_[i] = left = (left * a[i] < vanished<Real> ? Real(0) : left * a[i]);
+    return left;
+  }
+
+  void recurrence(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X, MatrixRef<Real> Y) {
+    const std::size_t P = s_.headdim;
+    for (std::size_t h = 0; h < heads_; ++h) {
+      for (std::size_t i = 0; i < B.rows; ++i) {
+        const Real* x = X[i] + h * P;
+        for (std::size_t p = 0; p < P; ++p) row_[p] = dt_[h * Q_ + i] * x[p];
+        kernels_.state_step(state_[h * P], a_[h * Q_ + i], row_.data(), B[i], C[i], Y[i] + h * P, P, s_.d_state);
+      }
+    }
+  }
+
+  void skip_and_gate(std::size_t t, MatrixRef<const Real> X, MatrixRef<Real> Y) {
+    const std::size_t P = s_.headdim;
+    for (std::size_t h = 0; in_.D && h < heads_; ++h) {
+      const std::size_t stride = in_.D->shape(1) == 1 ? 0 : 1;
+      kernels_.add_skip(X.data + h * P, X.stride, &(*in_.D)(h0_ + h, 0), stride, Y.data + h * P, Y.stride, X.rows, P);
+    }
+    if (in_.z) kernels_.gate(&(*in_.z)(b_, t, h0_, 0), s_.nheads * P, Y.data, Y.stride, Y.rows, Y.columns);
+  }
+
+  const Kernels<Real>& kernels_ = kernels<Real>();
+  const ScanInput<Real>& in_;
+  const ScanOptions& options_;
+  const ScanSizes& s_;
+  const std::size_t b_, h0_, heads_, group_, Q_;
+  ScanOutput<Real>& out_;
+  const MatrixRef<Real> state_;  // of all heads of the block, one under the other, (heads * headdim, d_state)
+  std::vector<Real> scores_, M_, X_left_, dt_, a_, row_;
+};
+
+}  // namespace
+
+// Heads do not talk to each other, nor do groups or batch entries: each is a task. With fewer groups than threads, a group's heads are dealt out, and the scores are
+// computed once for each part.
+
+template <class Real>
+ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options) {
+  const ScanSizes s = scan_sizes(input, options);
+  ScanOutput<Real> output{
+      Tensor<Real, 4>::from_shape({s.batch, s.seqlen, s.nheads, s.headdim}),
+      input.initial_state ? *input.initial_state : zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
+  if (s.seqlen == 0) return output;
+  const std::size_t per_group = s.nheads / s.ngroups, groups = s.batch * s.ngroups;
+  const std::size_t parts = std::min(per_group, (num_threads() + groups - 1) / groups);
+  parallel_for(groups * parts, [&](std::size_t i) {
+    const std::size_t part = i % parts, g = i / parts % s.ngroups, b = i / parts / s.ngroups;
+    const std::size_t first = per_group * part / parts, last = per_group * (part + 1) / parts;
+    HeadBlock<Real>(input, options, s, b, g * per_group + first, last - first, output).run();
+  });
+  return output;
+}
+
+template ScanOutput<float> fast_ssd(const ScanInput<float>&, const ScanOptions&);
+template ScanOutput<double> fast_ssd(const ScanInput<double>&, const ScanOptions&);
+
+}  // namespace mamba2

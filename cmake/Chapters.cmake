@@ -1,0 +1,93 @@
+# The table of contents is the dependency graph: a chapter's program links the chapters up to its own, and no later one.
+
+# add_chapters(): every folder chapters/NN_name, in order.
+#   mamba2_NN      the objects of chapter NN: its definitions of what src/mamba2 declares
+#   chapter_NN     its program (demo.cpp)
+#   figures_NN     where there is a figures.cpp: the program that computes the data of the chapter's figures
+#   exercises_NN, solutions_NN, check_NN ...: see Exercises.cmake
+# A chapter that needs more libraries names them in chapters/NN_name/chapter.cmake:
+#   set(chapter_libraries pcre2-8)
+#   chapters       all of them, and the library
+# A long chapter is several literate files: chapters/NN_name/parts.txt names those that follow name.cpp, in the order of reading.
+function(add_chapters)
+  if(MAMBA2_TESTS)
+    add_custom_target(chapters)
+  endif()
+  file(GLOB folders CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/chapters" "${PROJECT_SOURCE_DIR}/chapters/[0-9][0-9]_*")
+  list(SORT folders)
+  set(so_far "")
+  set(all_libraries "")
+  foreach(folder IN LISTS folders)
+    string(SUBSTRING ${folder} 0 2 number)
+    string(SUBSTRING ${folder} 3 -1 name)
+    set(here "${PROJECT_SOURCE_DIR}/chapters/${folder}")
+    set(chapter_libraries "")
+    include("${here}/chapter.cmake" OPTIONAL)
+    list(APPEND all_libraries ${chapter_libraries})
+
+    set(parts "")
+    if(EXISTS "${here}/parts.txt")
+      file(STRINGS "${here}/parts.txt" parts)
+      set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${here}/parts.txt")
+    endif()
+    set(sources "")
+    foreach(file IN ITEMS ${name}.cpp ${parts})
+      literate_source(source "${here}/${file}")  # the code without the prose, see Book.cmake
+      list(APPEND sources "${source}")
+    endforeach()
+    add_library(mamba2_${number} OBJECT ${sources})
+    target_link_libraries(mamba2_${number} PRIVATE mamba2_settings PUBLIC ${chapter_libraries})
+    set_target_properties(mamba2_${number} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    list(APPEND so_far mamba2_${number})
+
+    if(MAMBA2_TESTS)
+      add_chapter_program(chapter_${number} "${here}/demo.cpp" "${so_far}")
+      add_chapter_program(figures_${number} "${here}/figures.cpp" "${so_far}")
+      add_exercises(${number} ${folder} "${so_far}")
+      add_chapter_tests(${number} ${folder} "${so_far}")
+    endif()
+  endforeach()
+  set(MAMBA2_CHAPTERS "${folders}" PARENT_SCOPE)
+  set(MAMBA2_CHAPTER_OBJECTS "${so_far}" PARENT_SCOPE)
+  set(MAMBA2_CHAPTER_LIBRARIES "${all_libraries}" PARENT_SCOPE)
+endfunction()
+
+# add_chapter_program(target source chapters): a program, if its source is there, from the chapters up to its own.
+function(add_chapter_program target source chapters)
+  if(EXISTS "${source}")
+    if(source MATCHES "/demo\\.cpp$")
+      literate_source(source "${source}")
+    endif()
+    add_executable(${target} "${source}")
+    add_dependencies(chapters ${target})
+    target_link_libraries(${target} PRIVATE mamba2_settings ${chapters})
+  endif()
+endfunction()
+
+# add_chapter_tests(number folder chapters): the program runs and what it claims ("agree to 1e-12: yes") holds, and the tests of
+# the chapter's grader; all labelled `chapter_NN`.
+function(add_chapter_tests number folder chapters)
+  if(TARGET chapter_${number})
+    add_test(NAME chapter_${number}.program COMMAND chapter_${number})
+    set_tests_properties(chapter_${number}.program PROPERTIES
+      LABELS "programs;chapter_${number}" TIMEOUT 120 FAIL_REGULAR_EXPRESSION "(agree|equal|same)[^\n]*: no")
+  endif()
+  add_grader_tests(${number} ${folder} "${chapters}")
+endfunction()
+
+# add_mamba2_library(): all chapters as one library, the one that programs link.
+function(add_mamba2_library)
+  set(objects "")
+  foreach(chapter IN LISTS MAMBA2_CHAPTER_OBJECTS)
+    list(APPEND objects $<TARGET_OBJECTS:${chapter}>)
+  endforeach()
+  add_library(mamba2 ${objects})
+  if(TARGET chapters)
+    add_dependencies(chapters mamba2)
+  endif()
+  add_library(mamba2::mamba2 ALIAS mamba2)
+  target_compile_features(mamba2 PUBLIC cxx_std_20)
+  target_include_directories(mamba2 PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include>)
+  target_link_libraries(mamba2 PUBLIC xtensor xtensor-blas PRIVATE ${MAMBA2_CHAPTER_LIBRARIES})
+  set_target_properties(mamba2 PROPERTIES LINKER_LANGUAGE CXX)
+endfunction()

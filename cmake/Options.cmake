@@ -1,0 +1,50 @@
+# What can be chosen, the compiler's settings, and the libraries that everything uses.
+
+option(MAMBA2_TESTS "Build the tests, the programs of the chapters and the exercises" ${PROJECT_IS_TOP_LEVEL})
+option(MAMBA2_WERROR "Treat warnings as errors" OFF)
+option(MAMBA2_ASSERT "Check every index of every tensor (slow)" OFF)
+option(MAMBA2_NATIVE "Compile for this machine's processor only" OFF)
+set(MAMBA2_SANITIZE "" CACHE STRING "Sanitizers to build the library and its tests with, such as address or undefined")
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES AND PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+  set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endif()
+
+# In a folder of another project, that project's targets have to see xtensor's too.
+set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
+
+# OpenBLAS where it is installed, else any BLAS. xtensor-blas's target carries it to the linker.
+if(NOT BLA_VENDOR)
+  set(BLA_VENDOR OpenBLAS)
+  find_package(BLAS QUIET)
+  if(NOT BLAS_FOUND)
+    unset(BLA_VENDOR)
+  endif()
+endif()
+find_package(xtensor REQUIRED)
+find_package(xtensor-blas REQUIRED)
+
+# What every target of the project is compiled with. It never reaches those who link the library.
+add_library(mamba2_settings INTERFACE)
+target_compile_features(mamba2_settings INTERFACE cxx_std_20)
+target_include_directories(mamba2_settings INTERFACE "${PROJECT_SOURCE_DIR}/src")
+target_link_libraries(mamba2_settings INTERFACE xtensor xtensor-blas)
+target_compile_definitions(mamba2_settings INTERFACE $<$<BOOL:${MAMBA2_ASSERT}>:XTENSOR_ENABLE_ASSERT>)
+target_compile_options(mamba2_settings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion
+  $<$<BOOL:${MAMBA2_WERROR}>:-Werror>
+  # Lets the compiler vectorise loops with conversions and comparisons; never -ffast-math, which changes results.
+  -fno-trapping-math -fopenmp-simd
+  # Clang warns of each loop that a slow build does not vectorise, and counts a change of sign as a conversion, GCC not.
+  "$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed;-Wno-sign-conversion>"
+  $<$<CONFIG:Release>:-O3>
+  $<$<BOOL:${MAMBA2_NATIVE}>:-march=native>)
+if(MAMBA2_SANITIZE)
+  target_compile_options(mamba2_settings INTERFACE
+    -fsanitize=${MAMBA2_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(mamba2_settings INTERFACE -fsanitize=${MAMBA2_SANITIZE})
+endif()

@@ -1,0 +1,474 @@
+#!/usr/bin/env python3
+"""bind.py …: puts the book together from what Doxygen made of the woven pages and of the library's headers.
+
+Fills in the tokens (math, code, boxes, figures, outputs), links names to the reference, adds the table of contents,
+and writes pages, theme, fonts and search index to the html folder. Only what changed is written.
+"""
+import argparse
+import html
+import json
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from weaver import api  # noqa: E402
+from weaver.code import highlight  # noqa: E402
+from weaver.markup import CHAPTERS, MACROS, TOKEN  # noqa: E402
+from weaver.report import Report, write_if_changed  # noqa: E402
+
+# The files of KaTeX that are needed: https://katex.org, from the Debian package libjs-katex.
+KATEX_FONTS = ("AMS-Regular", "Caligraphic-Regular", "Main-Bold", "Main-BoldItalic", "Main-Italic", "Main-Regular",
+               "Math-BoldItalic", "Math-Italic", "SansSerif-Regular", "Script-Regular", "Fraktur-Regular", "Size1-Regular", "Size2-Regular",
+               "Size3-Regular", "Size4-Regular", "Typewriter-Regular")
+
+
+def read(path):
+    with open(path, encoding="utf-8") as source:
+        return source.read()
+
+
+class Binder:
+    def __init__(self, options):
+        self.options = options
+        self.report = Report(options.root)
+        self.outline = json.loads(read(os.path.join(options.woven, "book.json")))
+        self.about = json.loads(read(options.about))
+        self.library = api.Library(os.path.join(options.doxygen, "xml"), os.path.join(options.root, "src"))
+        self.defined = {}  # name of the library -> [(page, section title, section id)] where a chapter defines it
+        self.template = read(os.path.join(options.theme, "page.html"))
+        self.pages = {page["id"]: page for page in self.outline["pages"]}
+        self.written = set()
+        self.search = []
+
+    # ---- tokens -----------------------------------------------------------------------------------------------------
+
+    def fill(self, body, page, tokens):
+        """The page with its tokens replaced by what they stand for."""
+        body = re.sub(r"<p ?>\s*(\u27e6\d+\u27e7)\s*</p>", lambda m: m.group(1) if self.is_block(tokens, m.group(1)) else m.group(0), body)
+        depth = 0
+        while TOKEN.search(body):
+            body = TOKEN.sub(lambda m: self.one(tokens[m.group(1)], page), body)
+            depth += 1
+            if depth > 5:
+                raise SystemExit(f"{page['id']}: error: tokens within tokens")
+        return body
+
+    @staticmethod
+    def is_block(tokens, text):
+        return tokens[TOKEN.match(text).group(1)]["kind"] in ("block", "code", "output", "figure", "contents", "headers", "cited")
+
+    def one(self, token, page):
+        kind = token["kind"]
+        if kind in ("html", "block"):
+            return token["html"]
+        if kind == "span":
+            return self.code_span(token["text"])
+        if kind == "api":
+            return self.api_word(token)
+        if kind == "code":
+            return self.code(token)
+        if kind == "output":
+            return (f'<div class="output"><div class="caption"><span>{token["program"]} prints</span></div>'
+                    f'<pre tabindex="0" data-tag="{html.escape(token["tag"])}">{html.escape(token["text"], quote=False)}</pre></div>')
+        if kind == "figure" and not token["file"]:  # only in a draft
+            return f'<figure id="{token["id"]}"><p class="missing">The figure {html.escape(token["name"])} is missing.</p>'
+        if kind == "figure":
+            return f'<figure id="{token["id"]}"><div class="drawing" tabindex="0">{read(token["file"])}</div>'
+        if kind == "contents":
+            return self.contents()
+        if kind == "headers":
+            return self.headers()
+        if kind == "cited":
+            return self.cited(token["key"])
+        raise SystemExit(f"error: token of unknown kind {kind}")
+
+    def code_span(self, text):
+        shown = f"<code>{html.escape(text, quote=False)}</code>"
+        href = None
+        if re.fullmatch(r"(mamba2::)?\w+(::\w+)*(\(\))?", text):
+            href = self.library.find(text)
+        elif re.fullmatch(r"<?mamba2/[\w/]+\.hpp>?", text):
+            href = self.library.header_link(text.strip("<>"))
+        return f'<a class="api" href="{href}">{shown}</a>' if href else shown
+
+    def api_word(self, token):
+        word = token["text"]
+        href = self.library.find(word)
+        if href is None and word.startswith("mamba2::"):
+            self.report.error(token["path"], token["line"], f"the library has no '{word}'")
+        code = f"<code>{html.escape(word)}</code>"
+        return f'<a class="api" href="{href}">{code}</a>' if href else code
+
+    def code(self, token):
+        text = "\n".join(token["lines"])
+        body = highlight(text, self.library) if token["lang"] in ("cpp", "c++") else html.escape(text, quote=False)
+        numbers = token.get("numbers") or ([token["first"] + k for k in range(len(token["lines"]))] if token["first"] else [])
+        lines = body.split("\n")
+        if numbers:
+            lines = [f'<span class="ln" data-n="{n}"></span>{line}' for n, line in zip(numbers, lines)]
+        caption = f'<div class="caption"><span>{html.escape(token["caption"])}</span></div>' if token["caption"] else ""
+        kind = "numbered" if numbers else "plain"
+        return f'<div class="code {kind}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
+
+    def cited(self, key):
+        pages = [self.pages[p] for p in self.outline["cited"].get(key, []) if p in self.pages and p != "references"]
+        if not pages:
+            return ""
+        links = ", ".join(f'<a href="{p["id"]}.html">{p["number"] or html.escape(p["title"])}</a>' for p in pages)
+        word = "Chapter" if len(pages) == 1 else "Chapters"
+        if not all(p["number"] for p in pages):
+            word = "Cited in"
+        return f'<p class="cited">{word} {links}</p>'
+
+    # ---- contents ---------------------------------------------------------------------------------------------------
+
+    def chapters(self):
+        return [page for page in self.outline["pages"] if page["number"]]
+
+    def contents(self):
+        out = ['<div class="contents-list">']
+        for part in self.outline["parts"]:
+            chapters = [c for c in self.chapters() if part["first"] <= c["number"] <= part["last"]]
+            if not chapters:
+                continue
+            out.append(f'<section class="part"><p class="part-name">{part["name"]}</p><p class="part-title">{html.escape(part["title"])}</p><ol>')
+            for c in chapters:
+                out.append(f'<li value="{c["number"]}"><a href="{c["id"]}.html"><span class="number">{c["number"]}</span>'
+                           f'<span class="title">{html.escape(c["title"])}</span>'
+                           f'<span class="summary">{html.escape(c["summary"])}</span></a></li>')
+            out.append("</ol></section>")
+        out.append("</div>")
+        return "".join(out)
+
+    def nav(self, current, sections, parent=""):
+        """The tree at the left: front matter, parts and chapters, back matter; the current page opened."""
+        def entry(page, number=""):
+            here = page["id"] == current
+            label = f'<span class="number">{number}</span>' if number else ""
+            text = f'<a href="{page["id"]}.html"{" aria-current=page" if here else ""}>{label}<span>{html.escape(page["title"])}</span></a>'
+            below = section_list(sections) if here else ""
+            if page["id"] == "library" and (here or parent == "library"):
+                below += self.header_list(current, sections)
+            return f"<li>{text}{below}</li>"
+
+        front = [p for p in self.outline["pages"] if not p["number"]]
+        names = [p["id"] for p in self.outline["pages"]]
+        first = next((k for k, p in enumerate(self.outline["pages"]) if p["number"]), len(names))
+        before = [p for p in front if names.index(p["id"]) < first]
+        after = [p for p in front if names.index(p["id"]) > first]
+        out = ["<ul>"] + [entry(p) for p in before if p["id"] != "index"] + ["</ul>"]
+        for part in self.outline["parts"]:
+            chapters = [c for c in self.chapters() if part["first"] <= c["number"] <= part["last"]]
+            if chapters:
+                out.append(f'<p class="nav-part"><b>{part["name"]}</b> {html.escape(part["title"])}</p><ul>')
+                out += [entry(c, c["number"]) for c in chapters]
+                out.append("</ul>")
+        out.append('<p class="nav-part"><b>Reference</b></p><ul>')
+        out += [entry(p) for p in after]
+        out.append("</ul>")
+        return "".join(out)
+
+    def header_list(self, current, sections):
+        items = []
+        for path, header in sorted(self.library.headers.items()):
+            here = header.page == current + ".html"
+            items.append(f'<li><a href="{header.page}"{" aria-current=page" if here else ""}>{path.removeprefix("mamba2/")}</a>'
+                         f'{section_list(sections) if here else ""}</li>')
+        return f'<ul class="header-list">{"".join(items)}</ul>'
+
+    # ---- pages ------------------------------------------------------------------------------------------------------
+
+    def book_page(self, page, source):
+        title, body = doxygen_parts(source)
+        tokens = json.loads(read(os.path.join(self.options.woven, f"{page['id']}.json")))
+        body = textblock(body)
+        body = self.fill(body, page, tokens)
+        body = wrap_tables(headings(self.own_links(body)))
+        sections = [(level, t, name) for level, t, name in page["sections"] if level <= 3]
+        kicker = f'Chapter {page["number"]} <span>·</span> {page["part"]}: {html.escape(page["part_title"])}' if page["number"] else ""
+        header = self.page_header(page, kicker, sections) if page["id"] != "index" else self.title_page(page)
+        self.index_page(page, body)
+        return self.render(page["id"], page["title"], header + body + self.prev_next(page), sections,
+                           "chapter" if page["number"] else f"front {page['id']}", page["summary"])
+
+    def title_page(self, page):
+        first = next((c["id"] for c in self.chapters()), "how_to_read")
+        return (f'<header class="title-page"><h1>{html.escape(page["title"])}</h1><p class="subtitle">{html.escape(page["summary"])}</p>'
+                f'<p class="go"><a class="button" href="{first}.html">Begin with chapter 1</a> <a href="#index_contents">Contents</a> '
+                f'<a href="how_to_read.html">How to read this book</a></p></header>')
+
+    def own_links(self, body):
+        """Links that Doxygen made into its own reference, sent to ours."""
+        def link(match):
+            page, anchor = match.group(1), match.group(2)
+            ident = page.replace("_1_1", "\0").replace("__", "_").replace("\0", "_1_1") + (f"_1{anchor}" if anchor else "")
+            href = self.library.by_id.get(ident) or self.library.by_id.get(page)
+            if href is None:
+                raise SystemExit(f"error: Doxygen's link to {match.group(0)} has no place in the reference")
+            return f'href="{href}"'
+        return re.sub(r'href="((?:namespace|struct|class|concept)mamba2\w*|\w+_8hpp)\.html(?:#(\w+))?"', link, body)
+
+    @staticmethod
+    def page_header(page, kicker, sections):
+        toc = section_list(sections)
+        return (f'<header class="page-header">{f"<p class=kicker>{kicker}</p>" if kicker else ""}'
+                f'<h1>{html.escape(page["title"])}</h1>'
+                + (f'<p class="lede">{html.escape(page["summary"])}</p>' if page["summary"] else "")
+                + (f'<details class="toc"><summary>On this page</summary>{toc}</details>' if toc else "") + "</header>")
+
+    def prev_next(self, page):
+        pages = self.outline["pages"]
+        at = pages.index(page)
+        out = ['<nav class="prevnext" aria-label="Previous and next page">']
+        if at > 0:
+            out.append(link_to(pages[at - 1], "prev", "Previous"))
+        if at + 1 < len(pages):
+            out.append(link_to(pages[at + 1], "next", "Next"))
+        return "".join(out) + "</nav>"
+
+    # ---- the library's reference --------------------------------------------------------------------------------------
+
+    def headers(self):
+        """The list of all headers, each with its one sentence."""
+        out = ['<dl class="headers">']
+        for path, header in sorted(self.library.headers.items()):
+            names = [item for item in header.items if item.kind != "variable"]
+            shown = ", ".join(f'<a href="{item.href}">{html.escape(item.name)}</a>' for item in unique(names))
+            out.append(f'<dt><a href="{header.page}"><code>{path}</code></a></dt><dd>{self.brief(header.node)}'
+                       f'<p class="names">{shown}</p></dd>')
+        return "".join(out) + "</dl>"
+
+    def brief(self, node):
+        return self.link_chapters(api.describe(node.find("briefdescription"), self.library).strip())
+
+    def detail(self, node):
+        return self.link_chapters(api.describe(node.find("detaileddescription"), self.library).strip())
+
+    def link_chapters(self, text):
+        links = {str(c["number"]): f'<a href="{c["id"]}.html" title="{html.escape(c["title"])}">{c["number"]}</a>' for c in self.chapters()}
+        return CHAPTERS.sub(lambda m: m.group(1) + re.sub(r"\d+", lambda n: links.get(n.group(0), n.group(0)), m.group(2)), text)
+
+    def find_definitions(self):
+        """Where the chapters define what the headers declare."""
+        for page in self.chapters():
+            tokens = json.loads(read(os.path.join(self.options.woven, f"{page['id']}.json")))
+            for token in tokens.values():
+                if token["kind"] != "code" or not token["caption"].startswith(page["folder"]) or token["caption"].endswith(("demo.cpp", "solutions.cpp")):
+                    continue
+                for name in defined_names("\n".join(token["lines"])):
+                    item = self.library.find_item(name)
+                    if item:
+                        section = token["section"] or [page["title"], ""]
+                        places = self.defined.setdefault(item.qualified, [])
+                        if (page["id"], *section) not in [(p["id"], *s) for p, s in places]:
+                            places.append((page, section))
+
+    def defined_in(self, item):
+        places = self.defined.get(item.qualified)
+        if not places:
+            return ""
+        links = [f'<a href="{page["id"]}.html#{anchor}">Chapter {page["number"]}, {html.escape(title)}</a>'
+                 for page, (title, anchor) in places[:3]]
+        return api.definition("Defined in", f'<p>{"; ".join(links)}</p>')
+
+    def api_item(self, item, level=2):
+        mark = f'<a class="permalink" href="#{item.anchor}" aria-label="Link to this">#</a>'
+        name = html.escape(item.name) + ("()" if item.kind == "function" else "")
+        out = [f'<section class="item" id="{item.anchor}"><h{level}><code>{name}</code>{mark}</h{level}>']
+        if item.kind != "concept":
+            out.append(f'<div class="code plain"><pre tabindex="0"><code>{highlight(self.library.declaration(item), self.library)}</code></pre></div>')
+        out.append(self.brief(item.node) + self.detail(item.node) + self.defined_in(item))
+        values = item.node.findall("enumvalue")
+        if values:
+            out.append(api.definition("Values", '<dl class="names">' + "".join(
+                f"<div><dt><code>{v.findtext('name')}</code></dt><dd>{self.brief(v)}</dd></div>" for v in values) + "</dl>"))
+        fields = [m for m in item.members if m.kind == "variable"]
+        if fields:
+            out.append('<div class="table" tabindex="0"><table class="markdownTable fields"><tr><th>Field</th><th>Type</th><th></th></tr>' + "".join(
+                f'<tr id="{m.anchor}"><td><code>{m.name}</code></td><td class="type">{self.field_type(m)}</td>'
+                f"<td>{self.brief(m.node)}{self.detail(m.node)}</td></tr>" for m in fields) + "</table></div>")
+        out += [self.api_item(m, level + 1) for m in item.members if m.kind != "variable"]
+        return "".join(out) + "</section>"
+
+    def field_type(self, member):
+        kind = re.sub(r"\s*([<>(),&*])\s*", r"\1", "".join(member.node.find("type").itertext())).replace(",", ", ")
+        start = " ".join((member.node.findtext("initializer") or "").split())
+        start = f' <span class="start">{html.escape(start, quote=False)}</span>' if start else ""
+        return f'<code class="code">{highlight(kind, self.library)}{start}</code>'
+
+    def api_page(self, header):
+        items = [self.api_item(item) for item in header.items]
+        sections = [(2, item.name + ("()" if item.kind == "function" else ""), item.anchor) for item in unique(header.items)]
+        top = (f'<header class="page-header"><p class="kicker"><a href="library.html">The library</a></p><h1><code>{header.path}</code></h1>'
+               f'<div class="lede">{self.brief(header.node)}</div>'
+               + (f'<details class="toc"><summary>On this page</summary>{section_list(sections)}</details>' if sections else "") + "</header>")
+        return self.render(header.page[:-5], header.path, top + self.detail(header.node) + "".join(items), sections, "api", "", parent="library")
+
+    def render(self, name, title, body, sections, kind, summary, parent=""):
+        book = self.outline["title"]
+        machine = self.about
+        values = {
+            "title": html.escape(title if name == "index" else f"{title} · {book}"), "book": html.escape(book),
+            "description": html.escape(summary or self.outline["subtitle"], quote=True), "nav": self.nav(name, sections, parent),
+            "body": body, "kind": kind,
+            "footer": html.escape(f"Outputs and figures: {machine['compiler']}, {machine['build']}, {machine['machine']}."),
+            "macros": html.escape(json.dumps(MACROS), quote=True),
+        }
+        return re.sub(r"\{\{(\w+)\}\}", lambda m: values[m.group(1)], self.template)
+
+    def index_page(self, page, body):
+        """What the search knows of a page: the words of each section."""
+        parts = re.split(r'<h[23] id="([^"]+)">(.*?)<a class="permalink"', body)
+        sections = [("", "", parts[0])] + [(parts[k], parts[k + 1], parts[k + 2]) for k in range(1, len(parts), 3)]
+        for anchor, title, text in sections:
+            self.search.append([f"{page['id']}.html" + (f"#{anchor}" if anchor else ""), page["number"], page["title"],
+                                plain_text(title), plain_text(text)])
+
+    def bind(self):
+        folder = os.path.join(self.options.doxygen, "html")
+        self.find_definitions()
+        for page in self.outline["pages"]:
+            path = os.path.join(folder, f"{page['id']}.html")
+            if not os.path.exists(path):
+                raise SystemExit(f"bind: error: Doxygen made no page for '{page['id']}'")
+            self.write(f"{page['id']}.html", self.book_page(page, read(path)))
+        for header in self.library.headers.values():
+            self.write(header.page, self.api_page(header))
+        self.api_search()
+        self.write("search.js", "window.BOOK_SEARCH=" + json.dumps(self.search, ensure_ascii=False, separators=(",", ":")) + ";\n")
+        self.assets()
+        self.remove_stale()
+        return self.report.finish()
+
+    def api_search(self):
+        kinds = {"typedef": "type", "struct": "type", "class": "type", "variable": "field"}
+        for name, item in sorted(self.library.items.items()):
+            self.search.append([item.href, -1, name.removeprefix("mamba2::"), "", kinds.get(item.kind, item.kind)])
+        for path, header in sorted(self.library.headers.items()):
+            self.search.append([header.page, -1, path, "", "header"])
+
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def write(self, name, content):
+        write_if_changed(os.path.join(self.options.out, name), content)
+        self.written.add(name)
+
+    def copy(self, source, name):
+        with open(source, "rb") as data:
+            self.write(name, data.read())
+
+    def assets(self):
+        theme, katex = self.options.theme, self.options.katex
+        for name in ("book.css", "book.js"):
+            self.copy(os.path.join(theme, name), name)
+        self.copy(os.path.join(katex, "katex.min.js"), "katex/katex.min.js")
+        css = read(os.path.join(katex, "katex.min.css"))
+        css = re.sub(r',url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)', "", css)  # woff2 is enough
+        kept = [f"KaTeX_{font}" for font in KATEX_FONTS]
+        css = re.sub(r"@font-face\{[^}]*?url\(fonts/([\w-]+)\.woff2\)[^}]*\}", lambda m: m.group(0) if m.group(1) in kept else "", css)
+        self.write("katex/katex.min.css", css.replace("font-display:block", "font-display:swap"))
+        for font in kept:
+            self.copy(os.path.join(katex, "fonts", f"{font}.woff2"), f"katex/fonts/{font}.woff2")
+        if self.options.fonts and os.path.isdir(self.options.fonts):
+            for font in sorted(os.listdir(self.options.fonts)):
+                if font.endswith(".woff2"):
+                    self.copy(os.path.join(self.options.fonts, font), f"fonts/{font}")
+
+    def remove_stale(self):
+        for folder, _, files in os.walk(self.options.out):
+            for name in files:
+                path = os.path.join(folder, name)
+                if os.path.relpath(path, self.options.out) not in self.written:
+                    os.remove(path)
+
+
+def doxygen_parts(source):
+    title = html.unescape(re.search(r"<title>(.*?)</title>", source, re.S).group(1).strip())
+    return title, re.search(r"<!--BODY-->(.*)<!--/BODY-->", source, re.S).group(1)
+
+
+def textblock(body):
+    """The page's text, without Doxygen's frames around it."""
+    text = re.search(r'<div class="textblock">(.*?)</div></div><!-- (?:contents|PageDoc) -->', body, re.S).group(1)
+    text = re.sub(r'<a class="anchor" id="md_[^"]*"></a>\s*', "", text)
+    return re.sub(r"<p >", "<p>", text).replace("<p></p>", "").strip()
+
+
+def headings(body):
+    """Doxygen makes <h1> of `##`: one step down, with a link to itself."""
+    def heading(match):
+        level, name, title = int(match.group(1)) + 1, match.group(2), match.group(3).strip()
+        return f'<h{level} id="{name}">{title}<a class="permalink" href="#{name}" aria-label="Link to this section">#</a></h{level}>'
+    return re.sub(r'<h([1-5])(?: class="\w+")?><a class="anchor" id="([^"]+)"></a>(.*?)</h\1>', heading, body, flags=re.S)
+
+
+def wrap_tables(body, start=r'<table class="markdownTable"'):
+    body = re.sub("(?=" + start + ")", '<div class="table" tabindex="0">', body)
+    return re.sub(r'(<div class="table" tabindex="0"><table.*?</table>)', r"\1</div>", body, flags=re.S)
+
+
+def section_list(sections):
+    if not sections:
+        return ""
+    top = min(level for level, _, _ in sections)
+    items = "".join(f'<li><a href="#{name}">{html.escape(title)}</a></li>' for level, title, name in sections if level == top)
+    return f'<ul class="sections">{items}</ul>'
+
+
+def link_to(page, kind, word):
+    number = f'Chapter {page["number"]}: ' if page["number"] else ""
+    return (f'<a class="{kind}" rel="{kind}" href="{page["id"]}.html"><span class="way">{word}</span>'
+            f'<span class="title">{number}{html.escape(page["title"])}</span></a>')
+
+
+GREEK = dict(alpha="α", beta="β", gamma="γ", delta="δ", Delta="Δ", epsilon="ε", varepsilon="ε", lambda_="λ", mu="μ", sigma="σ", Sigma="Σ", tau="τ",
+             theta="θ", phi="φ", omega="ω", cdot="·", times="×", circ="∘", le="≤", ge="≥", infty="∞", top="ᵀ", cdots="…", dots="…", ldots="…", sum="Σ",
+             pm="±", in_="∈", approx="≈", to="→")
+
+
+def plain_tex(tex):
+    """A formula as one would type it, for the lines that the search shows."""
+    tex = re.sub(r"\\(?:mathrm|mathbf|mathbb|operatorname|text|bar|hat|tilde|left|right|boldsymbol|mathcal)\b", "", tex)
+    tex = re.sub(r"\\([A-Za-z]+)", lambda m: GREEK.get(m.group(1), GREEK.get(m.group(1) + "_", m.group(1))), tex)
+    return re.sub(r"\s+", " ", re.sub(r"[{}]|\\[^A-Za-z]|&amp;", " ", tex)).strip()
+
+
+def plain_text(body):
+    """The words of a piece of a page, as the search knows them: without drawings, captions of code, hints and solutions."""
+    body = re.sub(r'<(svg|details)\b.*?</\1>|<div class="caption">.*?</div>', " ", body, flags=re.S)
+    body = re.sub(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", lambda m: plain_tex(m.group(1) or m.group(2)), body, flags=re.S)
+    body = re.sub(r"</(?:p|li|td|th|tr|pre|div|h\d|figcaption|dt|dd)>|<br>|\n", " ", body)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", body)).split())
+
+
+def unique(items):
+    """Items of which overloads stand only once."""
+    return list({item.qualified: item for item in reversed(items)}.values())[::-1]
+
+
+def defined_names(code):
+    """Names of the functions that a piece of code defines (declarations and instantiations apart)."""
+    for found in re.finditer(r"^(?!template |#|using |namespace |static |return |//)[A-Za-z_][^;{}()=]*?([A-Za-z_]\w*(?:<[\w, ]*>)?(?:::~?\w+)*)\(", code, re.M):
+        rest, depth = code[found.end() - 1:], 0
+        for position, c in enumerate(rest):
+            depth += (c == "(") - (c == ")")
+            if depth == 0 and c in ";{":
+                if c == "{":
+                    yield re.sub(r"<[^>]*>", "", found.group(1))
+                break
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("root", "woven", "doxygen", "theme", "katex", "about", "out"):
+        arguments.add_argument(f"--{name}", required=True)
+    arguments.add_argument("--fonts", default="")
+    arguments.add_argument("--draft", action="store_true", help="errors are only reported")
+    options = arguments.parse_args()
+    status = Binder(options).bind()
+    return 0 if options.draft else status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

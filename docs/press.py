@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""press.py --html DIR --book FILE --browser CHROMIUM --out FILE: the whole book as one PDF.
+
+All pages become one document: the title page, the front matter, the chapters in their order, the hints and solutions
+of all exercises, the back matter. Links between pages become links within it; the library's reference is left out.
+"""
+import argparse
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+LEFT_OUT = ("library",)
+STYLE = """
+@page { size: A4; margin: 20mm 21mm 21mm; @bottom-center { content: counter(page); font: 9pt "Book Sans", sans-serif; color: #666; } }
+@page :first { @bottom-center { content: ""; } }
+article { break-before: page; } article:first-of-type { break-before: auto; }
+.go, .toc, .page-footer { display: none; }
+.title-page { margin: 34mm 0 12mm; } .title-page h1 { font-size: 44pt; } .index figure { margin-top: 14mm; }
+.colophon { margin-top: 12mm; font: 9pt/1.5 "Book Sans", sans-serif; color: #555; }
+.answers { break-before: auto; }
+"""
+
+
+def article(folder, name):
+    with open(os.path.join(folder, f"{name}.html"), encoding="utf-8") as source:
+        text = source.read()
+    kind = re.search(r'<body class="([^"]*)"', text).group(1)
+    body = re.search(r"<article>(.*)</article>", text, re.S).group(1)
+    footer = re.search(r'<footer class="page-footer">(.*?)</footer>', text, re.S).group(1)
+    macros = re.search(r'data-macros="([^"]*)"', text).group(1)
+    return kind, body, footer, macros
+
+
+def answers(body, page):
+    """The page without its folded hints and solutions, and these as the exercise's answers."""
+    found = []
+
+    def exercise(match):
+        text, folded = match.group(0), []
+        text = re.sub(r'<details class="(?:hint|solution)">.*?</details>', lambda m: folded.append(m.group(0)) or "", text, flags=re.S)
+        anchor, number, title = re.search(r'id="(exercise_[\d_]+)".*?Exercise ([\d.]+)</a> <span class="exercise-title">(.*?)</span>', text, re.S).groups()
+        unfolded = re.sub(r"<(/?)details[^>]*>", r"<\1div>", "".join(folded))
+        unfolded = re.sub(r"<summary>(.*?)</summary>", r'<p class="boxhead">\1</p>', unfolded)
+        found.append(f'<section id="answer_{anchor}"><h3><a href="#{anchor}">{number} {title}</a></h3>{unfolded}</section>')
+        return text + f'<p class="todo"><a href="#answer_{anchor}">Hints and a solution are at the end of the book.</a></p>'
+
+    # An exercise's box ends with the last of its folded parts.
+    body = re.sub(r'<div class="box exercise".*?<details class="solution">.*?</details>', exercise, body, flags=re.S)
+    return body, found
+
+
+def relink(body, page, names):
+    """Links to other pages become links within the document; those to what is not in it, plain text."""
+    body = re.sub(r'(id|href)="(#?)(note(?:ref)?_\d+)"', rf'\1="\2{page}_\3"', body)
+
+    def link(match):
+        target, anchor = match.group(2), match.group(3)
+        if target in names:
+            return f'{match.group(1)}href="#{anchor or "page_" + target}"'
+        return match.group(1).rstrip() + " "
+    return re.sub(r'(<a\b[^>]*?)href="(\w+)\.html(?:#([^"]*))?"', link, body)
+
+
+def assemble(options):
+    with open(options.book, encoding="utf-8") as source:
+        book = json.load(source)
+    pages = [p for p in book["pages"] if p["id"] not in LEFT_OUT]
+    names = {p["id"] for p in pages}
+    out, end, footer, macros = [], [], "", ""
+    chapters_done = False
+    for page in pages:
+        kind, body, footer, macros = article(options.html, page["id"])
+        body = re.sub(r'<nav class="prevnext".*?</nav>', "", body, flags=re.S)
+        body, found = answers(body, page)
+        if found:
+            end.append(f'<h2>Chapter {page["number"]}: {html.escape(page["title"])}</h2>{"".join(found)}')
+        if chapters_done and not page["number"] and end:
+            out.append(f'<article class="chapter"><header class="page-header"><h1>Hints and solutions</h1></header>{"".join(end)}</article>')
+            end = []
+        chapters_done = chapters_done or bool(page["number"])
+        if page["id"] == "index":
+            body += f'<p class="colophon">{footer}</p>'
+        out.append(f'<article class="{kind}" id="page_{page["id"]}">{relink(body, page["id"], names)}</article>')
+    # A page in the folder of the pages, so that fonts, scripts and styles are found; taken away afterwards.
+    return (f'<!DOCTYPE html>\n<html lang="en" class="light-mode"><head><meta charset="utf-8"><title>{html.escape(book["title"])}</title>'
+            '<link rel="stylesheet" href="katex/katex.min.css"><link rel="stylesheet" href="book.css">'
+            f'<style>{STYLE}</style><script defer src="katex/katex.min.js"></script><script defer src="book.js" data-macros="{macros}"></script>'
+            f'</head><body><main>{"".join(out)}</main></body></html>\n')
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("html", "book", "browser", "out"):
+        arguments.add_argument(f"--{name}", required=True)
+    options = arguments.parse_args()
+    scratch = tempfile.mkdtemp()
+    try:
+        shutil.copytree(options.html, os.path.join(scratch, "html"), ignore=shutil.ignore_patterns("*.html", "search.js"))
+        page = os.path.join(scratch, "html", "book.html")
+        with open(page, "w", encoding="utf-8") as out:
+            out.write(assemble(options))
+        printed = os.path.join(scratch, "book.pdf")
+        done = subprocess.run([options.browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+                               "--disable-component-update", "--disable-sync", f"--user-data-dir={scratch}/profile", "--no-pdf-header-footer",
+                               "--generate-pdf-document-outline", "--virtual-time-budget=60000", f"--print-to-pdf={printed}", "file://" + page],
+                              capture_output=True, text=True, check=False, timeout=600)
+        if done.returncode != 0 or not os.path.exists(printed):
+            sys.stderr.write(done.stderr[-3000:] + "\npress: error: the browser printed nothing\n")
+            return 1
+        with open(printed, "rb") as data, open(options.out + ".tmp", "wb") as out:
+            shutil.copyfileobj(data, out)
+        os.replace(options.out + ".tmp", options.out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

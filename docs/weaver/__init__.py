@@ -1,0 +1,1 @@
+"""The book's machine: tangle, weave, draw and bind."""

@@ -1,0 +1,295 @@
+"""The pages of the book: chapters and front matter, what they define and what they may refer to."""
+import json
+import os
+import re
+from dataclasses import dataclass, field
+
+from . import literate
+from .markup import Markup, typographic
+
+SUMMARY = re.compile(r"^@summary\s+(\S.*?)\s*$")
+OUTPUT_HEADER = re.compile(r"^\[([\w.-]+)\]$")
+REFERENCE = re.compile(r"^\[@([\w-]+)\]:\s*(.*?)\s*\|\s*(.*)$")
+FIGURE_SOURCES = ("gp", "dot", "svg")
+
+
+@dataclass
+class Reference:
+    key: str
+    label: str
+    text: str
+    path: str
+    line: int
+    cited: dict = field(default_factory=dict)
+
+
+@dataclass
+class Page:
+    """One page: a chapter (name.cpp, then demo.cpp) or a piece of front matter (docs/name.md)."""
+    id: str
+    stem: str                 # prefix of the ids of its sections
+    title: str
+    files: list               # [(path, [Block])], the title line taken out
+    number: int = 0           # of the chapter; 0 for front matter
+    folder: str = ""          # chapters/NN_name
+    summary: str = ""
+    sections: list = field(default_factory=list)
+    exercises: list = field(default_factory=list)
+    hints_path: str = ""
+    _hints: dict = field(default_factory=dict)
+    _solutions: str = ""
+
+    @property
+    def label(self):
+        return str(self.number) if self.number else ""
+
+    @property
+    def program(self):
+        return f"chapter_{self.number:02d}" if self.number else ""
+
+    def hints(self, exercise):
+        return self._hints.get(exercise, [])
+
+    def solution(self, exercise):
+        return literate.tagged(self._solutions, exercise)
+
+
+class Book:
+    """All pages, their numbers, and everything that can be referred to across them."""
+
+    def __init__(self, root, report, outputs, figures):
+        self.root = root
+        self.report = report
+        self.outputs_folder = outputs    # NN.txt: what chapter NN printed
+        self.figures_folder = figures    # NN/NAME.svg
+        self.settings = json.loads(self.read("docs/book.json"))
+        self.pages = []
+        self.references = {}
+        self.equations = {}
+        self.figures = {}
+        self.ids = {}
+        self._outputs = {}
+
+    def read(self, path):
+        with open(os.path.join(self.root, path), encoding="utf-8") as source:
+            return source.read()
+
+    def exists(self, path):
+        return os.path.exists(os.path.join(self.root, path))
+
+    # ---- reading --------------------------------------------------------------------------------------------------
+
+    def load(self):
+        self.load_references()
+        front = [self.load_front(name) for name in self.settings["front"] if self.exists(f"docs/{name}.md")]
+        back = [self.load_front(name) for name in self.settings["back"] if self.exists(f"docs/{name}.md")]
+        folders = sorted(f for f in os.listdir(os.path.join(self.root, "chapters"))
+                         if re.match(r"\d\d_\w+$", f) and self.exists(f"chapters/{f}/{f[3:]}.cpp"))
+        self.pages = [p for p in front + [self.load_chapter(f) for f in folders] + back if p]
+
+    def load_references(self):
+        if not self.exists("docs/references.md"):
+            return
+        path = "docs/references.md"
+        current = None
+        for number, line in enumerate(self.read(path).split("\n"), 1):
+            found = REFERENCE.match(line)
+            if found:
+                key, label, text = found.groups()
+                if key in self.references:
+                    self.report.error(path, number, f"reference '{key}' stands here twice")
+                current = self.references[key] = Reference(key, label, text, path, number)
+            elif current and line.startswith("  "):
+                current.text += "\n" + line.strip()
+            else:
+                current = None
+
+    def load_front(self, name):
+        path = f"docs/{name}.md"
+        lines = self.read(path).rstrip("\n").split("\n")
+        found = re.match(r"# (.*?)\s*\{#([\w-]+)\}\s*$", lines[0])
+        if not found:
+            self.report.error(path, 1, "the first line must be '# Title {#id}'")
+            return None
+        kept, inside = [], False
+        for line in lines:  # the entries of the bibliography come back in with @references
+            inside = bool(REFERENCE.match(line)) or (inside and line.startswith("  "))
+            kept.append("" if inside else line)
+        block = literate.Block(True, 1, [""] + kept[1:])
+        page = Page(found.group(2), name, typographic(found.group(1)), [(path, [block])])
+        self.take_summary(page)
+        return page
+
+    def load_chapter(self, folder):
+        number, name = int(folder[:2]), folder[3:]
+        path = f"chapters/{folder}/{name}.cpp"
+        blocks = literate.split(self.read(path))
+        title = re.match(r"# (.*?)\s*\{#([\w-]+)\}\s*$", blocks[0].lines[0]) if blocks and blocks[0].prose else None
+        if not title or blocks[0].first != 1:
+            self.report.error(path, 1, "the first line must be '// # Title {#ch_name}'")
+            return None
+        blocks[0].lines[0] = ""
+        if title.group(2) != f"ch_{name}":
+            self.report.error(path, 1, f"the chapter's id must be 'ch_{name}'")
+        page = Page(title.group(2), name, typographic(title.group(1)), [(path, blocks)], number, f"chapters/{folder}")
+        parts = self.read(f"chapters/{folder}/parts.txt").split() if self.exists(f"chapters/{folder}/parts.txt") else []
+        for part in [*parts, "demo.cpp"]:
+            path = f"chapters/{folder}/{part}"
+            if self.exists(path):
+                page.files.append((path, literate.split(self.read(path))))
+            elif part in parts:
+                self.report.error(f"chapters/{folder}/parts.txt", parts.index(part) + 1, f"no file '{path}'")
+        self.take_summary(page)
+        self.load_exercises(page)
+        return page
+
+    def take_summary(self, page):
+        path, blocks = page.files[0]
+        for index, line in enumerate(blocks[0].lines):
+            found = SUMMARY.match(line)
+            if found:
+                page.summary = typographic(found.group(1))
+                blocks[0].lines[index] = ""
+                return
+
+    def load_exercises(self, page):
+        page.hints_path = f"{page.folder}/hints.md"
+        if self.exists(page.hints_path):
+            exercise, number = None, 0
+            for number, line in enumerate(self.read(page.hints_path).split("\n"), 1):
+                heading = re.match(r"(#{1,2})\s+(.*?)\s*$", line)
+                if heading and heading.group(1) == "#":
+                    exercise = heading.group(2)
+                    if exercise in page._hints or not re.fullmatch(r"\d+\.\d+", exercise):
+                        self.report.error(page.hints_path, number, "each exercise has one heading, such as '# 4.2'")
+                    page._hints[exercise] = []
+                elif heading and exercise is not None:
+                    want = f"Hint {len(page._hints[exercise]) + 1}"
+                    if heading.group(2) != want:
+                        self.report.error(page.hints_path, number, f"'## {want}' should stand here")
+                    page._hints[exercise].append((number + 1, []))
+                elif exercise is not None and page._hints[exercise]:
+                    page._hints[exercise][-1][1].append(line)
+                elif line.strip():
+                    self.report.error(page.hints_path, number, "text outside '# N.k' and '## Hint k'")
+        solutions = f"{page.folder}/solutions.cpp"
+        if self.exists(solutions):
+            page._solutions = self.read(solutions)
+
+    # ---- what pages define and refer to -----------------------------------------------------------------------------
+
+    def define_id(self, markup, path, line, name):
+        if not markup.numbering:
+            return
+        if name in self.ids:
+            other_path, other_line = self.ids[name][1:]
+            self.report.error(path, line, f"the id '{name}' is used before, in {other_path}:{other_line}")
+        self.ids[name] = (markup.page.id, path, line)
+
+    def define_equation(self, markup, path, line, label, number, anchor):
+        if not markup.numbering:
+            return
+        if label in self.equations:
+            self.report.error(path, line, f"the equation label '{label}' is used before")
+        self.equations[label] = (markup.page.id, number, anchor)
+        self.define_id(markup, path, line, anchor)
+
+    def define_figure(self, markup, path, line, name, label, anchor):
+        if not markup.numbering:
+            return
+        if (markup.page.id, name) in self.figures:
+            self.report.error(path, line, f"the figure '{name}' stands on this page twice")
+        self.figures[markup.page.id, name] = (markup.page.id, label, anchor)
+
+    def find_figure(self, page, name):
+        if (page.id, name) in self.figures:
+            return self.figures[page.id, name]
+        return next((target for (_, other), target in self.figures.items() if other == name), None)
+
+    def refer(self, markup, path, line, name):
+        known = name in self.ids or any(page.id == name for page in self.pages)
+        if not known and not re.search(r"::|\.hpp$|^mamba2$|\(", name):
+            markup.error(path, line, f"\\ref to '{name}', which no page has")
+
+    def figure_file(self, page, name):
+        folder = f"{page.number:02d}" if page.number else "front"
+        path = os.path.join(self.figures_folder, folder, f"{name}.svg")
+        return path if os.path.exists(path) else None
+
+    def output(self, page, tag):
+        """What the chapter's program printed under [tag], and what is wrong if there is none."""
+        if not page.number:
+            return "", "only chapters have a program, and so an output"
+        if page.number not in self._outputs:
+            path = os.path.join(self.outputs_folder, f"{page.number:02d}.txt")
+            try:
+                with open(path, encoding="utf-8") as source:
+                    self._outputs[page.number] = source.read()
+            except FileNotFoundError:
+                self._outputs[page.number] = None
+        text = self._outputs[page.number]
+        if text is None:
+            return "", f"nothing captured from {page.program} (no demo.cpp, or it has not run)"
+        sections, current = {"*": []}, None
+        for line in text.rstrip("\n").split("\n"):
+            header = OUTPUT_HEADER.match(line)
+            if header:
+                current = header.group(1)
+                sections[current] = []
+                continue
+            sections["*"].append(line)
+            if current is not None:
+                sections[current].append(line)
+        if tag == "*":
+            return text.rstrip("\n"), None
+        if tag not in sections:
+            return "", f"{page.program} prints no section [{tag}] (it prints: {', '.join(s for s in sections if s != '*')})"
+        shown = "\n".join(sections[tag]).strip("\n")
+        return shown, None if shown else f"the section [{tag}] that {page.program} prints is empty"
+
+    def quote(self, source, tag):
+        if not self.exists(source):
+            return None, f"no file '{source}' to quote"
+        if tag is None:
+            return (1, self.read(source).rstrip("\n").split("\n")), None
+        piece = literate.tagged(self.read(source), tag)
+        if piece is None or not any(line.strip() for line in piece[1]):
+            return None, f"no '//: {tag}' … '//: end' in {source}"
+        return piece, None
+
+    # ---- weaving --------------------------------------------------------------------------------------------------
+
+    def weave(self, page, numbering=False):
+        """(Markdown for Doxygen, tokens) of a page."""
+        page.sections, page.exercises = [], []
+        markup = Markup(self, page, self.report, numbering)
+        main = page.id == "index"
+        out = [f"# {page.title}\n\n" if main else f"# {page.title} {{#{page.id}}}\n\n"]
+        for path, blocks in page.files:
+            for block in blocks:
+                if block.prose:
+                    out.append(markup.prose(path, block.lines, block.first))
+                else:
+                    lines = literate.without_markers(block.lines)
+                    if any(line.strip() for line in lines):
+                        out.append("\n\n" + markup.token("code", lines=lines, lang="cpp", caption=path, first=block.first,
+                                                         numbers=[block.first + k for k, line in enumerate(block.lines)
+                                                                  if not literate.MARKER.match(line)]) + "\n\n")
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(out)) + "\n", markup.tokens
+
+    def weave_all(self):
+        """First pass: numbers and labels. Second pass: the pages."""
+        for page in self.pages:
+            self.weave(page, numbering=True)
+        for page in self.pages:
+            for exercise in page._hints:
+                if exercise not in (name for name, _, _ in page.exercises):
+                    self.report.error(page.hints_path, 1, f"hints for exercise {exercise}, which the chapter does not have")
+        woven = []
+        for page in self.pages:
+            markdown, tokens = self.weave(page)
+            woven.append((page, markdown, tokens))
+        return woven
+
+    def part_of(self, page):
+        return next((p for p in self.settings["parts"] if p["first"] <= page.number <= p["last"]), None)

@@ -1,0 +1,50 @@
+#include "loading.hpp"
+
+#include <cstdio>
+#include <map>
+
+#include <unistd.h>
+
+namespace app {
+
+void add_model_option(CLI::App& command, std::string& directory) {
+  command.add_option("-m,--model", directory, "Directory of the model: config.json and the weights")
+      ->required()
+      ->type_name("DIR");
+}
+
+void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm) {
+  const std::map<std::string, mamba2::Algorithm> names = {{"recurrent", mamba2::Algorithm::recurrent},
+                                                          {"quadratic", mamba2::Algorithm::quadratic},
+                                                          {"chunked", mamba2::Algorithm::chunked}};
+  command
+      .add_option_function<std::string>(
+          "--algorithm", [names, &algorithm](const std::string& name) { algorithm = names.at(name); },
+          "Which of the equal forms of the scan: recurrent (one token\n"
+          "after the other), quadratic (like attention), chunked (both;\n"
+          "the fastest, and what is taken without this option)")
+      ->check(CLI::IsMember(names).description(""))
+      ->type_name("recurrent|quadratic|chunked");
+}
+
+mamba2::LanguageModel<float> load(const std::string& directory) {
+  ProgressLine progress("loading " + directory);
+  return mamba2::load_language_model<float>(directory,
+                                            [&](std::size_t done, std::size_t total) { progress.show(done, total); });
+}
+
+void ProgressLine::show(std::size_t done, std::size_t total) {
+  constexpr std::size_t much = 20'000'000;
+  const int percent =
+      total == 0 ? 100 : static_cast<int>(100 * (static_cast<double>(done) / static_cast<double>(total)));
+  if (total < much || percent == percent_ || ::isatty(STDERR_FILENO) == 0) return;
+  percent_ = percent;
+  std::fprintf(stderr, "\r%s: %d %%", what_.c_str(), percent);
+  std::fflush(stderr);
+}
+
+ProgressLine::~ProgressLine() {
+  if (percent_ >= 0) std::fprintf(stderr, "\r\033[K");
+}
+
+}  // namespace app

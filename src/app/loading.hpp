@@ -1,0 +1,34 @@
+// What the commands share: the options that name a model and an algorithm, and loading with a sign of life.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <mamba2/model_directory.hpp>
+
+#include <string>
+
+namespace app {
+
+// --model DIR
+void add_model_option(CLI::App& command, std::string& directory);
+
+// --algorithm NAME
+void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm);
+
+// Loads a model. While a large one is loaded, a terminal sees on standard error how far it is.
+mamba2::LanguageModel<float> load(const std::string& directory);
+
+// Shows how far something is, on standard error, if that is a terminal and there is much to do; removes itself when done.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string what) : what_(std::move(what)) {}
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  void show(std::size_t done, std::size_t total);
+
+ private:
+  std::string what_;
+  int percent_ = -1;
+};
+
+}  // namespace app

@@ -1,0 +1,290 @@
+// The program around the graders of a chapter. It runs each exercise in a process of its own and gives the verdict in words.
+//
+//   exercises_04 [N.k]... [--verdicts] [--record FILE] [--seconds S]
+//
+// --verdicts prints, --record writes, one line for each exercise, "4.2 VERDICT title", for other programs.
+// It exits with 0 if all passed.
+#include <exercises/grader.hpp>
+
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <new>
+#include <utility>
+
+namespace grader {
+namespace {
+
+std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+enum class Verdict : char { passed = 'p', not_implemented = 'n', failed = 'f', threw = 't', crashed = 'c', hung = 'h' };
+
+const char* name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::passed:
+      return "passed";
+    case Verdict::not_implemented:
+      return "not_implemented";
+    case Verdict::failed:
+      return "failed";
+    case Verdict::threw:
+      return "threw";
+    case Verdict::crashed:
+      return "crashed";
+    case Verdict::hung:
+      return "hung";
+  }
+  return "?";
+}
+
+struct Result {
+  Verdict verdict;
+  std::string text;
+};
+
+// xtensor says "FILE:LINE: check failed" before what it has to say; a reader needs only the latter.
+std::string without_place(const std::string& text) {
+  const std::size_t check = text.find(": check failed\n");
+  if (check == std::string::npos) return text;
+  const std::size_t start = text.find_first_not_of("\n\t ", check + std::strlen(": check failed\n"));
+  return start == std::string::npos ? text : text.substr(start);
+}
+
+// In the process of the exercise: what came of it.
+Result run_here(const Case& graded) {
+  try {
+    graded.run();
+    return {Verdict::passed, ""};
+  } catch (const exercises::NotImplemented&) {
+    return {Verdict::not_implemented, ""};
+  } catch (const Failed& failed) {
+    return {Verdict::failed, failed.what()};
+  } catch (const std::bad_alloc&) {
+    return {Verdict::threw, "your code asked for more memory than there is: is a size negative, or a loop endless?"};
+  } catch (const std::exception& error) {
+    return {Verdict::threw, std::string("your code threw an exception: ") + without_place(error.what())};
+  } catch (...) {
+    return {Verdict::threw, "your code threw something that is no std::exception"};
+  }
+}
+
+std::string signal_text(int number) {
+  switch (number) {
+    case SIGSEGV:
+    case SIGBUS:
+      return "your code crashed: it read or wrote memory that is not its own (an index out of range?), or calls itself "
+             "without end";
+    case SIGABRT:
+      return "your code crashed: the program was aborted (memory overwritten by an index out of range?)";
+    case SIGFPE:
+      return "your code crashed: a whole number was divided by zero";
+    default:
+      return std::string("your code crashed: ") + strsignal(number);
+  }
+}
+
+// Room enough for any exercise, and a bound for a loop that allocates without end.
+void limit_memory() {
+#if !defined(GRADER_WITHOUT_MEMORY_LIMIT)
+  const rlimit limit{rlim_t{4} << 30, rlim_t{4} << 30};
+  setrlimit(RLIMIT_AS, &limit);
+#endif
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+}
+
+// The child's side: run, send the verdict and the text through the pipe, end without a farewell of other libraries.
+[[noreturn]] void run_in_child(const Case& graded, int pipe_end) {
+  limit_memory();
+  const Result result = run_here(graded);
+  std::fflush(nullptr);
+  const std::string message = static_cast<char>(result.verdict) + result.text;
+  for (std::size_t sent = 0; sent < message.size();) {
+    const ssize_t n = write(pipe_end, message.data() + sent, message.size() - sent);
+    if (n <= 0) break;
+    sent += static_cast<std::size_t>(n);
+  }
+  _exit(0);
+}
+
+// Reads the child's message until it ends or the time is over. False if it is over.
+bool receive(int pipe_end, int seconds, std::string& message) {
+  using clock = std::chrono::steady_clock;
+  const auto deadline = clock::now() + std::chrono::seconds(seconds);
+  for (;;) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock::now()).count();
+    pollfd ready{pipe_end, POLLIN, 0};
+    if (left <= 0 || poll(&ready, 1, static_cast<int>(left)) == 0) return false;
+    char buffer[4096];
+    const ssize_t n = read(pipe_end, buffer, sizeof buffer);
+    if (n <= 0) return true;
+    message.append(buffer, static_cast<std::size_t>(n));
+  }
+}
+
+Result run(const Case& graded, int seconds) {
+  int ends[2];
+  if (pipe(ends) != 0) return {Verdict::crashed, "the grader could not make a pipe"};
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  if (child < 0) return {Verdict::crashed, "the grader could not start a process"};
+  if (child == 0) {
+    close(ends[0]);
+    run_in_child(graded, ends[1]);
+  }
+  close(ends[1]);
+  std::string message;
+  const bool in_time = receive(ends[0], seconds, message);
+  if (!in_time) kill(child, SIGKILL);
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (!in_time)
+    return {Verdict::hung,
+            "your code did not finish within " + std::to_string(seconds) + " seconds: does a loop ever end?"};
+  if (WIFSIGNALED(status)) return {Verdict::crashed, signal_text(WTERMSIG(status))};
+  if (message.empty()) return {Verdict::crashed, "your code ended the program"};
+  return {static_cast<Verdict>(message[0]), message.substr(1)};
+}
+
+// "4.2" before "4.10".
+bool before(const Case& a, const Case& b) {
+  const auto number = [](const char* exercise) {
+    char* dot = nullptr;
+    const long chapter = std::strtol(exercise, &dot, 10);
+    return std::pair(chapter, *dot == '.' ? std::strtol(dot + 1, nullptr, 10) : 0);
+  };
+  return number(a.exercise) < number(b.exercise);
+}
+
+// chapters/04_chunked_scan/exercises_test.cpp -> chapters/04_chunked_scan/exercises.cpp
+std::string readers_file(std::string grader_file) {
+  const std::size_t chapters = grader_file.rfind("chapters/");
+  if (chapters != std::string::npos) grader_file.erase(0, chapters);
+  const std::size_t test = grader_file.rfind("_test.cpp");
+  if (test != std::string::npos) grader_file.replace(test, std::string::npos, ".cpp");
+  return grader_file;
+}
+
+struct Colors {
+  const char *good = "", *bad = "", *strong = "", *dim = "", *off = "";
+};
+
+Colors colors() {
+  const char* term = std::getenv("TERM");
+  if (!isatty(STDOUT_FILENO) || std::getenv("NO_COLOR") || (term && std::strcmp(term, "dumb") == 0)) return {};
+  return {"\033[32m", "\033[31m", "\033[1m", "\033[2m", "\033[0m"};
+}
+
+void print_indented(const std::string& text) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) std::printf("    %s\n", line.c_str());
+}
+
+void print_verdict(const Case& graded, const std::string& title, const Result& result) {
+  const Colors c = colors();
+  if (result.verdict == Verdict::passed) {
+    std::printf("%spassed%s           %s%s%s  %s\n", c.good, c.off, c.strong, graded.exercise, c.off, title.c_str());
+    return;
+  }
+  const bool stub = result.verdict == Verdict::not_implemented;
+  std::printf("%s%s%s  %s%s%s  %s\n", stub ? c.dim : c.bad, stub ? "not started    " : "not right yet  ", c.off,
+              c.strong, graded.exercise, c.off, title.c_str());
+  if (stub) std::printf("    not implemented yet\n");
+  print_indented(result.text);
+  std::printf("    edit:       %s\n", readers_file(graded.file).c_str());
+  std::printf("    then:       ./book check %s        stuck? ./book hint %s\n", graded.exercise, graded.exercise);
+}
+
+struct Options {
+  std::vector<std::string> wanted;  // exercises; none: all
+  std::string record;
+  bool verdicts = false;
+  int seconds = 10;
+};
+
+bool parse(int argc, char** argv, Options& options) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--verdicts") {
+      options.verdicts = true;
+    } else if (argument == "--record" && i + 1 < argc) {
+      options.record = argv[++i];
+    } else if (argument == "--seconds" && i + 1 < argc) {
+      options.seconds = std::max(1, std::atoi(argv[++i]));
+    } else if (argument.starts_with("-")) {
+      std::fprintf(stderr, "usage: %s [N.k]... [--verdicts] [--record FILE] [--seconds S]\n", argv[0]);
+      return false;
+    } else if (std::none_of(cases().begin(), cases().end(),
+                            [&](const Case& one) { return argument == one.exercise; })) {
+      std::fprintf(stderr, "There is no exercise %s.\n", argument.c_str());
+      return false;
+    } else {
+      options.wanted.push_back(argument);
+    }
+  }
+  return true;
+}
+
+// Grades one exercise: its cases in their order, up to the first that fails. True if all passed.
+bool grade(const std::vector<Case>& of_exercise, const Options& options) {
+  const Case* shown = &of_exercise.front();
+  Result result{Verdict::passed, ""};
+  for (const Case& graded : of_exercise) {
+    result = run(graded, options.seconds);
+    if (result.verdict == Verdict::passed) continue;
+    shown = &graded;
+    break;
+  }
+  // Of an exercise that passed, the title without its case: what follows a colon.
+  std::string title = shown->title;
+  if (result.verdict == Verdict::passed) title.resize(std::min(title.size(), title.find(": ")));
+  const std::string line = std::string(shown->exercise) + " " + name(result.verdict) + " " + title + "\n";
+  if (options.verdicts)
+    std::fputs(line.c_str(), stdout);
+  else
+    print_verdict(*shown, title, result);
+  if (!options.record.empty()) std::ofstream(options.record, std::ios::app) << line;
+  return result.verdict == Verdict::passed;
+}
+
+int run_all(int argc, char** argv) {
+  Options options;
+  if (!parse(argc, argv, options)) return 2;
+  std::vector<Case> graded = cases();
+  std::stable_sort(graded.begin(), graded.end(), before);
+  bool all_passed = true;
+  for (auto first = graded.begin(); first != graded.end();) {
+    const std::string exercise = first->exercise;
+    const auto last = std::find_if(first, graded.end(), [&](const Case& one) { return exercise != one.exercise; });
+    const auto& wanted = options.wanted;
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), exercise) != wanted.end())
+      all_passed = grade({first, last}, options) && all_passed;
+    first = last;
+  }
+  return all_passed ? 0 : 1;
+}
+
+}  // namespace
+
+bool add(const Case& graded) {
+  cases().push_back(graded);
+  return true;
+}
+
+}  // namespace grader
+
+int main(int argc, char** argv) {
+  return grader::run_all(argc, argv);
+}

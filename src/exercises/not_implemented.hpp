@@ -1,0 +1,20 @@
+// What an exercise throws until its reader has solved it.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace exercises {
+
+// Thrown by the stub of an exercise; the grader tells it from a mistake.
+class NotImplemented : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+// The one line of a stub: `throw exercises::not_implemented("4.2");`
+inline NotImplemented not_implemented(const std::string& exercise) {
+  return NotImplemented("exercise " + exercise + " is not implemented yet");
+}
+
+}  // namespace exercises

@@ -1,0 +1,266 @@
+/// \file block.hpp
+/// \brief The Mamba-2 block with every option of the reference. Explained in chapters 8 and 9.
+#pragma once
+
+#include <mamba2/operations.hpp>
+#include <mamba2/random.hpp>
+#include <mamba2/ssd.hpp>
+#include <mamba2/tensor.hpp>
+
+#include <array>
+#include <cstdint>
+#include <limits>
+
+namespace mamba2 {
+
+/// \brief The sizes and options of a Mamba-2 block, under the names of the reference.
+struct Mamba2Config {
+  std::size_t d_model = 0;    ///< width of what comes in and goes out
+  std::size_t d_state = 128;  ///< state size N
+  std::size_t d_conv = 4;     ///< taps of the short convolution
+  std::size_t expand = 2;     ///< d_inner = expand * d_model
+  std::size_t headdim = 64;   ///< channels of a head, P
+  std::size_t d_ssm = 0;    ///< channels that go through the scan; 0 means all d_inner, the rest is a gated linear unit
+  std::size_t ngroups = 1;  ///< sets of B and C; each serves nheads / ngroups heads
+  std::size_t chunk_size = 256;  ///< Q of the chunked scan; changes speed, never results
+  double A_init_min = 1;         ///< rates start between this
+  double A_init_max = 16;        ///< and this
+  double dt_min = 1e-3;          ///< step sizes start between this
+  double dt_max = 0.1;           ///< and this,
+  double dt_init_floor = 1e-4;   ///< but no lower than this
+  double conv_init = 0;          ///< taps start between -conv_init and conv_init; 0 means 1 / sqrt(d_conv)
+  double dt_limit_min = 0;       ///< step sizes are raised to this, always
+  double dt_limit_max = std::numeric_limits<double>::infinity();  ///< step sizes are lowered to this, always
+  double norm_eps = 1e-5;                                         ///< added to the mean square in the gated norm
+  bool D_has_hdim = false;        ///< a skip weight for each channel rather than for each head
+  bool rmsnorm = true;            ///< norm and gate after the scan; without it the gate alone
+  bool norm_before_gate = false;  ///< norm(y) * silu(z) rather than norm(y * silu(z))
+  bool norm_over_all_channels =
+      false;              ///< one mean square for all groups together, as Hugging Face's model computes it
+  bool bias = false;      ///< whether the two projections have biases
+  bool conv_bias = true;  ///< whether the convolution has a bias
+
+  /// \brief Width inside the block. \return expand * d_model
+  std::size_t d_inner() const { return expand * d_model; }
+  /// \brief Channels that go through the scan. \return d_ssm, or d_inner() where that is 0
+  std::size_t ssm_channels() const { return d_ssm == 0 ? d_inner() : d_ssm; }
+  /// \brief Channels that pass the scan by. \return d_inner() - ssm_channels()
+  std::size_t d_mlp() const { return d_inner() - ssm_channels(); }
+  /// \brief Number of heads. \return ssm_channels() / headdim
+  std::size_t nheads() const { return ssm_channels() / headdim; }
+  /// \brief Numbers in the B (or the C) of one token. \return ngroups * d_state
+  std::size_t d_bc() const { return ngroups * d_state; }
+  /// \brief Channels of the convolution: x, B and C. \return ssm_channels() + 2 d_bc()
+  std::size_t conv_dim() const { return ssm_channels() + 2 * d_bc(); }
+  /// \brief Rows of the input projection: z0, x0, z, x, B, C, dt. \return 2 d_inner() + 2 d_bc() + nheads()
+  std::size_t d_in_proj() const { return 2 * d_inner() + 2 * d_bc() + nheads(); }
+
+  /// \brief Refuse sizes and options that make no block.
+  /// \throws ValueError naming the field, what it may be and what it is
+  void check() const;
+};
+
+/// \brief The parameters of one block. Each has the shape that checkpoints store; those that the configuration does without are empty.
+template <class Real>
+struct Mamba2Parameters {
+  Tensor<Real, 1> dt_bias;          ///< (nheads)
+  Tensor<Real, 1> A_log;            ///< (nheads)
+  Tensor<Real, 1> D;                ///< (nheads), or (nheads * headdim) with D_has_hdim
+  Tensor<Real, 2> in_proj_weight;   ///< (d_in_proj, d_model)
+  Tensor<Real, 1> in_proj_bias;     ///< (d_in_proj), empty without bias
+  Tensor<Real, 3> conv1d_weight;    ///< (conv_dim, 1, d_conv)
+  Tensor<Real, 1> conv1d_bias;      ///< (conv_dim), empty without conv_bias
+  Tensor<Real, 1> norm_weight;      ///< (ssm_channels), empty without rmsnorm
+  Tensor<Real, 2> out_proj_weight;  ///< (d_model, d_inner)
+  Tensor<Real, 1> out_proj_bias;    ///< (d_model), empty without bias
+
+  /// \brief Walk over the parameters that are there, in the order and under the names of a checkpoint.
+  /// \param visitor called as visitor(name, tensor) for each, name such as "in_proj.weight"; takes tensors of any rank
+  template <class Visitor>
+  void visit(Visitor&& visitor) {
+    walk(*this, visitor);
+  }
+  /// \copydoc visit(Visitor&&)
+  template <class Visitor>
+  void visit(Visitor&& visitor) const {
+    walk(*this, visitor);
+  }
+
+ private:
+  template <class Self, class Visitor>
+  static void walk(Self& self, Visitor& visitor) {
+    const auto call = [&](const char* name, auto& tensor) {
+      if (tensor.size() > 0) visitor(name, tensor);
+    };
+    call("dt_bias", self.dt_bias);
+    call("A_log", self.A_log);
+    call("D", self.D);
+    call("in_proj.weight", self.in_proj_weight);
+    call("in_proj.bias", self.in_proj_bias);
+    call("conv1d.weight", self.conv1d_weight);
+    call("conv1d.bias", self.conv1d_bias);
+    call("norm.weight", self.norm_weight);
+    call("out_proj.weight", self.out_proj_weight);
+    call("out_proj.bias", self.out_proj_bias);
+  }
+};
+
+/// \brief Parameters of the shapes that a configuration asks for, all zero.
+/// \param config sizes and options
+/// \return parameters to be filled through their visitor
+/// \throws ValueError if the configuration makes no block
+template <class Real>
+Mamba2Parameters<Real> zero_parameters(const Mamba2Config& config);
+
+/// \brief Parameters as training starts from, drawn as in the reference.
+/// \param config sizes and options
+/// \param random where the numbers come from
+/// \return parameters
+/// \throws ValueError if the configuration makes no block
+template <class Real>
+Mamba2Parameters<Real> initial_parameters(const Mamba2Config& config, Random& random);
+
+/// \brief All that a block remembers of the tokens it has seen: of the same size after one token and after a million.
+template <class Real>
+struct Mamba2Cache {
+  Tensor<Real, 3>
+      conv_state;             ///< the last d_conv inputs of the convolution, the newest last, (batch, conv_dim, d_conv)
+  Tensor<Real, 4> ssm_state;  ///< the state of the scan, (batch, nheads, headdim, d_state)
+};
+
+/// \brief A cache that has seen nothing: zeros.
+/// \param config sizes
+/// \param batch  how many sequences
+/// \return a cache for step() and forward()
+template <class Real>
+Mamba2Cache<Real> empty_cache(const Mamba2Config& config, std::size_t batch);
+
+/// \brief The columns of what the input projection gives, in their order.
+/// \tparam Real float or double, const where they are only read
+template <class Real>
+struct Columns {
+  MatrixRef<Real> z0;   ///< gate of the channels that pass the scan by, (tokens, d_mlp)
+  MatrixRef<Real> x0;   ///< the channels that pass the scan by, (tokens, d_mlp)
+  MatrixRef<Real> z;    ///< gate of the scan's output, (tokens, ssm_channels)
+  MatrixRef<Real> xBC;  ///< what goes through the convolution, (tokens, conv_dim)
+  MatrixRef<Real> dt;   ///< step sizes before bias and softplus, (tokens, nheads)
+};
+
+/// \brief Cut the output of the input projection into its parts, without moving a number.
+/// \param config sizes
+/// \param zxbcdt (tokens, d_in_proj)
+/// \return references to its columns
+template <class Real>
+Columns<Real> split_columns(const Mamba2Config& config, MatrixRef<Real> zxbcdt) {
+  std::size_t first = 0;
+  const auto next = [&](std::size_t count) { return column_block(zxbcdt, (first += count) - count, count); };
+  return {.z0 = next(config.d_mlp()),
+          .x0 = next(config.d_mlp()),
+          .z = next(config.ssm_channels()),
+          .xBC = next(config.conv_dim()),
+          .dt = next(config.nheads())};
+}
+
+/// \brief The x, B and C of a scan as the convolution writes them: one row for each token.
+/// \param scan tensors of their final shapes
+/// \return references to x (tokens, nheads * headdim), B and C (tokens, ngroups * d_state)
+template <class Real>
+std::array<MatrixRef<Real>, 3> convolved_columns(ScanInput<Real>& scan) {
+  const auto rows = [&](Tensor<Real, 4>& m) {
+    const std::size_t features = m.shape(2) * m.shape(3);
+    return MatrixRef<Real>{m.data(), m.shape(0) * m.shape(1), features, features};
+  };
+  return {rows(scan.x), rows(scan.B), rows(scan.C)};
+}
+
+/// \brief The tensors between the two projections, for those who look inside or compute gradients.
+template <class Real>
+struct Mamba2Activations {
+  Tensor<Real, 2> zxbcdt;  ///< what the input projection gives: z0, x0, z, x, B, C, dt, (batch * seqlen, d_in_proj)
+  ScanInput<Real> scan;    ///< what the scan reads: x, B, C after the convolution
+  Tensor<Real, 4> y;       ///< what the scan gives, (batch, seqlen, nheads, headdim)
+  Tensor<Real, 2>
+      merged;  ///< what the output projection reads: silu(z0) * x0, gated and normed y, (batch * seqlen, d_inner)
+};
+
+/// \brief What a forward pass may be told besides its input.
+template <class Real>
+struct ForwardOptions {
+  const Mamba2Cache<Real>* cache = nullptr;  ///< what earlier tokens left; null: nothing came before
+  /// Which sequence a token is of, (batch, seqlen): neither scan nor convolution reaches over a change. Null for one each.
+  const Tensor<std::int64_t, 2>* seq_idx = nullptr;
+  Algorithm algorithm = Algorithm::chunked;  ///< which of the equal forms of the scan
+  std::size_t chunk_size = 0;                ///< Q of the chunked form; 0 means the configuration's
+  Mamba2Activations<Real>* keep = nullptr;   ///< receives the tensors in between; null: they are dropped
+};
+
+/// \brief What a forward pass gives back.
+template <class Real>
+struct Mamba2Output {
+  Tensor<Real, 3> y;        ///< outputs, (batch, seqlen, d_model)
+  Mamba2Cache<Real> cache;  ///< what the next token needs to know
+};
+
+/// \brief One Mamba-2 block.
+template <class Real>
+class Mamba2Block {
+ public:
+  /// \brief A block with fresh parameters, drawn as in the reference.
+  /// \param config sizes and options
+  /// \param seed   the same seed gives the same parameters
+  /// \throws ValueError if the configuration makes no block
+  Mamba2Block(const Mamba2Config& config, std::uint64_t seed);
+  /// \brief A block with given parameters.
+  /// \param config     sizes and options
+  /// \param parameters tensors of the shapes that the configuration asks for
+  /// \throws ValueError if the configuration makes no block
+  /// \throws ShapeError naming the parameter whose shape disagrees
+  Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real> parameters);
+
+  /// \brief A whole piece of text at once, of any length.
+  /// \param u       inputs, (batch, seqlen, d_model)
+  /// \param options what came before, sequence borders, the algorithm
+  /// \return outputs, and the cache from which step() or another forward() goes on
+  /// \throws ShapeError naming the argument whose shape disagrees
+  Mamba2Output<Real> forward(const Tensor<Real, 3>& u, const ForwardOptions<Real>& options = {}) const;
+
+  /// \brief One token. The same numbers as forward() with one more token, in time that does not depend on how many came before.
+  /// \param u     the token, (batch, d_model)
+  /// \param cache what came before on entry, the token included on return
+  /// \return outputs, (batch, d_model)
+  /// \throws ShapeError naming the argument whose shape disagrees
+  Tensor<Real, 2> step(const Tensor<Real, 2>& u, Mamba2Cache<Real>& cache) const;
+
+  /// \brief A cache that has seen nothing. \param batch how many sequences \return zeros
+  Mamba2Cache<Real> empty_cache(std::size_t batch) const { return mamba2::empty_cache<Real>(config_, batch); }
+
+  /// \brief Sizes and options. \return the configuration
+  const Mamba2Config& config() const { return config_; }
+  /// \brief The weights. \return a reference, for optimisers
+  Mamba2Parameters<Real>& parameters() { return parameters_; }
+  /// \brief The weights. \return a reference
+  const Mamba2Parameters<Real>& parameters() const { return parameters_; }
+  /// \brief Compute with other operations from now on.
+  /// \param operations a table that outlives the block
+  void use(const Operations<Real>& operations) { operations_ = &operations; }
+
+ private:
+  /// The way in: the input projection, and all of the scan's input but x, B and C, which only get their shapes.
+  Mamba2Activations<Real> enter(MatrixRef<const Real> u, std::size_t batch) const;
+  /// The way out, from what the scan gave: gate and norm, then the output projection.
+  void leave(Mamba2Activations<Real>& activations, MatrixRef<Real> y) const;
+  /// Refuse a cache of other sizes.
+  void check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const;
+  /// The taps of the convolution, (conv_dim, d_conv).
+  MatrixRef<const Real> taps() const {
+    return {parameters_.conv1d_weight.data(), config_.conv_dim(), config_.d_conv, config_.d_conv};
+  }
+  /// The rules for step sizes, and how to scan.
+  ScanOptions scan_options(const ForwardOptions<Real>& options = {}) const;
+
+  Mamba2Config config_;
+  Mamba2Parameters<Real> parameters_;
+  const Operations<Real>* operations_ = &plain_operations<Real>();
+};
+
+}  // namespace mamba2

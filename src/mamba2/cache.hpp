@@ -1,0 +1,35 @@
+/// \file cache.hpp
+/// \brief The two halves of a step: what convolution and scan do with one more token. Explained in chapter 9.
+#pragma once
+
+#include <mamba2/matrix.hpp>
+#include <mamba2/ssd.hpp>
+#include <mamba2/tensor.hpp>
+
+#include <span>
+
+namespace mamba2 {
+
+/// \brief One token through the short convolution: move the window on, then weigh it, then SiLU.
+/// \param x      the token's channels, (batch, channels)
+/// \param weight taps, the last one for the token itself, (channels, d_conv)
+/// \param bias   (channels), or empty for none
+/// \param state  the last d_conv inputs, the newest last: before the token on entry, the token included on return,
+///               (batch, channels, d_conv)
+/// \param y      where the results go: matrices of batch rows whose columns, side by side, are the channels
+/// \throws ShapeError if the shapes disagree
+template <class Real>
+void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                      Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y);
+
+/// \brief One token through the scan: \f$h \leftarrow e^{\Delta A} h + \Delta x B^\top\f$, \f$y = h C + D x\f$.
+/// \param input   the token as a sequence of length 1; its initial_state and seq_idx must be empty
+/// \param options dt rules; chunk size and algorithm do not matter
+/// \param state   before the token on entry, after it on return, (batch, nheads, headdim, d_state)
+/// \return y, (batch, 1, nheads, headdim)
+/// \throws ShapeError naming the argument whose shape disagrees
+/// \throws ValueError for limits that ssd() refuses, and for an initial_state or seq_idx
+template <class Real>
+Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state);
+
+}  // namespace mamba2

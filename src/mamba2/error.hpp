@@ -1,0 +1,70 @@
+/// \file error.hpp
+/// \brief What the library throws: what was expected, what came, and where.
+#pragma once
+
+#include <mamba2/tensor.hpp>
+
+#include <stdexcept>
+#include <string>
+
+namespace mamba2 {
+
+/// \brief The root of the family: catch this to catch all that the library throws on purpose.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// \brief A tensor has another shape than the operation needs.
+class ShapeError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// \brief An option or a value lies outside what the operation allows.
+class ValueError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// \brief A file is missing, damaged or not what it says it is.
+class FileError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// \brief A shape as text, such as "(2, 16, 4)".
+/// \param shape any range of sizes
+/// \return the sizes in parentheses
+template <class Shape>
+std::string shape_text(const Shape& shape) {
+  std::string text;
+  for (const auto size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "(" + text + ")";
+}
+
+/// \brief Refuse a tensor of the wrong shape.
+/// \param argument the name of the argument, as the caller knows it
+/// \param tensor   the tensor that came
+/// \param expected the sizes that are needed
+/// \param axes     what the axes mean, such as "(seqlen, d_state)"
+/// \throws ShapeError "B: expected shape (seqlen, d_state) = (16, 4), got (15, 4)"
+template <class Real, std::size_t N>
+void require_shape(const char* argument, const Tensor<Real, N>& tensor, const std::array<std::size_t, N>& expected,
+                   const char* axes) {
+  if (tensor.shape() == expected) return;
+  throw ShapeError(std::string(argument) + ": expected shape " + axes + " = " + shape_text(expected) + ", got " +
+                   shape_text(tensor.shape()));
+}
+
+/// \brief Refuse a value.
+/// \param ok       whether the value is allowed
+/// \param argument the name of the argument or option
+/// \param expected what would have been allowed, such as "at least 1"
+/// \param got      what came, as text
+/// \throws ValueError "chunk_size: expected at least 1, got 0"
+inline void require(bool ok, const char* argument, const std::string& expected, const std::string& got) {
+  if (!ok) throw ValueError(std::string(argument) + ": expected " + expected + ", got " + got);
+}
+
+}  // namespace mamba2

@@ -1,0 +1,22 @@
+/// \file fast.hpp
+/// \brief The table of operations that run at the machine's speed. Explained in chapter 14.
+#pragma once
+
+#include <mamba2/operations.hpp>
+
+namespace mamba2 {
+
+/// \brief The operations of chapter 14: the same numbers up to rounding, in less time.
+/// \return a table that lives as long as the program
+template <class Real>
+const Operations<Real>& fast_operations();
+
+/// \brief ssd() by wide products, running products instead of exponentials, and threads over the heads.
+/// \param input   as for ssd()
+/// \param options as for ssd(); the algorithm is this one, whatever is asked for
+/// \return as ssd(): the same numbers up to rounding, whatever the number of threads
+/// \throws ShapeError, ValueError as ssd()
+template <class Real>
+ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options = {});
+
+}  // namespace mamba2

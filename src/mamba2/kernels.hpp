@@ -1,0 +1,67 @@
+/// \file kernels.hpp
+/// \brief The inner loops of the fast path, compiled once for each instruction set. Explained in chapter 14.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace mamba2 {
+
+/// \brief Below this a product of decays counts as zero: the slow denormal numbers never begin.
+template <class Real>
+inline constexpr Real vanished = Real(1e-30);
+
+/// \brief A number in bfloat16: the upper half of a float.
+using bfloat16_bits = std::uint16_t;
+
+/// \brief The inner loops, as this machine runs them best. All pointers are to row-major data; nothing is allocated.
+template <class Real>
+struct Kernels {
+  const char* instruction_set;  ///< "x86_64_v4", "x86_64_v3" or "baseline"
+
+  /// out_i = e^{in_i}; float: 2e-7 relative, 0 below -87
+  void (*exponential)(const Real* in, Real* out, std::size_t n);
+  /// M = scores ∘ L for one head, row after row: decay, of n numbers, holds dt times the mask, and grows by one entry a row.
+  /// On return decay holds the last row of L: what each token leaves behind at the end of the chunk.
+  void (*masked_scores)(const Real* scores, std::size_t score_stride, const Real* a, const Real* dt, Real* decay,
+                        Real* M, std::size_t m_stride, std::size_t n);
+  /// out_ij = w_i in_ij
+  void (*scale_rows)(const Real* in, std::size_t in_stride, const Real* w, Real* out, std::size_t out_stride,
+                     std::size_t rows, std::size_t columns);
+  /// x_i *= w
+  void (*scale)(Real* x, Real w, std::size_t n);
+  /// y_ij += D_j x_ij (D_stride 1) or D_0 x_ij (D_stride 0)
+  void (*add_skip)(const Real* x, std::size_t x_stride, const Real* D, std::size_t D_stride, Real* y,
+                   std::size_t y_stride, std::size_t rows, std::size_t columns);
+  /// y_ij *= silu(z_ij)
+  void (*gate)(const Real* z, std::size_t z_stride, Real* y, std::size_t y_stride, std::size_t rows,
+               std::size_t columns);
+  /// out_c = silu(bias_c + sum_k w_kc in_k,c): one token of a depthwise convolution. in: `width` rows, null for zeros;
+  /// bias: null for none
+  void (*convolve_row)(const Real* const* in, std::size_t width, const Real* weights, std::size_t weight_stride,
+                       const Real* bias, Real* out, std::size_t channels);
+  /// one row of RMSNorm: out = w x / sqrt(mean(x²) + eps)
+  void (*rms_norm_row)(const Real* x, const Real* w, Real eps, Real* out, std::size_t n);
+  /// y_v,r = W_r · x_v for rows r of W and up to 8 vectors x_v: reads W once
+  void (*rows_dot)(const Real* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
+                   std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
+  /// the same with W in bfloat16
+  void (*rows_dot_bf16)(const bfloat16_bits* W, std::size_t stride, std::size_t rows, std::size_t columns,
+                        const Real* x, std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
+  /// one token of the recurrence for one head: S_pn = a S_pn + xdt_p B_n; y_p = S_p · C
+  void (*state_step)(Real* S, Real a, const Real* xdt, const Real* B, const Real* C, Real* y, std::size_t headdim,
+                     std::size_t d_state);
+};
+
+/// \brief The loops for the processor that the program runs on.
+/// \return the table; it lives as long as the program
+template <class Real>
+const Kernels<Real>& kernels();
+
+/// \brief Choose which set kernels() gives from now on, to compare them.
+/// \param name "baseline", "x86_64_v3" or "x86_64_v4"; empty for the best that the processor has
+/// \throws ValueError for a set that is not compiled in, or that the processor lacks
+void use_instruction_set(std::string_view name);
+
+}  // namespace mamba2

@@ -1,0 +1,25 @@
+/// \file pytorch_file.hpp
+/// \brief PyTorch's `pytorch_model.bin`: a zip archive of one pickle and the numbers it speaks of. Explained in chapter 10.
+#pragma once
+
+#include <mamba2/checkpoint.hpp>
+
+namespace mamba2 {
+
+/// \brief Read the table of contents of a file that torch.save() wrote, executing nothing.
+/// \param file  the whole file
+/// \param where its name, for messages
+/// \return its tensors; two may share their numbers
+/// \throws FileError naming file, entry or offset, and the reason
+std::vector<TensorEntry> read_pytorch_file(std::span<const std::byte> file, const std::string& where);
+
+/// \brief Write a file that torch.load() reads.
+/// \param path    where it shall appear, all at once
+/// \param tensors what it shall hold; tensors that share their memory are stored once
+/// \param type    how numbers are stored
+/// \throws FileError if it cannot be written
+template <class Real>
+void write_pytorch_file(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
+                        ElementType type = ElementType::float32);
+
+}  // namespace mamba2

@@ -1,0 +1,25 @@
+/// \file safetensors.hpp
+/// \brief The safetensors format: a length, a JSON header, the numbers. Explained in chapter 10.
+#pragma once
+
+#include <mamba2/checkpoint.hpp>
+
+namespace mamba2 {
+
+/// \brief Read the header of a safetensors file and check every claim it makes.
+/// \param file  the whole file
+/// \param where its name, for messages
+/// \return its tensors
+/// \throws FileError naming file, tensor or offset, and the reason
+std::vector<TensorEntry> read_safetensors(std::span<const std::byte> file, const std::string& where);
+
+/// \brief Write a safetensors file.
+/// \param path    where it shall appear, all at once
+/// \param tensors what it shall hold
+/// \param type    how numbers are stored
+/// \throws FileError if it cannot be written
+template <class Real>
+void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
+                       ElementType type = ElementType::float32);
+
+}  // namespace mamba2

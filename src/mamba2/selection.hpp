@@ -1,0 +1,41 @@
+/// \file selection.hpp
+/// \brief How fast to forget, and how a model learns it: step sizes, rates, their initialisation. Explained in chapter 6.
+#pragma once
+
+#include <mamba2/random.hpp>
+#include <mamba2/tensor.hpp>
+
+namespace mamba2 {
+
+/// \brief The inverse of softplus(): the number \f$b\f$ with \f$\log(1 + e^b) = y\f$.
+/// \param y a positive number
+/// \return \f$y + \log(-\mathrm{expm1}(-y))\f$, which loses no digits for small \f$y\f$
+template <class Real>
+Real inverse_softplus(Real y);
+
+/// \brief Rates from what is learnt: \f$A = -e^{A_{\log}}\f$, negative whatever the parameter.
+/// \param A_log the parameter, of any number of heads, (nheads)
+/// \return A, (nheads)
+template <class Real>
+Tensor<Real, 1> rates(const Tensor<Real, 1>& A_log);
+
+/// \brief First values of dt_bias: step sizes spread evenly on a logarithmic scale, seen through the softplus.
+/// \param nheads how many
+/// \param dt_min the smallest step size
+/// \param dt_max the largest
+/// \param floor  step sizes below this are raised to it
+/// \param random where the numbers come from
+/// \return dt_bias, (nheads): softplus(dt_bias) lies in [max(dt_min, floor), max(dt_max, floor)]
+template <class Real>
+Tensor<Real, 1> initial_dt_bias(std::size_t nheads, double dt_min, double dt_max, double floor, Random& random);
+
+/// \brief First values of A_log: the logarithm of rates drawn evenly from a range.
+/// \param nheads how many
+/// \param A_min  the smallest rate, positive
+/// \param A_max  the largest rate
+/// \param random where the numbers come from
+/// \return A_log, (nheads)
+template <class Real>
+Tensor<Real, 1> initial_A_log(std::size_t nheads, double A_min, double A_max, Random& random);
+
+}  // namespace mamba2

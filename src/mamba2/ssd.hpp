@@ -1,0 +1,117 @@
+/// \file ssd.hpp
+/// \brief The operator of Mamba-2 as models call it: any length, states in and out, groups, D, gate. Explained in chapter 5.
+#pragma once
+
+#include <mamba2/tensor.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace mamba2 {
+
+/// \brief Which of the equal forms computes the result.
+enum class Algorithm {
+  recurrent,  ///< one step after the other (chapter 1)
+  quadratic,  ///< the dual form, one seqlen × seqlen matrix per head (chapter 3)
+  chunked     ///< the chunked scan (chapter 4)
+};
+
+/// \brief What the operator reads.
+template <class Real>
+struct ScanInput {
+  Tensor<Real, 4> x;                       ///< inputs, (batch, seqlen, nheads, headdim)
+  Tensor<Real, 3> dt;                      ///< step sizes before bias, softplus and limits, (batch, seqlen, nheads)
+  Tensor<Real, 1> A;                       ///< rate of each head, negative, (nheads)
+  Tensor<Real, 4> B;                       ///< how an input enters the state, (batch, seqlen, ngroups, d_state)
+  Tensor<Real, 4> C;                       ///< how the state is read, (batch, seqlen, ngroups, d_state)
+  std::optional<Tensor<Real, 2>> D;        ///< skip, (nheads, 1) or (nheads, headdim): y += D x
+  std::optional<Tensor<Real, 4>> z;        ///< gate, (batch, seqlen, nheads, headdim): y *= silu(z)
+  std::optional<Tensor<Real, 1>> dt_bias;  ///< added to dt, (nheads)
+  std::optional<Tensor<Real, 4>> initial_state;    ///< before the first token, (batch, nheads, headdim, d_state)
+  std::optional<Tensor<std::int64_t, 2>> seq_idx;  ///< (batch, seqlen): the state restarts where it changes
+};
+
+//: options
+/// \brief How the operator computes.
+struct ScanOptions {
+  /// dt = softplus(dt + dt_bias) rather than dt + dt_bias
+  bool dt_softplus = true;
+  /// dt is raised to this, after softplus
+  double dt_min = 0;
+  /// dt is lowered to this, after softplus
+  double dt_max = std::numeric_limits<double>::infinity();
+  /// Q of the chunked form; changes speed, never results
+  std::size_t chunk_size = 64;
+  /// which of the equal forms
+  Algorithm algorithm = Algorithm::chunked;
+};
+//: end
+
+/// \brief What the operator leaves behind.
+template <class Real>
+struct ScanOutput {
+  Tensor<Real, 4> y;           ///< outputs, (batch, seqlen, nheads, headdim)
+  Tensor<Real, 4> last_state;  ///< state after the last token, (batch, nheads, headdim, d_state)
+};
+
+/// \brief The sizes of a call to ssd(), once they are known to agree.
+struct ScanSizes {
+  std::size_t batch;    ///< batch entries
+  std::size_t seqlen;   ///< tokens of each
+  std::size_t nheads;   ///< heads
+  std::size_t headdim;  ///< channels of a head, P
+  std::size_t ngroups;  ///< groups of heads that share B and C
+  std::size_t d_state;  ///< state of a channel, N
+};
+
+/// \brief Refuse what ssd() cannot compute, and tell the sizes of the rest.
+/// \param input   tensors of any length and batch, zero included
+/// \param options dt rules, chunk size, algorithm
+/// \return the sizes
+/// \throws ShapeError naming the argument whose shape disagrees, or if ngroups does not divide nheads
+/// \throws ValueError for a chunk size of 0, limits in the wrong order, below 0 or not a number
+template <class Real>
+ScanSizes scan_sizes(const ScanInput<Real>& input, const ScanOptions& options);
+
+/// \brief The step size that the recurrence uses: softplus (if asked for), then the limits.
+/// \param raw     dt + dt_bias
+/// \param options dt_softplus, dt_min and dt_max
+/// \return \f$\Delta\f$
+template <class Real>
+Real step_size(Real raw, const ScanOptions& options);
+
+/// \brief All step sizes of an input: bias, softplus, limits, in this order.
+/// \param input   dt and dt_bias are read
+/// \param options dt_softplus, dt_min and dt_max
+/// \return \f$\Delta\f$, (batch, seqlen, nheads)
+template <class Real>
+Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& options);
+
+/// \brief The group whose B and C a head uses.
+/// \param head    index of the head, less than nheads
+/// \param nheads  number of heads
+/// \param ngroups number of groups, a divisor of nheads
+/// \return index of the group: heads lie in the order of their groups
+std::size_t group_of_head(std::size_t head, std::size_t nheads, std::size_t ngroups);
+
+/// \brief Where packed sequences begin and end.
+/// \param seq_idx which sequence each token is of, (seqlen): any numbers; a new sequence begins where they change
+/// \return 0, the index of every token that differs from the one before it, and seqlen
+std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx);
+
+/// \brief The state space dual operator of Mamba-2.
+/// \param input   tensors of any length and batch, zero included
+/// \param options dt rules, chunk size, algorithm
+/// \return outputs and the last state
+/// \throws ShapeError naming the argument whose shape disagrees, or if ngroups does not divide nheads
+/// \throws ValueError for a chunk size of 0, limits in the wrong order, below 0 or not a number
+///
+/// With `seq_idx`, `initial_state` is the state before the first sequence of each batch entry, every later one starts
+/// from zero, and `last_state` is what the last one leaves behind.
+template <class Real>
+ScanOutput<Real> ssd(const ScanInput<Real>& input, const ScanOptions& options = {});
+
+}  // namespace mamba2

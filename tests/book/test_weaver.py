@@ -1,0 +1,593 @@
+#!/usr/bin/env python3
+"""The weaver on small books made for the purpose: what it makes of good ones, and what it says about bad ones.
+
+test_weaver.py [NAME...]   (the root of the project is found from this file's place)
+"""
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOCS = os.path.join(ROOT, "docs")
+sys.path.insert(0, DOCS)
+import bind  # noqa: E402
+import weave  # noqa: E402
+from weaver import literate  # noqa: E402
+from weaver.code import highlight  # noqa: E402
+from weaver.report import Report  # noqa: E402
+
+HEAD = "// # A trial {#ch_trial}\n// @summary One sentence.\n//\n"
+BOOK = {"title": "A small book", "subtitle": "", "parts": [{"name": "Part I", "title": "All", "first": 1, "last": 9}],
+        "front": ["index"], "back": ["references"]}
+REFERENCES = "# References {#references}\n\n@references\n\n[@knuth]: Knuth 1984 | Donald Knuth. *Literate Programming.*\n"
+CHAPTER = "chapters/01_trial/trial.cpp"
+DEMO = "chapters/01_trial/demo.cpp"
+
+
+class SmallBook(unittest.TestCase):
+    """A book of one chapter in a folder of its own."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        self.put("docs/book.json", json.dumps(BOOK))
+        self.put("docs/index.md", "# A small book {#index}\n\n@contents\n")
+        self.put("docs/references.md", REFERENCES)
+        self.put("outputs/01.txt", "[first]\none\ntwo\n\n[second]\nthree\n[empty]\n")
+        self.put("figures/01/curve.svg", "<svg></svg>")
+
+    def put(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+
+    def chapter(self, prose, code="\nint x = 1;\n"):
+        """A chapter whose prose starts on line 4."""
+        self.put(CHAPTER, HEAD + "".join(f"// {line}".rstrip() + "\n" for line in prose.split("\n")) + code)
+
+    def weave(self, *arguments):
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            status = weave.main(["--root", self.root, "--outputs", os.path.join(self.root, "outputs"), "--figures",
+                                 os.path.join(self.root, "figures"), "--out", os.path.join(self.root, "woven"), *arguments])
+        return types.SimpleNamespace(returncode=status, stderr=said.getvalue())
+
+    def refuses(self, prose, line, message, path=CHAPTER):
+        """The weaver refuses a chapter of this prose, and says so with this file and line."""
+        if prose is not None:
+            self.chapter(prose)
+        done = self.weave()
+        self.assertEqual(done.returncode, 1, f"woven without an error: {prose!r}\n{done.stderr}")
+        self.assertIn(f"{path}:{line}: error: {message}", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.root, "woven")), "wrote pages of a book with errors")
+
+    def woven(self, prose, code="\nint x = 1;\n"):
+        """(Markdown, tokens) of a chapter of this prose."""
+        self.chapter(prose, code)
+        done = self.weave()
+        self.assertEqual(done.stderr, "")
+        self.assertEqual(done.returncode, 0)
+        with open(os.path.join(self.root, "woven", "ch_trial.md"), encoding="utf-8") as markdown, \
+                open(os.path.join(self.root, "woven", "ch_trial.json"), encoding="utf-8") as tokens:
+            return markdown.read(), list(json.load(tokens).values())
+
+    def html(self, prose):
+        return " ".join(token.get("html", "") for token in self.woven(prose)[1])
+
+
+class Errors(SmallBook):
+    """Each mistake is named, with the chapter's own line."""
+
+    def test_title(self):
+        self.put(CHAPTER, "// A trial\n\nint x;\n")
+        self.refuses(None, 1, "the first line must be '// # Title {#ch_name}'")
+
+    def test_chapter_id(self):
+        self.put(CHAPTER, "// # A trial {#ch_other}\n\nint x;\n")
+        self.refuses(None, 1, "the chapter's id must be 'ch_trial'")
+
+    def test_unknown_box(self):
+        self.refuses("Text.\n\n::: remark\nText.\n:::", 6, "unknown box 'remark'")
+
+    def test_unclosed_box(self):
+        self.refuses("::: keyidea\nText.", 4, "unclosed box '::: keyidea'")
+
+    def test_unclosed_box_before_code(self):
+        self.put(CHAPTER, HEAD + "// ::: aside\n// Text.\n\nint x;\n\n// :::\n")
+        self.refuses(None, 4, "unclosed box '::: aside'")
+        self.refuses(None, 9, "':::' closes nothing")
+
+    def test_stray_end_of_box(self):
+        self.refuses("Text.\n:::", 5, "':::' closes nothing")
+
+    def test_unclosed_math(self):
+        self.refuses("One $x$ and\nanother $y.", 5, "unclosed $")
+
+    def test_math_over_paragraphs(self):
+        self.refuses("A $x\n\ny$ b", 4, "unclosed $")
+
+    def test_unclosed_display(self):
+        self.refuses("Text\n\n$$ x = y", 6, "unclosed $$")
+
+    def test_unclosed_fence(self):
+        self.refuses("Text.\n\n```cpp\nint x;", 6, "unclosed ```")
+
+    def test_empty_fence(self):
+        self.refuses("Text.\n\n```\n\n```", 6, "empty code block")
+
+    def test_unclosed_backtick(self):
+        self.refuses("Some `code", 4, "unclosed `")
+
+    def test_duplicate_label(self):
+        self.refuses("$$ x $$ {#eq:one}\n\n$$ y $$ {#eq:one}", 6, "the equation label 'eq:one' is used before")
+
+    def test_missing_label(self):
+        self.refuses("See\n@eqref{eq:none}.", 5, "no equation 'eq:none'")
+
+    def test_missing_figure_reference(self):
+        self.refuses("See @figref{none}.", 4, "no figure 'none'")
+
+    def test_missing_output(self):
+        self.refuses("@output third", 4, "chapter_01 prints no section [third] (it prints: first, second, empty)")
+
+    def test_empty_output(self):
+        self.refuses("@output empty", 4, "the section [empty] that chapter_01 prints is empty")
+
+    def test_no_output_at_all(self):
+        os.remove(os.path.join(self.root, "outputs/01.txt"))
+        self.refuses("@output first", 4, "nothing captured from chapter_01")
+
+    def test_missing_figure(self):
+        self.refuses("::: figure other\nCaption.\n:::", 4, "no figure 'other'")
+
+    def test_figure_twice(self):
+        self.refuses("::: figure curve\nA.\n:::\n\n::: figure curve\nB.\n:::", 8, "the figure 'curve' stands on this page twice")
+
+    def test_missing_quote(self):
+        self.put("src/a.hpp", "//: one\nint a;\n//: end\n")
+        self.refuses("@quote src/a.hpp#two", 4, "no '//: two' … '//: end' in src/a.hpp")
+        self.refuses("Text.\n\n@quote src/b.hpp#one", 6, "no file 'src/b.hpp' to quote")
+
+    def test_quote_without_end(self):
+        self.put("src/a.hpp", "//: one\nint a;\n//: two\nint b;\n//: end\n")
+        self.refuses("@quote src/a.hpp#one", 4, "no '//: one'")
+
+    def test_empty_quote(self):
+        self.put("src/a.hpp", "//: one\n\n//: end\n")
+        self.refuses("@quote src/a.hpp#one", 4, "no '//: one'")
+
+    def exercise(self, hints="# 1.1\n## Hint 1\nThink.\n", solutions="//: 1.1\nint f();\n//: end\n"):
+        self.put("chapters/01_trial/hints.md", hints)
+        self.put("chapters/01_trial/solutions.cpp", solutions)
+
+    def test_exercise_without_hints(self):
+        self.exercise(hints="# 1.2\n## Hint 1\nThink.\n")
+        self.refuses("Text.\n\n::: exercise 1.1 Do\nThis.\n:::", 6, "no hints for exercise 1.1 in chapters/01_trial/hints.md")
+        self.refuses(None, 1, "hints for exercise 1.2, which the chapter does not have", "chapters/01_trial/hints.md")
+
+    def test_exercise_without_solution(self):
+        self.exercise(solutions="//: 1.2\nint f();\n//: end\n")
+        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 4, "no solution of exercise 1.1 in chapters/01_trial/solutions.cpp")
+
+    def test_hints_out_of_order(self):
+        self.exercise(hints="# 1.1\n## Hint 2\nThink.\n")
+        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 2, "'## Hint 1' should stand here", "chapters/01_trial/hints.md")
+
+    def test_error_within_a_hint(self):
+        self.exercise(hints="# 1.1\n## Hint 1\nThink of\n$x.\n")
+        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 4, "unclosed $", "chapters/01_trial/hints.md")
+
+    def test_exercise_of_another_chapter(self):
+        self.exercise(hints="# 2.1\n## Hint 1\nThink.\n", solutions="//: 2.1\nint f();\n//: end\n")
+        self.refuses("::: exercise 2.1 Do\nThis.\n:::", 4, "exercise 2.1 stands in chapter 1")
+
+    def test_exercise_twice(self):
+        self.exercise()
+        self.refuses("::: exercise 1.1 Do\nThis.\n:::\n\n::: exercise 1.1 Do\nThis.\n:::", 8, "exercise 1.1 stands here twice")
+
+    def test_unknown_citation(self):
+        self.refuses("As in [@turing].", 4, "unknown citation 'turing'")
+
+    def test_repeated_section(self):
+        self.refuses("## One {#trial_a}\n\nText.\n\n## Two {#trial_a}", 8, f"the id 'trial_a' is used before, in {CHAPTER}:4")
+
+    def test_section_without_id(self):
+        self.refuses("## One", 4, "the section 'One' has no id")
+
+    def test_small_section_without_id(self):
+        self.chapter("### A small section")
+        self.assertEqual(self.weave().stderr, "")
+
+    def test_section_id_of_another_chapter(self):
+        self.refuses("## One {#other_a}", 4, "the section id 'other_a' should start with 'trial_'")
+
+    def test_math_in_heading(self):
+        self.refuses("## The $x$ {#trial_x}", 4, "a heading with math or backticks")
+
+    def test_number_in_heading(self):
+        self.refuses("## 2 models {#trial_x}", 4, "a heading that starts with a number")
+
+    def test_missing_note(self):
+        self.refuses("Text.[^1]", 4, "no side note [^1] in this prose block")
+
+    def test_unused_note(self):
+        self.refuses("Text.\n\n[^1]: Note.", 6, "side note [^1] is never referred to")
+
+    def test_note_of_another_block(self):
+        self.put(CHAPTER, HEAD + "// Text.[^1]\n\nint x;\n\n// [^1]: Note.\n")
+        self.refuses(None, 4, "no side note [^1] in this prose block")
+
+    def test_note_twice(self):
+        self.refuses("Text.[^1]\n\n[^1]: Note.\n[^1]: Again.", 7, "side note [^1] is defined twice in this prose block")
+        self.refuses("Text.[^1] More.[^1]\n\n[^1]: Note.", 4, "side note [^1] is referred to twice")
+
+    def test_marks_without_end(self):
+        self.refuses("Text.\nSee @eqref{eq:one\nand", 5, "unclosed @eqref{")
+        self.refuses("Text[^ ].", 4, "unclosed [^")
+        self.refuses("Text [@knuth.", 4, "unclosed [@")
+
+    def test_not_a_box(self):
+        self.refuses("Text.\n:::: keyidea", 5, "not a box: ':::: keyidea'")
+
+    def test_figure_without_name(self):
+        self.refuses("::: figure\nA.\n:::", 4, "a figure needs a name")
+
+    def test_exercise_without_title(self):
+        self.refuses("::: exercise 1.1\nA.\n:::", 4, "an exercise needs a number and a title")
+
+    def test_blank_line_in_display(self):
+        self.refuses("$$ x\n\n= y $$", 4, "a blank line inside $$…$$")
+
+    def test_reference_twice(self):
+        self.put("docs/references.md", REFERENCES + "\n[@knuth]: Knuth | Again.\n")
+        self.refuses("Text.", 7, "reference 'knuth' stands here twice", "docs/references.md")
+
+    def test_front_matter_without_title(self):
+        self.put("docs/index.md", "A small book\n")
+        self.refuses("Text.", 1, "the first line must be '# Title {#id}'", "docs/index.md")
+
+    def test_text_outside_hints(self):
+        self.exercise(hints="Some text.\n# 1.1\n## Hint 1\nThink.\n")
+        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 1, "text outside '# N.k' and '## Hint k'", "chapters/01_trial/hints.md")
+
+    def test_hints_twice(self):
+        self.exercise(hints="# 1.1\n## Hint 1\nThink.\n# 1.1\n## Hint 1\nThink.\n")
+        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 4, "each exercise has one heading, such as '# 4.2'", "chapters/01_trial/hints.md")
+
+    def test_output_in_front_matter(self):
+        self.put("docs/index.md", "# A small book {#index}\n\n@output first\n")
+        self.refuses("Text.", 3, "only chapters have a program", "docs/index.md")
+
+    def test_unknown_command(self):
+        self.refuses("Text.\n\n@outptu first", 6, "unknown command '@outptu'")
+
+    def test_missing_reference(self):
+        self.refuses("See \\ref trial_b \"there\".", 4, "\\ref to 'trial_b', which no page has")
+
+    def test_error_in_the_program(self):
+        self.put(DEMO, "// ## The program {#trial_program}\n\nint main() {}\n\n// @output none\n")
+        self.refuses("Text.", 5, "chapter_01 prints no section [none]", DEMO)
+
+    def test_error_in_front_matter(self):
+        self.put("docs/index.md", "# A small book {#index}\n\nSome $x.\n")
+        self.refuses("Text.", 3, "unclosed $", "docs/index.md")
+
+    def test_missing_part(self):
+        self.put("chapters/01_trial/parts.txt", "more.cpp\n")
+        self.refuses("Text.", 1, "no file 'chapters/01_trial/more.cpp'", "chapters/01_trial/parts.txt")
+
+    def test_draft_goes_on(self):
+        self.chapter("See @eqref{eq:none}.")
+        done = self.weave("--draft")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(f"{CHAPTER}:4: error: no equation 'eq:none'", done.stderr)
+        self.assertTrue(os.path.exists(os.path.join(self.root, "woven", "ch_trial.md")))
+
+
+class Pages(SmallBook):
+    """What good prose becomes."""
+
+    def test_equation_is_numbered_and_linked(self):
+        page = self.html("$$ x < y $$ {#eq:less}\n\nSee @eqref{eq:less}.")
+        self.assertIn('id="eq_less"', page)
+        self.assertIn("\\[x &lt; y\\]", page)
+        self.assertIn('<a class="eqref" href="#eq_less">(1.1)</a>', page)
+
+    def test_equation_of_another_page(self):
+        self.put("docs/index.md", "# A small book {#index}\n\nSee @eqref{eq:less}.\n")
+        self.woven("$$ x $$ {#eq:less}")
+        with open(os.path.join(self.root, "woven/index.json"), encoding="utf-8") as tokens:
+            self.assertIn('href=\\"ch_trial.html#eq_less\\">(1.1)', tokens.read())
+
+    def test_punctuation_stays_with_math(self):
+        self.assertIn('<span class="nb">\\(x\\),</span>', self.html("An $x$, then."))
+        self.assertIn('<span class="nb">\\(N\\)-fold</span>', self.html("An $N$-fold thing."))
+
+    def test_emphasis(self):
+        markdown = self.woven("The word after \"*Mr.*\", **bold $x$ and `y`** (*so*), 2 * 3 * 4, `*p`.\n\n* one\n* *two*")[0]
+        self.assertIn("\u201c<em>Mr.</em>\u201d, <strong>bold", markdown)
+        self.assertIn("</strong> (<em>so</em>), 2 * 3 * 4,", markdown)
+        self.assertIn("* one\n* <em>two</em>", markdown)
+
+    def test_quotation_marks(self):
+        markdown = self.woven("It's \"quoted\" ('so') and $x$'s; <span title=\"a\">b</span>. \\ref index \"here\"")[0]
+        self.assertIn("It\u2019s \u201cquoted\u201d (\u2018so\u2019) and", markdown)
+        self.assertIn('\u2019s; <span title="a">b</span>. \\ref index "here"', markdown)
+
+    def test_dollar_sign(self):
+        markdown, tokens = self.woven("A price of \\$5 and \\$6.")
+        self.assertIn("A price of $5 and $6.", markdown)
+
+    def test_code_spans_are_left_alone(self):
+        tokens = self.woven("Some `a_b $x$ @foo \\bar <T> %d [^1] :::` here.")[1]
+        self.assertEqual([t["text"] for t in tokens if t["kind"] == "span"], ["a_b $x$ @foo \\bar <T> %d [^1] :::"])
+
+    def test_fences_are_left_alone(self):
+        tokens = self.woven("```cpp\n// $x @output none\n:::\n## no\n[^1]: no\n```")[1]
+        self.assertEqual(tokens[0]["lines"], ["// $x @output none", ":::", "## no", "[^1]: no"])
+
+    def test_table_cells_with_bars(self):
+        markdown, _ = self.woven("| a | b |\n|---|---|\n| $|x|$ | `p | q` |")
+        rows = [line for line in markdown.split("\n") if line.startswith("|")]
+        self.assertEqual([row.count("|") for row in rows], [3, 3, 3])
+
+    def test_output_section(self):
+        tokens = self.woven("@output first\n\n@output second")[1]
+        self.assertEqual([t["text"] for t in tokens if t["kind"] == "output"], ["one\ntwo", "three"])
+
+    def test_whole_output(self):
+        tokens = self.woven("@output *")[1]
+        self.assertEqual(tokens[0]["text"], "[first]\none\ntwo\n\n[second]\nthree\n[empty]")
+
+    def test_quote(self):
+        self.put("src/a.hpp", "int z;\n//: one\nint a;\n  //: inner\nint b;\n  //: end\n")
+        tokens = self.woven("@quote src/a.hpp#inner")[1]
+        self.assertEqual((tokens[0]["lines"], tokens[0]["first"], tokens[0]["caption"]), (["int b;"], 5, "src/a.hpp"))
+
+    def test_figure_number(self):
+        page = self.html("::: figure curve\nA curve.\n:::\n\nSee @figref{curve}.")
+        self.assertIn('<a class="figref" href="#fig_trial_curve">Figure 1.1</a>', page)
+
+    def test_side_note(self):
+        page = self.html("Text[^a] goes on.\n\n[^a]: A note with $x$\n    on two lines.")
+        self.assertIn('id="note_1"', page)
+        markdown = self.woven("Text[^a] goes on.\n\n[^a]: A note with $x$\n    on two lines.")[0]
+        self.assertIn("on two lines.", markdown.split("\n\n")[1])
+
+    def test_citation(self):
+        page = self.html("As in [@knuth, section 2; @knuth].")
+        self.assertIn('[<a class="cite" href="references.html#knuth">Knuth 1984</a>, section 2; <a', page)
+
+    def test_exercise(self):
+        self.put("chapters/01_trial/hints.md", "# 1.1\n## Hint 1\nThink.\n## Hint 2\nMore.\n")
+        self.put("chapters/01_trial/solutions.cpp", "int before;\n//: 1.1\nint f() { return 1; }\n//: end\n")
+        markdown, tokens = self.woven("::: exercise 1.1 Do this\nThe task.\n:::")
+        page = " ".join(t.get("html", "") for t in tokens)
+        self.assertEqual((page.count('class="hint"'), page.count('class="solution"')), (2, 1))
+        self.assertIn("./book check 1.1", page)
+        self.assertIn("chapters/01_trial/exercises.cpp", page)
+        solution = [t for t in tokens if t["kind"] == "code" and t["caption"].endswith("solutions.cpp")]
+        self.assertEqual((solution[0]["lines"], solution[0]["first"]), (["int f() { return 1; }"], 3))
+
+    def test_line_numbers_of_code(self):
+        tokens = self.woven("Text.", "\nint a;\n//: tag\nint b;\n//: end\n\nint c;\n\n// More.\n\nint d;\n")[1]
+        code = [(t["numbers"], t["lines"]) for t in tokens if t["kind"] == "code"]
+        self.assertEqual(code, [([6, 8, 10, 11], ["int a;", "int b;", "", "int c;"]), ([15], ["int d;"])])
+
+    def test_summary(self):
+        self.woven("Text.")
+        with open(os.path.join(self.root, "woven/book.json"), encoding="utf-8") as outline:
+            page = [p for p in json.load(outline)["pages"] if p["number"] == 1][0]
+        self.assertEqual(page["summary"], "One sentence.")
+
+    def test_pages_that_do_not_change_are_left_alone(self):
+        self.woven("Text.")
+        paths = [os.path.join(self.root, "woven", name) for name in os.listdir(os.path.join(self.root, "woven"))]
+        for path in paths:
+            os.utime(path, (1, 1))
+        self.assertEqual(self.weave().returncode, 0)
+        self.assertEqual({os.stat(path).st_mtime for path in paths}, {1.0})
+
+    def test_parts(self):
+        self.put("chapters/01_trial/parts.txt", "more.cpp\n")
+        self.put("chapters/01_trial/more.cpp", "// More prose.\n\nint more;\n")
+        self.put(DEMO, "// ## The program {#trial_program}\n\nint main() {}\n")
+        captions = [t["caption"] for t in self.woven("Text.")[1] if t["kind"] == "code"]
+        self.assertEqual(captions, [CHAPTER, "chapters/01_trial/more.cpp", DEMO])
+
+
+class Tangling(unittest.TestCase):
+    """The compiler sees the code alone, and names the chapter's own lines."""
+
+    SOURCE = "// # T {#ch_t}\n//\n// Prose.\n\nint f() {\n// Prose within.\n  return 1;\n}\n\n// More.\n\nint g();\n"
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.original, self.tangled = os.path.join(self.folder, "a.cpp"), os.path.join(self.folder, "out", "a.cpp")
+
+    def tangle(self, text):
+        with open(self.original, "w", encoding="utf-8") as out:
+            out.write(text)
+        subprocess.run([sys.executable, os.path.join(DOCS, "tangle.py"), self.original, self.tangled], check=True)
+        with open(self.tangled, encoding="utf-8") as result:
+            return result.read()
+
+    def test_code_and_lines(self):
+        self.assertEqual(self.tangle(self.SOURCE),
+                         f'#line 5 "{self.original}"\nint f() {{\n#line 7 "{self.original}"\n  return 1;\n}}\n'
+                         f'#line 12 "{self.original}"\nint g();\n')
+
+    def test_prose_edits_touch_nothing(self):
+        self.tangle(self.SOURCE)
+        os.utime(self.tangled, (1, 1))
+        self.tangle(self.SOURCE.replace("// Prose.", "// Other prose,\n// of two lines."))
+        self.assertEqual(os.stat(self.tangled).st_mtime, 1.0)
+
+    def test_code_edits_refresh_the_lines(self):
+        self.tangle(self.SOURCE)
+        self.tangle("// One more line.\n" + self.SOURCE)
+        text = self.tangle("// One more line.\n" + self.SOURCE.replace("return 1", "return 2"))
+        self.assertIn(f'#line 8 "{self.original}"\n  return 2;', text)
+
+    def test_compiler_names_the_original(self):
+        compiler = shutil.which(os.environ.get("CXX", "c++")) or self.skipTest("no compiler")
+        self.tangle(self.SOURCE.replace("int g();", "int g() { return wrong; }"))
+        done = subprocess.run([compiler, "-fsyntax-only", self.tangled], capture_output=True, text=True, check=False)
+        self.assertIn(f"{self.original}:12:", done.stderr)
+
+    def test_what_is_prose(self):
+        blocks = literate.split("// prose\n//\n/// doc\n//: tag\n  // code\n//code\n")
+        self.assertEqual([(b.prose, b.first, b.lines) for b in blocks],
+                         [(True, 1, ["prose", ""]), (False, 3, ["/// doc", "//: tag", "  // code", "//code"])])
+
+
+class NoLibrary:
+    """A library without names, for the colouring of code."""
+    items = {}
+    header_link = find = find_member = staticmethod(lambda name: None)
+
+
+class OneFunction(NoLibrary):
+    class Item:
+        kind, href = "function", "mamba2_a.html#f"
+    items = {"mamba2::f": Item}
+    find = staticmethod(lambda name: "mamba2_a.html#f" if name in ("mamba2::f",) else None)
+
+
+class Colouring(unittest.TestCase):
+    HOSTILE = 'const char* at = "@param ~~~ ``` %p <b> \\f$ $x$ &amp; */ /*";  // \\endcode */ ⟦1⟧\nauto r = R"x(// "no)x"; int n = 1\'000;\n'
+
+    def test_text_survives(self):
+        import html
+        import re
+        shown = highlight(self.HOSTILE, NoLibrary)
+        self.assertEqual(html.unescape(re.sub(r"</?(?:span|a)\b[^>]*>", "", shown)), self.HOSTILE)
+
+    def test_no_span_crosses_a_line(self):
+        shown = highlight("/* one\n two\n*/\nauto s = R\"(a\nb)\";\n", NoLibrary)
+        for line in shown.split("\n"):
+            self.assertEqual(line.count("<span"), line.count("</span>"), line)
+
+    def test_links(self):
+        link = '<a href="mamba2_a.html#f">'
+        self.assertIn(link + "f</a>(", highlight("f(1)", OneFunction))
+        self.assertIn(link + "mamba2::f</a>(", highlight("mamba2::f(1)", OneFunction))
+        self.assertNotIn(link, highlight("int f = 1; x.f(2); // f(3)", OneFunction))
+
+
+class Binding(unittest.TestCase):
+    def binder(self, library):
+        binder = bind.Binder.__new__(bind.Binder)
+        binder.report, binder.library = Report(), library
+        return binder
+
+    def test_unknown_name_of_the_library(self):
+        binder = self.binder(OneFunction)
+        binder.api_word({"text": "mamba2::g()", "path": CHAPTER, "line": 7})
+        self.assertEqual(binder.report.errors, [f"{CHAPTER}:7: error: the library has no 'mamba2::g()'"])
+
+    def test_known_and_foreign_names(self):
+        binder = self.binder(OneFunction)
+        self.assertIn('href="mamba2_a.html#f"', binder.api_word({"text": "mamba2::f", "path": CHAPTER, "line": 7}))
+        self.assertEqual(binder.api_word({"text": "main()", "path": CHAPTER, "line": 7}), "<code>main()</code>")
+        self.assertEqual(binder.report.errors, [])
+
+    def test_where_functions_are_defined(self):
+        code = ("template <class Real>\nTensor<Real, 2> f(const Tensor<Real, 2>& x,\n           int n) {\n  return g(x);\n}\n"
+                "template <class Real>\nvoid Block<Real>::step(int t) const {\n}\nint declared(int x);\n"
+                "template Tensor<float, 2> f(const Tensor<float, 2>&);\nstatic int hidden() { return 1; }\n")
+        self.assertEqual(list(bind.defined_names(code)), ["f", "Block::step"])
+
+    def test_words_for_the_search(self):
+        page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>code</pre>'
+        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_t", "code"])
+
+
+class Figures(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def draw(self, name, text, expect=0):
+        source = os.path.join(self.folder, name)
+        with open(source, "w", encoding="utf-8") as out:
+            out.write(text)
+        done = subprocess.run([sys.executable, os.path.join(DOCS, "draw.py"), "--out", os.path.join(self.folder, "drawn"), "--theme",
+                               os.path.join(DOCS, "theme"), "--prefix", "f01", source], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, expect, done.stderr)
+        if expect:
+            return done.stderr
+        with open(os.path.join(self.folder, "drawn", name.split(".")[0] + ".svg"), encoding="utf-8") as result:
+            return result.read()
+
+    def test_plot(self):
+        picture = self.draw("a.gp", 'plot [0:1] x title "up", 1-x title "down"\n')
+        for wanted in ("var(--plot-1)", "var(--plot-2)", "currentColor", 'viewBox="0 0 640 360"', "up"):
+            self.assertIn(wanted, picture)
+        for unwanted in ("<?xml", "xmlns", "#010203", "rgb( 10", "font-family", "<title>"):
+            self.assertNotIn(unwanted, picture)
+
+    def test_ids_are_unique(self):
+        import re
+        picture = self.draw("a.gp", 'plot [0:1] x with points title "up"\n')
+        ids = re.findall(r'\bid="([^"]*)"', picture)
+        self.assertTrue(ids)
+        self.assertTrue(all(i.startswith("f01-a-") for i in ids), ids)
+        for link in re.findall(r'href="#([^"]*)"|url\(\'?#([^)\']*)', picture):
+            self.assertIn(link[0] or link[1], ids)
+
+    def test_graph(self):
+        picture = self.draw("g.dot", "digraph { a -> b [label=c]; }")
+        self.assertIn("currentColor", picture)
+        self.assertNotIn('"black"', picture)
+
+    def test_error_in_a_script(self):
+        self.assertRegex(self.draw("a.gp", "set xlabel 'x'\nplot nonsense(x)\n", expect=1), r"a\.gp:\d+: error: ")
+
+    def test_error_in_a_drawing(self):
+        self.assertIn("a.svg:2: error: not well-formed", self.draw("a.svg", '<svg xmlns="http://www.w3.org/2000/svg">\n<g></svg>', expect=1))
+
+
+class Captures(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.output = os.path.join(self.folder, "01.txt")
+
+    def capture(self, script):
+        return subprocess.run([sys.executable, os.path.join(DOCS, "capture.py"), self.output, "/bin/sh", "-c", script],
+                              capture_output=True, text=True, check=False)
+
+    def test_output_is_kept_and_left_alone_if_equal(self):
+        self.assertEqual(self.capture("echo one").returncode, 0)
+        os.utime(self.output, (1, 1))
+        self.capture("echo one")
+        self.assertEqual(os.stat(self.output).st_mtime, 1.0)
+        self.capture("echo two")
+        with open(self.output, encoding="utf-8") as text:
+            self.assertEqual(text.read(), "two\n")
+
+    def test_failure_keeps_the_last_output(self):
+        self.capture("echo one")
+        done = self.capture("echo half; echo why >&2; exit 3")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("error: ended with status 3", done.stderr)
+        self.assertIn("why", done.stderr)
+        with open(self.output, encoding="utf-8") as text:
+            self.assertEqual(text.read(), "one\n")
+
+    def test_silence_is_an_error(self):
+        self.assertIn("printed nothing", self.capture("true").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)

@@ -32,7 +32,8 @@ static void fill_random(AnyTensor& tensor, double low, double high) {
 
 static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
   double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
   return worst < 1e-12 ? "yes" : "no";
 }
 
@@ -60,8 +61,8 @@ static void show_addresses() {
   const Tensor<double, 2> C{{0, 0}, {0, 0}, {1, 0}, {0, 1}};  // where to read
   const Tensor<double, 2> y = mamba2::ssm_recurrent(x, A_bar, B, C);
   for (std::size_t t = 0; t < 4; ++t)
-    std::printf("step %zu: x = %.0f, B = (%.0f, %.0f), C = (%.0f, %.0f): y = %.2f\n", t, x(t, 0), B(t, 0), B(t, 1),
-                C(t, 0), C(t, 1), y(t, 0));
+    std::printf("step %zu: x = %.0f, B = (%.0f, %.0f), C = (%.0f, %.0f): y = %.2f\n", t, x(t, 0),
+                B(t, 0), B(t, 1), C(t, 0), C(t, 1), y(t, 0));
 }
 
 // **Memory.** The extremes of $A$ and $\Delta$ with which a Mamba-2 layer starts its training, and how many tokens it takes
@@ -89,8 +90,8 @@ static void show_discretization() {
     const auto exact = mamba2::discretize_zero_order_hold(A, dt);
     const auto ours = mamba2::discretize_mamba2(A, dt);
     const double error = ours.B_bar - exact.B_bar;
-    std::printf("%8.6f  %6.3f  %6.3f  %6.3f  %6.3f  %6.3f  %6.3f   %.6f", dt, exact.A_bar, exact.B_bar, 1 + dt * A, dt,
-                ours.A_bar, ours.B_bar, error);
+    std::printf("%8.6f  %6.3f  %6.3f  %6.3f  %6.3f  %6.3f  %6.3f   %.6f", dt, exact.A_bar, exact.B_bar,
+                1 + dt * A, dt, ours.A_bar, ours.B_bar, error);
     if (last > 0) std::printf("  %6.2f", last / error);
     std::printf("\n");
     last = error;
@@ -126,8 +127,9 @@ static void show_forms() {
   fill_random(A_bar, 0.5, 1);
   fill_random(B_bar, -1, 1);
   fill_random(C, -1, 1);
-  std::printf("loop and matrix agree to 1e-12:               %s\n",
-              agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));
+  std::printf(
+      "loop and matrix agree to 1e-12:               %s\n",
+      agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));
 
   for (std::size_t t = 0; t < T; ++t) {
     A_bar(t) = A_bar(0);
@@ -141,8 +143,9 @@ static void show_forms() {
   std::printf("constant: loop and convolution agree:         %s\n",
               agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::causal_convolution(x, K)));
   A_bar(20) = 0.1;
-  std::printf("one decay changed: loop and matrix agree:     %s\n",
-              agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));
+  std::printf(
+      "one decay changed: loop and matrix agree:     %s\n",
+      agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));
   std::printf("one decay changed: the convolution follows:   %s\n",
               agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::causal_convolution(x, K)));
 }
@@ -155,7 +158,8 @@ static void show_cost() {
   std::printf("      T   loop       matrix        loop   matrix\n");
   const double N = 128, P = 64;
   for (const double T : {64.0, 512.0, 4096.0, 32768.0})
-    std::printf("%7.0f   %.1e    %.1e       %.0f   %.1e\n", T, 3 * T * N * P, T * (T + 1) / 2 * (N + P), N * P, T * T);
+    std::printf("%7.0f   %.1e    %.1e       %.0f   %.1e\n", T, 3 * T * N * P, T * (T + 1) / 2 * (N + P),
+                N * P, T * T);
 }
 
 int main() {

@@ -23,8 +23,8 @@ double half_life(double A, double dt);
 /// \param i     row: the step of the output
 /// \param j     column: the step of the input
 /// \return M(i, j), 0 above the diagonal
-double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar, const Tensor<double, 2>& C,
-                    std::size_t i, std::size_t j);
+double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
+                    const Tensor<double, 2>& C, std::size_t i, std::size_t j);
 
 /// \brief What exercise 1.3 returns.
 struct Continued {
@@ -40,7 +40,8 @@ struct Continued {
 /// \param C             how the state is read, (seqlen, d_state)
 /// \return outputs and the last state; for no steps at all, the state as it came
 Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<double, 2>& x,
-                        const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar, const Tensor<double, 2>& C);
+                        const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
+                        const Tensor<double, 2>& C);
 
 /// \brief Exercise 1.4: the convolution with \f$K_k = \alpha a^k + \beta b^k\f$, in linear time.
 /// \param x     inputs, (seqlen)
@@ -49,6 +50,7 @@ Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<dou
 /// \param b     second factor
 /// \param beta  weight of the second
 /// \return outputs, (seqlen)
-Tensor<double, 1> two_half_lives(const Tensor<double, 1>& x, double a, double alpha, double b, double beta);
+Tensor<double, 1> two_half_lives(const Tensor<double, 1>& x, double a, double alpha, double b,
+                                 double beta);
 
 }  // namespace exercises

@@ -50,12 +50,13 @@ GRADE("1.1", "half-life") {
       const double left = std::pow(mamba2::discretize_mamba2(A, dt).A_bar, steps);
       grader::expect_close(left, 0.5,
                            "what is left after half_life(" + grader::detail::number_text(A) + ", " +
-                               grader::detail::number_text(dt) + ") = " + grader::detail::number_text(steps) +
-                               " steps");
+                               grader::detail::number_text(dt) +
+                               ") = " + grader::detail::number_text(steps) + " steps");
     }
   const double never = exercises::half_life(0.0, 0.1);
   grader::expect(std::isinf(never) && never > 0,
-                 "without a hole (A = 0) the half-life is +infinity, yours is " + grader::detail::number_text(never));
+                 "without a hole (A = 0) the half-life is +infinity, yours is " +
+                     grader::detail::number_text(never));
 }
 
 GRADE("1.2", "one entry of the matrix") {
@@ -63,21 +64,25 @@ GRADE("1.2", "one entry of the matrix") {
   const Tensor<double, 2> expected = mamba2::ssm_matrix(m.A_bar, m.B_bar, m.C);
   auto yours = zeros<double>(7, 7);
   for (std::size_t i = 0; i < 7; ++i)
-    for (std::size_t j = 0; j < 7; ++j) yours(i, j) = exercises::matrix_entry(m.A_bar, m.B_bar, m.C, i, j);
+    for (std::size_t j = 0; j < 7; ++j)
+      yours(i, j) = exercises::matrix_entry(m.A_bar, m.B_bar, m.C, i, j);
   grader::expect_close(yours, expected, "the entries M(i, j)");
 }
 
 GRADE("1.3", "carry on from a state") {
   const Model m = model(7, 2, 3);
   const auto yours = exercises::continue_from(zeros<double>(2, 3), m.x, m.A_bar, m.B_bar, m.C);
-  grader::expect_close(yours.y, mamba2::ssm_recurrent(m.x, m.A_bar, m.B_bar, m.C), "outputs from a state of zeros");
+  grader::expect_close(yours.y, mamba2::ssm_recurrent(m.x, m.A_bar, m.B_bar, m.C),
+                       "outputs from a state of zeros");
 }
 
 GRADE("1.3", "carry on from a state") {
   const Model m = model(11, 2, 3), first = piece(m, 0, 4), second = piece(m, 4, 11);
   const Tensor<double, 2> whole = mamba2::ssm_recurrent(m.x, m.A_bar, m.B_bar, m.C);
-  const auto before = exercises::continue_from(zeros<double>(2, 3), first.x, first.A_bar, first.B_bar, first.C);
-  const auto after = exercises::continue_from(before.last_state, second.x, second.A_bar, second.B_bar, second.C);
+  const auto before =
+      exercises::continue_from(zeros<double>(2, 3), first.x, first.A_bar, first.B_bar, first.C);
+  const auto after =
+      exercises::continue_from(before.last_state, second.x, second.A_bar, second.B_bar, second.C);
   grader::expect_close(after.y, Tensor<double, 2>(xt::view(whole, xt::range(4, 11), xt::all())),
                        "outputs of steps 4 to 10, from the state after step 3");
 }
@@ -94,8 +99,9 @@ GRADE("1.3", "carry on from a state") {
   for (double& entry : expected) entry *= decay;
   grader::expect_close(yours.last_state, expected, "the last state");
   const Model none = piece(m, 0, 0);
-  grader::expect_close(exercises::continue_from(initial, none.x, none.A_bar, none.B_bar, none.C).last_state, initial,
-                       "the last state after no steps at all");
+  grader::expect_close(
+      exercises::continue_from(initial, none.x, none.A_bar, none.B_bar, none.C).last_state, initial,
+      "the last state after no steps at all");
 }
 
 GRADE("1.4", "from a kernel to a recurrence") {

@@ -80,7 +80,8 @@ void gain(const std::string& path) {
   const File file = create(path);
   for (int i = 0; i <= 120; ++i) {
     const double dt = 0.025 * i;
-    const auto exact = mamba2::discretize_zero_order_hold(-1.0, dt), ours = mamba2::discretize_mamba2(-1.0, dt);
+    const auto exact = mamba2::discretize_zero_order_hold(-1.0, dt),
+               ours = mamba2::discretize_mamba2(-1.0, dt);
     std::fprintf(file.get(), "%.3f %.5f %.5f %.5f\n", dt, exact.B_bar, ours.B_bar, ours.A_bar);
   }
 }
@@ -95,12 +96,15 @@ void draw_matrix(std::FILE* file, const Tensor<double, 2>& M, double left, doubl
       const double strength = std::abs(M(i, j)) / largest;
       if (strength < 0.004) continue;
       std::fprintf(file,
-                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" fill-opacity=\"%.3f\"/>\n",
-                   left + double(j) * cell, top + double(i) * cell, cell, cell, M(i, j) > 0 ? "#0a0b01" : "#0a0b02",
-                   std::sqrt(strength));
+                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
+                   "fill-opacity=\"%.3f\"/>\n",
+                   left + double(j) * cell, top + double(i) * cell, cell, cell,
+                   M(i, j) > 0 ? "#0a0b01" : "#0a0b02", std::sqrt(strength));
     }
-  std::fprintf(file, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
-               left, top, double(T) * cell, double(T) * cell);
+  std::fprintf(
+      file,
+      "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
+      left, top, double(T) * cell, double(T) * cell);
 }
 
 // The matrix of one model under three decays: none, the same at every step, and one that depends on the step.
@@ -118,11 +122,13 @@ void matrices(const std::string& path) {
     return mamba2::ssm_matrix(A, B, C);
   };
   const File file = create(path);
-  std::fprintf(file.get(),
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"262\" viewBox=\"0 0 680 262\" "
-               "shape-rendering=\"crispEdges\">\n");
+  std::fprintf(
+      file.get(),
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"262\" viewBox=\"0 0 680 262\" "
+      "shape-rendering=\"crispEdges\">\n");
   const double side = 208, cell = side / double(T);
-  const std::array<const char*, 3> titles{"no decay", "one decay for all steps", "a decay for each step"};
+  const std::array<const char*, 3> titles{"no decay", "one decay for all steps",
+                                          "a decay for each step"};
   const std::array<std::function<double(std::size_t)>, 3> decays{
       [](std::size_t) { return 1.0; }, [](std::size_t) { return 0.8; },
       [](std::size_t t) { return t == 11 || t == 22 ? 0.03 : 0.97; }};
@@ -130,7 +136,8 @@ void matrices(const std::string& path) {
     const double left = 12 + double(k) * 224;
     draw_matrix(file.get(), with_decay(decays[k]), left, 10, cell);
     std::fprintf(file.get(),
-                 "<text x=\"%.1f\" y=\"242\" font-size=\"14\" text-anchor=\"middle\" fill=\"#010203\">%s</text>\n",
+                 "<text x=\"%.1f\" y=\"242\" font-size=\"14\" text-anchor=\"middle\" "
+                 "fill=\"#010203\">%s</text>\n",
                  left + side / 2, titles[k]);
   }
   std::fprintf(file.get(), "</svg>\n");

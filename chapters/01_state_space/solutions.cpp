@@ -16,8 +16,8 @@ double half_life(double A, double dt) {
 
 //: 1.2
 // The factors on the state are those of the steps after j, up to and including i.
-double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar, const Tensor<double, 2>& C,
-                    std::size_t i, std::size_t j) {
+double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
+                    const Tensor<double, 2>& C, std::size_t i, std::size_t j) {
   if (j > i) return 0;
   double entry = 0;
   for (std::size_t n = 0; n < B_bar.shape(1); ++n) entry += C(i, n) * B_bar(j, n);
@@ -29,7 +29,8 @@ double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_b
 //: 1.3
 // The chapter's loop with another beginning: even the first step shrinks the state it is given.
 Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<double, 2>& x,
-                        const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar, const Tensor<double, 2>& C) {
+                        const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
+                        const Tensor<double, 2>& C) {
   Tensor<double, 2> h = initial_state;                     // (headdim, d_state)
   auto y = mamba2::zeros<double>(x.shape(0), x.shape(1));  // (seqlen, headdim)
   for (std::size_t t = 0; t < x.shape(0); ++t)
@@ -44,7 +45,8 @@ Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<dou
 
 //: 1.4
 // Two numbers are carried, one for each half-life. Each is a model of its own with one state: two heads, in Mamba-2's terms.
-Tensor<double, 1> two_half_lives(const Tensor<double, 1>& x, double a, double alpha, double b, double beta) {
+Tensor<double, 1> two_half_lives(const Tensor<double, 1>& x, double a, double alpha, double b,
+                                 double beta) {
   auto y = mamba2::zeros<double>(x.shape(0));  // (seqlen)
   double h_a = 0, h_b = 0;
   for (std::size_t t = 0; t < x.shape(0); ++t) {

@@ -257,8 +257,8 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 // message that names the argument; mamba2::require_shape throws it.
 
 template <class Real>
-static void check_model(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar, const Tensor<Real, 2>& C,
-                        std::size_t seqlen) {
+static void check_model(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar,
+                        const Tensor<Real, 2>& C, std::size_t seqlen) {
   const std::size_t d_state = B_bar.shape(1);
   require_shape("A_bar", A_bar, {seqlen}, "(seqlen)");
   require_shape("B_bar", B_bar, {seqlen, d_state}, "(seqlen, d_state)");
@@ -269,8 +269,8 @@ static void check_model(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_b
 // last, and inside it every entry of the state is shrunk, added to and read.
 
 template <class Real>
-Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar,
-                              const Tensor<Real, 2>& C) {
+Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A_bar,
+                              const Tensor<Real, 2>& B_bar, const Tensor<Real, 2>& C) {
   const std::size_t T = x.shape(0), P = x.shape(1), N = B_bar.shape(1);
   check_model(A_bar, B_bar, C, T);
   auto h = zeros<Real>(P, N);  // (headdim, d_state)
@@ -343,7 +343,8 @@ Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A
 // To write $M$ down, walk down each column. On the diagonal the product of decays is empty; each further row brings one more factor.
 
 template <class Real>
-Tensor<Real, 2> ssm_matrix(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar, const Tensor<Real, 2>& C) {
+Tensor<Real, 2> ssm_matrix(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar,
+                           const Tensor<Real, 2>& C) {
   const std::size_t T = A_bar.shape(0), N = B_bar.shape(1);
   check_model(A_bar, B_bar, C, T);
   auto M = zeros<Real>(T, T);  // (seqlen, seqlen)
@@ -377,8 +378,8 @@ Tensor<Real, 2> ssm_matrix(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& 
 // $T^2$ entries. What is right with it takes two more chapters to show.
 
 template <class Real>
-Tensor<Real, 2> ssm_quadratic(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar,
-                              const Tensor<Real, 2>& C) {
+Tensor<Real, 2> ssm_quadratic(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A_bar,
+                              const Tensor<Real, 2>& B_bar, const Tensor<Real, 2>& C) {
   const std::size_t T = x.shape(0), P = x.shape(1);
   check_model(A_bar, B_bar, C, T);
   const Tensor<Real, 2> M = ssm_matrix(A_bar, B_bar, C);  // (seqlen, seqlen)
@@ -410,7 +411,8 @@ Tensor<Real, 2> ssm_quadratic(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A
 // The sum is a causal convolution. $K$ is also what you see at the output after a single impulse at the input.
 
 template <class Real>
-Tensor<Real, 1> ssm_kernel(Real A_bar, const Tensor<Real, 1>& B_bar, const Tensor<Real, 1>& C, std::size_t seqlen) {
+Tensor<Real, 1> ssm_kernel(Real A_bar, const Tensor<Real, 1>& B_bar, const Tensor<Real, 1>& C,
+                           std::size_t seqlen) {
   const std::size_t N = B_bar.shape(0);
   require_shape("C", C, {N}, "(d_state)");
   Real CB = 0;
@@ -462,15 +464,17 @@ Tensor<Real, 2> causal_convolution(const Tensor<Real, 2>& x, const Tensor<Real, 
 //
 // The functions above are templates, and are compiled here for `float` and for `double`. Every chapter ends its code with such a list.
 
-#define MAMBA2_INSTANTIATE(Real)                                                                                 \
-  template Discretized<Real> discretize_zero_order_hold(Real, Real);                                             \
-  template Discretized<Real> discretize_mamba2(Real, Real);                                                      \
-  template Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>&, const Tensor<Real, 1>&, const Tensor<Real, 2>&, \
-                                         const Tensor<Real, 2>&);                                                \
-  template Tensor<Real, 2> ssm_matrix(const Tensor<Real, 1>&, const Tensor<Real, 2>&, const Tensor<Real, 2>&);   \
-  template Tensor<Real, 2> ssm_quadratic(const Tensor<Real, 2>&, const Tensor<Real, 1>&, const Tensor<Real, 2>&, \
-                                         const Tensor<Real, 2>&);                                                \
-  template Tensor<Real, 1> ssm_kernel(Real, const Tensor<Real, 1>&, const Tensor<Real, 1>&, std::size_t);        \
+#define MAMBA2_INSTANTIATE(Real)                                                            \
+  template Discretized<Real> discretize_zero_order_hold(Real, Real);                        \
+  template Discretized<Real> discretize_mamba2(Real, Real);                                 \
+  template Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>&, const Tensor<Real, 1>&,    \
+                                         const Tensor<Real, 2>&, const Tensor<Real, 2>&);   \
+  template Tensor<Real, 2> ssm_matrix(const Tensor<Real, 1>&, const Tensor<Real, 2>&,       \
+                                      const Tensor<Real, 2>&);                              \
+  template Tensor<Real, 2> ssm_quadratic(const Tensor<Real, 2>&, const Tensor<Real, 1>&,    \
+                                         const Tensor<Real, 2>&, const Tensor<Real, 2>&);   \
+  template Tensor<Real, 1> ssm_kernel(Real, const Tensor<Real, 1>&, const Tensor<Real, 1>&, \
+                                      std::size_t);                                         \
   template Tensor<Real, 2> causal_convolution(const Tensor<Real, 2>&, const Tensor<Real, 1>&);
 MAMBA2_INSTANTIATE(float)
 MAMBA2_INSTANTIATE(double)

@@ -22,12 +22,14 @@ static double next_random(double low, double high) {
 
 template <class AnyTensor>
 static void fill_random(AnyTensor& tensor, double low, double high) {
-  for (auto& entry : tensor) entry = static_cast<typename AnyTensor::value_type>(next_random(low, high));
+  for (auto& entry : tensor)
+    entry = static_cast<typename AnyTensor::value_type>(next_random(low, high));
 }
 
 static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
   double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
   return worst < 1e-12 ? "yes" : "no";
 }
 
@@ -188,9 +190,12 @@ static void show_factors() {
   for (std::size_t i = 0; i < T - cut; ++i)
     for (std::size_t n = 0; n < N; ++n)
       for (std::size_t j = 0; j < cut; ++j) product(i, j) += left(i, n) * right(n, j);
-  std::printf("mask times C B', and the products of chapter 1, agree to 1e-12: %s\n", agree(M, by_products(m)));
-  std::printf("left times right, and the block, agree to 1e-12:                %s\n", agree(product, lower_left(M)));
-  std::printf("entries of the block %zu, of its two factors %zu\n", product.size(), left.size() + right.size());
+  std::printf("mask times C B', and the products of chapter 1, agree to 1e-12: %s\n",
+              agree(M, by_products(m)));
+  std::printf("left times right, and the block, agree to 1e-12:                %s\n",
+              agree(product, lower_left(M)));
+  std::printf("entries of the block %zu, of its two factors %zu\n", product.size(),
+              left.size() + right.size());
 }
 
 int main() {

@@ -37,7 +37,7 @@ struct Factors {
 /// \param cut   one past the last column, and the first row
 /// \param end   one past the last row
 /// \return left and right with left · right = M[cut:end, begin:cut]
-Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B, const Tensor<double, 2>& C,
-                     std::size_t begin, std::size_t cut, std::size_t end);
+Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
+                     const Tensor<double, 2>& C, std::size_t begin, std::size_t cut, std::size_t end);
 
 }  // namespace exercises

@@ -21,8 +21,8 @@ Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<dou
 
 // 2.3  left (end - cut, d_state) and right (d_state, cut - begin) with left · right = M[cut:end, begin:cut].
 //      Return {left, right}.
-Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B, const Tensor<double, 2>& C,
-                     std::size_t begin, std::size_t cut, std::size_t end) {
+Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
+                     const Tensor<double, 2>& C, std::size_t begin, std::size_t cut, std::size_t end) {
   throw exercises::not_implemented("2.3");
 }
 

@@ -35,7 +35,8 @@ Tensor<double, 1> exponentials(Tensor<double, 1> dA) {
 GRADE("2.1", "a mask with new beginnings") {
   const Tensor<double, 1> dA = log_decays(7);
   std::vector<bool> begins(7, false);
-  grader::expect_close(exercises::mask_of_documents(dA, begins), mamba2::decay_mask(dA), "the mask of one document");
+  grader::expect_close(exercises::mask_of_documents(dA, begins), mamba2::decay_mask(dA),
+                       "the mask of one document");
   begins[0] = true;
   grader::expect_close(exercises::mask_of_documents(dA, begins), mamba2::decay_mask(dA),
                        "the mask of one document whose first step is marked");
@@ -51,7 +52,8 @@ GRADE("2.1", "a mask with new beginnings") {
     for (std::size_t j = 0; j < i; ++j)
       for (std::size_t k = j + 1; k <= i; ++k)
         if (begins[k]) expected(i, j) = 0;
-  grader::expect_close(exercises::mask_of_documents(dA, begins), expected, "L, documents begin at steps 0, 3, 4 and 8");
+  grader::expect_close(exercises::mask_of_documents(dA, begins), expected,
+                       "L, documents begin at steps 0, 3, 4 and 8");
 }
 
 GRADE("2.2", "multiply without the matrix") {
@@ -75,8 +77,8 @@ GRADE("2.2", "multiply without the matrix") {
   auto X = zeros<double>(T, 2), ones = zeros<double>(T, 1);
   fill(X, 3, -1, 1);
   ones.fill(1);
-  grader::expect_close(exercises::multiply_by_mask(dA, X), mamba2::ssm_recurrent(X, exponentials(dA), ones, ones),
-                       "L X, 50000 steps");
+  grader::expect_close(exercises::multiply_by_mask(dA, X),
+                       mamba2::ssm_recurrent(X, exponentials(dA), ones, ones), "L X, 50000 steps");
 }
 
 GRADE("2.3", "left times right") {
@@ -87,9 +89,9 @@ GRADE("2.3", "left times right") {
   fill(C, 5, -1, 1);
   const Tensor<double, 2> M = mamba2::ssm_matrix(exponentials(dA), B, C);
   const auto yours = exercises::factor_block(dA, B, C, begin, cut, end);
-  grader::expect(
-      yours.left.shape() == std::array<std::size_t, 2>{end - cut, N},
-      "left must have the shape (end - cut, d_state) = (5, 3), yours has " + mamba2::shape_text(yours.left.shape()));
+  grader::expect(yours.left.shape() == std::array<std::size_t, 2>{end - cut, N},
+                 "left must have the shape (end - cut, d_state) = (5, 3), yours has " +
+                     mamba2::shape_text(yours.left.shape()));
   grader::expect(yours.right.shape() == std::array<std::size_t, 2>{N, cut - begin},
                  "right must have the shape (d_state, cut - begin) = (3, 4), yours has " +
                      mamba2::shape_text(yours.right.shape()));

@@ -51,7 +51,8 @@ void cancellation(const std::string& path) {
   for (float& a : dA) a = static_cast<float>(next_random(-2, 0));
   const Tensor<float, 2> naive = mamba2::segsum_naive(dA), stable = mamba2::segsum(dA);
   for (std::size_t i = 4; i < T; i += 8)
-    std::fprintf(file.get(), "%zu %.3e %.3e\n", i, row_error(naive, dA, i), std::max(row_error(stable, dA, i), 1.1e-8));
+    std::fprintf(file.get(), "%zu %.3e %.3e\n", i, row_error(naive, dA, i),
+                 std::max(row_error(stable, dA, i), 1.1e-8));
 }
 
 void singular(const std::string& path) {
@@ -67,7 +68,8 @@ void singular(const std::string& path) {
     for (double& b : B) b = next_random(-1, 1);
     for (double& c : C) c = next_random(-1, 1);
     const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, B, C);
-    values[k] = mamba2::singular_values(Tensor<double, 2>(xt::view(M, xt::range(cut, T), xt::range(0, cut))));
+    values[k] =
+        mamba2::singular_values(Tensor<double, 2>(xt::view(M, xt::range(cut, T), xt::range(0, cut))));
   }
   for (std::size_t i = 0; i < shown; ++i) {
     std::fprintf(file.get(), "%zu", i + 1);
@@ -82,20 +84,23 @@ void draw_mask(std::FILE* file, const Tensor<double, 2>& L, double left, double 
   for (std::size_t i = 0; i < T; ++i)
     for (std::size_t j = 0; j <= i; ++j)
       if (L(i, j) > 0.004)
-        std::fprintf(
-            file,
-            "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#0a0b01\" fill-opacity=\"%.3f\"/>\n",
-            left + double(j) * cell, top + double(i) * cell, cell, cell, L(i, j));
-  std::fprintf(file, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
-               left, top, double(T) * cell, double(T) * cell);
+        std::fprintf(file,
+                     "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#0a0b01\" "
+                     "fill-opacity=\"%.3f\"/>\n",
+                     left + double(j) * cell, top + double(i) * cell, cell, cell, L(i, j));
+  std::fprintf(
+      file,
+      "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
+      left, top, double(T) * cell, double(T) * cell);
 }
 
 void masks(const std::string& path) {
   const std::size_t T = 32;
   const File file = create(path);
-  std::fprintf(file.get(),
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"262\" viewBox=\"0 0 680 262\" "
-               "shape-rendering=\"crispEdges\">\n");
+  std::fprintf(
+      file.get(),
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"262\" viewBox=\"0 0 680 262\" "
+      "shape-rendering=\"crispEdges\">\n");
   const double side = 208;
   const std::array<const char*, 3> titles{"linear attention", "RetNet", "Mamba-2"};
   const std::array<std::function<double(std::size_t)>, 3> log_decays{
@@ -109,7 +114,8 @@ void masks(const std::string& path) {
     const double left = 12 + double(k) * 224;
     draw_mask(file.get(), mamba2::decay_mask(dA), left, 10, side / double(T));
     std::fprintf(file.get(),
-                 "<text x=\"%.1f\" y=\"242\" font-size=\"15\" text-anchor=\"middle\" fill=\"#010203\">%s</text>\n",
+                 "<text x=\"%.1f\" y=\"242\" font-size=\"15\" text-anchor=\"middle\" "
+                 "fill=\"#010203\">%s</text>\n",
                  left + side / 2, titles[k]);
   }
   std::fprintf(file.get(), "</svg>\n");

@@ -259,7 +259,8 @@ Tensor<Real, 2> decay_mask(const Tensor<Real, 1>& dA) {
 template <class Real>
 Tensor<Real, 1> singular_values(const Tensor<Real, 2>& M) {
   if (M.size() == 0) return zeros<Real>(0);
-  for (const Real entry : M) require(std::isfinite(entry), "M", "finite entries", std::to_string(entry));
+  for (const Real entry : M)
+    require(std::isfinite(entry), "M", "finite entries", std::to_string(entry));
   return std::get<1>(xt::linalg::svd(M, /* full_matrices = */ false, /* compute_uv = */ false));
 }
 

@@ -34,8 +34,8 @@ Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<dou
 
 //: 2.3
 // Left walks away from the cut downwards and takes the step across the cut with it; right walks away to the left and does not.
-Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B, const Tensor<double, 2>& C,
-                     std::size_t begin, std::size_t cut, std::size_t end) {
+Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
+                     const Tensor<double, 2>& C, std::size_t begin, std::size_t cut, std::size_t end) {
   const std::size_t N = B.shape(1);
   auto left = mamba2::zeros<double>(end - cut, N);     // (rows, d_state)
   auto right = mamba2::zeros<double>(N, cut - begin);  // (d_state, columns)

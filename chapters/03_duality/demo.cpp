@@ -101,7 +101,8 @@ static Head random_head(std::size_t seqlen, std::size_t headdim, std::size_t d_s
 
 static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
   double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
   return worst < 1e-12 ? "yes" : "no";
 }
 
@@ -119,11 +120,14 @@ static Tensor<double, 2> rows_of(const Tensor<double, 3>& t) {
 }
 
 static void show_example() {
-  const Head h{{{1}, {2}, {4}}, {{1, 0}, {0, 1}, {1, 1}}, {{1, 1}, {2, 0}, {1, 3}}, {0, std::log(0.5), std::log(0.25)}};
+  const Head h{{{1}, {2}, {4}},
+               {{1, 0}, {0, 1}, {1, 1}},
+               {{1, 1}, {2, 0}, {1, 3}},
+               {0, std::log(0.5), std::log(0.25)}};
   std::printf("[example]\n X       B        C      decay\n");
   for (std::size_t t = 0; t < 3; ++t)
-    std::printf("%2.0f    %2.0f%3.0f    %2.0f%3.0f    %5.2f\n", h.X(t, 0), h.B(t, 0), h.B(t, 1), h.C(t, 0), h.C(t, 1),
-                std::exp(h.dA(t)));
+    std::printf("%2.0f    %2.0f%3.0f    %2.0f%3.0f    %5.2f\n", h.X(t, 0), h.B(t, 0), h.B(t, 1),
+                h.C(t, 0), h.C(t, 1), std::exp(h.dA(t)));
 
   std::printf("[quadratic]\nG = C B'          L                  M = L * G              Y = M X\n");
   const auto G = scores(h.C, h.B), L = mamba2::decay_mask(h.dA), M = masked(L, G), Y = weighted(M, h.X);
@@ -178,8 +182,9 @@ static void show_count() {
   const long decaying = counted();
   read(h.C, H);
   const long reading = counted();
-  std::printf("linear      write  %6ld   decay %5ld   read    %6ld   (the first step has nothing to decay)\n", writing,
-              decaying, reading);
+  std::printf(
+      "linear      write  %6ld   decay %5ld   read    %6ld   (the first step has nothing to decay)\n",
+      writing, decaying, reading);
   std::printf("            in all             %6ld   3 T N P = %.0f\n", writing + decaying + reading,
               mamba2::cost_linear(T, N, P).multiply_adds);
 }
@@ -189,8 +194,8 @@ static void show_costs() {
   std::printf("     T         quadratic    linear   quadratic    linear\n");
   for (const double T : {32.0, 128.0, 512.0, 2048.0, 8192.0}) {
     const auto quadratic = mamba2::cost_quadratic(T, 128, 64), linear = mamba2::cost_linear(T, 128, 64);
-    std::printf("%6.0f           %.1e   %.1e     %.1e   %.1e\n", T, quadratic.multiply_adds, linear.multiply_adds,
-                quadratic.memory, linear.memory);
+    std::printf("%6.0f           %.1e   %.1e     %.1e   %.1e\n", T, quadratic.multiply_adds,
+                linear.multiply_adds, quadratic.memory, linear.memory);
   }
 }
 

@@ -212,7 +212,8 @@ namespace mamba2 {
 // $(AB)^\top = B^\top A^\top$. Products without anything to sum are dealt with here, since BLAS refuses rows of length 0.
 
 template <class Real>
-void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real> beta, MatrixRef<Real> C) {
+void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real> beta,
+              MatrixRef<Real> C) {
   require_size("B", B, {A.columns, B.columns}, "(columns of A, columns of B)");
   require_size("C", C, {A.rows, B.columns}, "(rows of A, columns of B)");
   if (C.transposed) return multiply<Real>(transpose(B), transpose(A), beta, transpose(C));
@@ -223,10 +224,13 @@ void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real>
     return;
   }
   const auto size = [](std::size_t n) { return static_cast<int>(n); };
-  const auto order = [](ReadMatrix<Real> m) { return m.transposed ? cxxblas::Trans : cxxblas::NoTrans; };
-  cxxblas::gemm<int>(cxxblas::RowMajor, order(A), order(B), size(C.rows), size(C.columns), size(A.columns),
-                     /* alpha = */ Real(1), A.data, size(A.stride), B.data, size(B.stride), beta, C.data,
-                     size(C.stride));
+  const auto order = [](ReadMatrix<Real> m) {
+    return m.transposed ? cxxblas::Trans : cxxblas::NoTrans;
+  };
+  cxxblas::gemm<int>(cxxblas::RowMajor, order(A), order(B), size(C.rows), size(C.columns),
+                     size(A.columns),
+                     /* alpha = */ Real(1), A.data, size(A.stride), B.data, size(B.stride), beta,
+                     C.data, size(C.stride));
 }
 
 // Is the library worth the trouble, when three nested loops would do? Measure it.
@@ -276,7 +280,8 @@ void mask_scores(ReadSpan<Real> dA, MatrixRef<Real> scores) {
 // The rest is a product before and a product after.
 
 template <class Real>
-void dual_quadratic(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, ReadMatrix<Real> C, MatrixRef<Real> Y) {
+void dual_quadratic(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, ReadMatrix<Real> C,
+                    MatrixRef<Real> Y) {
   auto G = zeros<Real>(dA.size(), dA.size());  // scores, (seqlen, seqlen)
   multiply<Real>(C, transpose(B), /* beta = */ 0, as_matrix(G));
   mask_scores<Real>(dA, as_matrix(G));
@@ -287,16 +292,16 @@ void dual_quadratic(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, R
 // shapes, so that a mistake is reported under the name of the argument, and makes room for the result.
 
 template <class Real>
-static void require_one_head(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA, const Tensor<Real, 2>& B,
-                             const Tensor<Real, 2>& C) {
+static void require_one_head(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
+                             const Tensor<Real, 2>& B, const Tensor<Real, 2>& C) {
   require_shape("dA", dA, {X.shape(0)}, "(seqlen)");
   require_shape("B", B, {X.shape(0), B.shape(1)}, "(seqlen, d_state)");
   require_shape("C", C, {X.shape(0), B.shape(1)}, "(seqlen, d_state)");
 }
 
 template <class Real>
-Tensor<Real, 2> dual_quadratic(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA, const Tensor<Real, 2>& B,
-                               const Tensor<Real, 2>& C) {
+Tensor<Real, 2> dual_quadratic(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
+                               const Tensor<Real, 2>& B, const Tensor<Real, 2>& C) {
   require_one_head(X, dA, B, C);
   auto Y = zeros<Real>(X.shape(0), X.shape(1));  // (seqlen, headdim)
   dual_quadratic<Real>(as_matrix(X), as_span(dA), as_matrix(B), as_matrix(C), as_matrix(Y));
@@ -310,8 +315,8 @@ Tensor<Real, 2> dual_quadratic(const Tensor<Real, 2>& X, const Tensor<Real, 1>& 
 // runs along channels, which lie next to each other in `X`, `H` and `Y`, and the compiler can do several of them at once.
 
 template <class Real>
-Tensor<Real, 2> dual_linear(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA, const Tensor<Real, 2>& B,
-                            const Tensor<Real, 2>& C) {
+Tensor<Real, 2> dual_linear(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
+                            const Tensor<Real, 2>& B, const Tensor<Real, 2>& C) {
   require_one_head(X, dA, B, C);
   const std::size_t seqlen = X.shape(0), headdim = X.shape(1), d_state = B.shape(1);
   auto Y = zeros<Real>(seqlen, headdim);
@@ -421,15 +426,15 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
 //
 // Every function above is compiled here, once for `float` and once for `double`.
 
-#define MAMBA2_INSTANTIATE(Real)                                                                                  \
-  template void multiply<Real>(ReadMatrix<Real>, ReadMatrix<Real>, Real, MatrixRef<Real>);                        \
-  template void mask_scores<Real>(ReadSpan<Real>, MatrixRef<Real>);                                               \
-  template void dual_quadratic<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>, ReadMatrix<Real>,        \
-                                     MatrixRef<Real>);                                                            \
-  template Tensor<Real, 2> dual_quadratic(const Tensor<Real, 2>&, const Tensor<Real, 1>&, const Tensor<Real, 2>&, \
-                                          const Tensor<Real, 2>&);                                                \
-  template Tensor<Real, 2> dual_linear(const Tensor<Real, 2>&, const Tensor<Real, 1>&, const Tensor<Real, 2>&,    \
-                                       const Tensor<Real, 2>&);
+#define MAMBA2_INSTANTIATE(Real)                                                           \
+  template void multiply<Real>(ReadMatrix<Real>, ReadMatrix<Real>, Real, MatrixRef<Real>); \
+  template void mask_scores<Real>(ReadSpan<Real>, MatrixRef<Real>);                        \
+  template void dual_quadratic<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>,   \
+                                     ReadMatrix<Real>, MatrixRef<Real>);                   \
+  template Tensor<Real, 2> dual_quadratic(const Tensor<Real, 2>&, const Tensor<Real, 1>&,  \
+                                          const Tensor<Real, 2>&, const Tensor<Real, 2>&); \
+  template Tensor<Real, 2> dual_linear(const Tensor<Real, 2>&, const Tensor<Real, 1>&,     \
+                                       const Tensor<Real, 2>&, const Tensor<Real, 2>&);
 MAMBA2_INSTANTIATE(float)
 MAMBA2_INSTANTIATE(double)
 #undef MAMBA2_INSTANTIATE

@@ -14,7 +14,8 @@ static double next_random(double low, double high) {
   return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
 }
 
-static Tensor<double, 2> random_matrix(std::size_t rows, std::size_t columns, double low = -1, double high = 1) {
+static Tensor<double, 2> random_matrix(std::size_t rows, std::size_t columns, double low = -1,
+                                       double high = 1) {
   auto m = zeros<double>(rows, columns);
   for (double& entry : m) entry = next_random(low, high);
   return m;
@@ -30,7 +31,8 @@ GRADE("3.1", "a mask from factors") {
   auto dA = zeros<double>(7);
   for (double& entry : dA) entry = next_random(-1, -0.1);
   Tensor<double, 1> a = xt::exp(dA);
-  grader::expect_close(exercises::mask_from_factors(a), mamba2::decay_mask(dA), "the mask of seven random decays");
+  grader::expect_close(exercises::mask_from_factors(a), mamba2::decay_mask(dA),
+                       "the mask of seven random decays");
 
   a(3) = 0;  // step 3 forgets everything
   const Tensor<double, 2> yours = exercises::mask_from_factors(a);
@@ -39,26 +41,30 @@ GRADE("3.1", "a mask from factors") {
   grader::expect_close(yours(5, 1), 0.0, "L(5, 1) where a(3) = 0: token 1 is");
   grader::expect_close(yours(6, 5), a(6), "L(6, 5) where a(3) = 0");
 
-  grader::expect_close(exercises::mask_from_factors(zeros<double>(1)), Tensor<double, 2>{{1}}, "the mask of one token");
+  grader::expect_close(exercises::mask_from_factors(zeros<double>(1)), Tensor<double, 2>{{1}},
+                       "the mask of one token");
 }
 
 GRADE("3.2", "attention, one token at a time") {
   const std::size_t seqlen = 9, headdim = 3, d_state = 5;
   const auto queries = random_matrix(seqlen, d_state), keys = random_matrix(seqlen, d_state),
              values = random_matrix(seqlen, headdim);
-  const Tensor<double, 2> expected = mamba2::dual_quadratic(values, zeros<double>(seqlen), keys, queries);
+  const Tensor<double, 2> expected =
+      mamba2::dual_quadratic(values, zeros<double>(seqlen), keys, queries);
   auto state = zeros<double>(headdim, d_state), sum = zeros<double>(headdim, d_state);
   for (std::size_t t = 0; t < seqlen; ++t) {
     for (std::size_t p = 0; p < headdim; ++p)
       for (std::size_t n = 0; n < d_state; ++n) sum(p, n) += values(t, p) * keys(t, n);
-    const auto yours = exercises::attend_one(state, row_of(queries, t), row_of(keys, t), row_of(values, t));
+    const auto yours =
+        exercises::attend_one(state, row_of(queries, t), row_of(keys, t), row_of(values, t));
     grader::expect_close(yours, row_of(expected, t), "output of token " + std::to_string(t));
     grader::expect_close(state, sum, "state after token " + std::to_string(t));
   }
 }
 
 GRADE("3.3", "only what is not masked") {
-  for (const auto& [N, P] : {std::pair<std::size_t, std::size_t>{128, 64}, {16, 64}, {5, 3}, {1, 1}, {6, 3}, {7, 11}}) {
+  for (const auto& [N, P] :
+       {std::pair<std::size_t, std::size_t>{128, 64}, {16, 64}, {5, 3}, {1, 1}, {6, 3}, {7, 11}}) {
     std::size_t expected = 1;
     while (expected * (expected + 1) / 2 * (N + P) <= 3 * expected * N * P) ++expected;
     grader::expect_close(exercises::first_linear_length(N, P), expected,
@@ -88,6 +94,7 @@ GRADE("3.4", "a decay for each number of the state") {
       double own = 0;
       for (std::size_t n = 0; n < d_state; ++n) own += C(t, n) * B(t, n) * X(t, p);
       grader::expect(std::abs(yours(t, p) - own) < 1e-3,
-                     "where the decays are so strong that each token sees only itself, some output is wrong or NaN");
+                     "where the decays are so strong that each token sees only itself, some output is "
+                     "wrong or NaN");
     }
 }

@@ -93,7 +93,8 @@ void rates(const std::string& path) {
     auto C = zeros<float>(n, n);
     const double count = static_cast<double>(n * n * n) * 1e-9;
     const double plain = n <= 512 ? count / seconds([&] { loops(A, B, C); }) : std::nan("");
-    const double blas = count / seconds([&] { mamba2::multiply<float>(as_matrix(A), as_matrix(B), 0, as_matrix(C)); });
+    const double blas =
+        count / seconds([&] { mamba2::multiply<float>(as_matrix(A), as_matrix(B), 0, as_matrix(C)); });
     std::fprintf(file.get(), "%zu %g %g\n", n, plain, blas);
   }
 }
@@ -125,7 +126,8 @@ void forms(const std::string& path) {
 }
 
 // A matrix as squares: blue where positive, red where negative, the stronger the larger.
-void squares(std::FILE* file, const Tensor<double, 2>& m, int left, int top, double cell, const char* label) {
+void squares(std::FILE* file, const Tensor<double, 2>& m, int left, int top, double cell,
+             const char* label) {
   double largest = 0;
   for (const double entry : m) largest = std::max(largest, std::abs(entry));
   const double side = cell * static_cast<double>(m.shape(0));
@@ -134,14 +136,19 @@ void squares(std::FILE* file, const Tensor<double, 2>& m, int left, int top, dou
       const double strength = std::pow(std::abs(m(i, j)) / largest, 0.7);
       if (strength < 0.004) continue;
       std::fprintf(file,
-                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" fill-opacity=\"%.3f\"/>\n",
-                   left + cell * static_cast<double>(j), top + cell * static_cast<double>(i), cell, cell,
-                   m(i, j) > 0 ? "#0a0b01" : "#0a0b02", strength);
+                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
+                   "fill-opacity=\"%.3f\"/>\n",
+                   left + cell * static_cast<double>(j), top + cell * static_cast<double>(i), cell,
+                   cell, m(i, j) > 0 ? "#0a0b01" : "#0a0b02", strength);
     }
-  std::fprintf(file, "<rect x=\"%d\" y=\"%d\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
-               left, top, side, side);
-  std::fprintf(file, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"15\">%s</text>\n",
-               left + side / 2, top - 12, label);
+  std::fprintf(
+      file,
+      "<rect x=\"%d\" y=\"%d\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
+      left, top, side, side);
+  std::fprintf(
+      file,
+      "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"15\">%s</text>\n",
+      left + side / 2, top - 12, label);
 }
 
 void three_matrices(const std::string& path) {
@@ -155,14 +162,16 @@ void three_matrices(const std::string& path) {
   const Tensor<double, 2> M = L * G;
   const File file = create(path);
   std::fprintf(file.get(),
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"660\" height=\"220\" viewBox=\"0 0 660 220\">\n");
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"660\" height=\"220\" viewBox=\"0 0 "
+               "660 220\">\n");
   squares(file.get(), L, 10, 32, 11, "mask <tspan font-style=\"italic\">L</tspan>");
   squares(file.get(), G, 242, 32, 11, "scores <tspan font-style=\"italic\">C B</tspan>ᵀ");
   squares(file.get(), M, 474, 32, 11, "matrix of the model");
   for (const auto& [x, sign] : {std::pair(214, "∘"), {446, "="}})
-    std::fprintf(file.get(),
-                 "<text x=\"%d\" y=\"126\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"22\">%s</text>\n", x,
-                 sign);
+    std::fprintf(
+        file.get(),
+        "<text x=\"%d\" y=\"126\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"22\">%s</text>\n",
+        x, sign);
   std::fprintf(file.get(), "</svg>\n");
 }
 

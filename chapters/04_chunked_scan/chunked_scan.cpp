@@ -128,7 +128,8 @@
 namespace mamba2 {
 
 template <class Real>
-void diagonal_block(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, ReadMatrix<Real> C, MatrixRef<Real> Y) {
+void diagonal_block(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, ReadMatrix<Real> C,
+                    MatrixRef<Real> Y) {
   dual_quadratic<Real>(X, dA, B, C, Y);
 }
 
@@ -174,7 +175,8 @@ void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real>
   require_size("chunk_state", chunk_state, {state.rows, state.columns}, "(headdim, d_state)");
   const Real decay = std::exp(std::accumulate(dA.begin(), dA.end(), Real(0)));
   for (std::size_t p = 0; p < state.rows; ++p)
-    for (std::size_t n = 0; n < state.columns; ++n) state[p][n] = decay * state[p][n] + chunk_state[p][n];
+    for (std::size_t n = 0; n < state.columns; ++n)
+      state[p][n] = decay * state[p][n] + chunk_state[p][n];
 }
 
 // ## Step 4, the left factor {#chunked_scan_left}
@@ -229,8 +231,9 @@ void state_to_output(ReadSpan<Real> dA, ReadMatrix<Real> C, ReadMatrix<Real> sta
 // chunk.
 
 template <class Real>
-Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA, const Tensor<Real, 2>& B,
-                             const Tensor<Real, 2>& C, std::size_t chunk_size) {
+Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
+                             const Tensor<Real, 2>& B, const Tensor<Real, 2>& C,
+                             std::size_t chunk_size) {
   const std::size_t seqlen = X.shape(0), headdim = X.shape(1), d_state = B.shape(1);
   require(chunk_size > 0, "chunk_size", "at least 1", "0");
   require_shape("dA", dA, {seqlen}, "(seqlen)");
@@ -370,14 +373,16 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 //
 // Every function above is compiled here, once for `float` and once for `double`.
 
-#define MAMBA2_INSTANTIATE(Real)                                                                                \
-  template void diagonal_block<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>, ReadMatrix<Real>,      \
-                                     MatrixRef<Real>);                                                          \
-  template void chunk_state<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>, MatrixRef<Real>);         \
-  template void pass_state<Real>(ReadSpan<Real>, ReadMatrix<Real>, MatrixRef<Real>);                            \
-  template void state_to_output<Real>(ReadSpan<Real>, ReadMatrix<Real>, ReadMatrix<Real>, MatrixRef<Real>);     \
-  template Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>&, const Tensor<Real, 1>&, const Tensor<Real, 2>&, \
-                                        const Tensor<Real, 2>&, std::size_t);
+#define MAMBA2_INSTANTIATE(Real)                                                          \
+  template void diagonal_block<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>,  \
+                                     ReadMatrix<Real>, MatrixRef<Real>);                  \
+  template void chunk_state<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>,     \
+                                  MatrixRef<Real>);                                       \
+  template void pass_state<Real>(ReadSpan<Real>, ReadMatrix<Real>, MatrixRef<Real>);      \
+  template void state_to_output<Real>(ReadSpan<Real>, ReadMatrix<Real>, ReadMatrix<Real>, \
+                                      MatrixRef<Real>);                                   \
+  template Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>&, const Tensor<Real, 1>&,   \
+                                        const Tensor<Real, 2>&, const Tensor<Real, 2>&, std::size_t);
 MAMBA2_INSTANTIATE(float)
 MAMBA2_INSTANTIATE(double)
 #undef MAMBA2_INSTANTIATE

@@ -46,7 +46,8 @@ static Tensor<double, 2> recurrent(const Head& h) {
 
 static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
   double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
   return worst < 1e-12 ? "yes" : "no";
 }
 
@@ -62,14 +63,16 @@ static Head example() {
 static void show_matrix(const Head& h) {
   std::printf("[tokens]\nchunk   X      B         C\n");
   for (std::size_t t = 0; t < 6; ++t)
-    std::printf("%3zu   %3.0f   %2.0f%3.0f     %2.0f%3.0f\n", t / 2, h.X(t, 0), h.B(t, 0), h.B(t, 1), h.C(t, 0),  //
+    std::printf("%3zu   %3.0f   %2.0f%3.0f     %2.0f%3.0f\n", t / 2, h.X(t, 0), h.B(t, 0), h.B(t, 1),
+                h.C(t, 0),  //
                 h.C(t, 1));
 
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, h.B, h.C);
   std::printf("[matrix]\n");
   for (std::size_t i = 0; i < 6; ++i) {
-    for (std::size_t j = 0; j < 6; ++j) std::printf("%s%8.5f", j > 0 && j % 2 == 0 ? "   " : "", M(i, j));
+    for (std::size_t j = 0; j < 6; ++j)
+      std::printf("%s%8.5f", j > 0 && j % 2 == 0 ? "   " : "", M(i, j));
     std::printf(i % 2 == 1 && i < 5 ? "\n\n" : "\n");
   }
 }
@@ -79,7 +82,8 @@ static void show_matrix(const Head& h) {
 
 static void print(const char* name, const Tensor<double, 2>& m) {
   std::printf("%-28s", name);
-  for (std::size_t k = 0; k < m.size(); ++k) std::printf("%s%9.5f", k > 0 && k % 2 == 0 ? "   |" : "", m.data()[k]);
+  for (std::size_t k = 0; k < m.size(); ++k)
+    std::printf("%s%9.5f", k > 0 && k % 2 == 0 ? "   |" : "", m.data()[k]);
   std::printf("\n");
 }
 
@@ -96,7 +100,8 @@ static void show_steps(const Head& h) {
     mamba2::chunk_state<double>(chunk(h.X), dA, chunk(h.B), own_k);
     std::copy(state.begin(), state.end(), &before(k, 0));
     mamba2::pass_state<double>(dA, own_k, as_matrix(state));
-    mamba2::state_to_output<double>(dA, chunk(h.C), row_block(as_matrix(before), k, 1), chunk(from_state));
+    mamba2::state_to_output<double>(dA, chunk(h.C), row_block(as_matrix(before), k, 1),
+                                    chunk(from_state));
   }
   std::printf("[steps]\n%28s%14s%22s%22s\n", "", "chunk 0", "chunk 1", "chunk 2");
   print("inputs X", h.X);
@@ -165,7 +170,8 @@ static void show_chunk_sizes() {
   std::printf("[chunk_sizes]\n   Q    Q N + Q P    2 N P    N P / Q       sum\n");
   for (const double Q : {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0}) {
     const double products = mamba2::cost_chunked(1, N, P, Q).multiply_adds;
-    std::printf("%4.0f   %10.0f   %6.0f   %8.0f   %7.0f\n", Q, Q * (N + P), 2 * N * P, N * P / Q, products + N * P / Q);
+    std::printf("%4.0f   %10.0f   %6.0f   %8.0f   %7.0f\n", Q, Q * (N + P), 2 * N * P, N * P / Q,
+                products + N * P / Q);
   }
 }
 

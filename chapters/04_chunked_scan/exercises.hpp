@@ -21,8 +21,9 @@ struct BlockFactors {
 //   left:   row i is C at the chunk's token i, faded by the decays from the chunk's first token to that token, its own included
 //   centre: decay of all chunks strictly between the two
 //   right:  row j is B at the chunk's token j, faded by the decays of the tokens after it, up to the chunk's last
-BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B, const Tensor<double, 2>& C,
-                           std::size_t chunk_size, std::size_t later, std::size_t earlier);
+BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
+                           const Tensor<double, 2>& C, std::size_t chunk_size, std::size_t later,
+                           std::size_t earlier);
 
 // 4.2 The states at the boundaries of the chunks.
 //   own:     what each chunk adds to the state, (chunks, headdim, d_state)
@@ -40,8 +41,9 @@ struct ScanResult {
 // 4.3 The chunked scan of one head, of any length, from a given state.
 //   X: (seqlen, headdim), already multiplied by the step size; dA: (seqlen); B, C: (seqlen, d_state)
 //   initial: the state before the first token, (headdim, d_state)
-ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
-                     const Tensor<double, 2>& C, const Tensor<double, 2>& initial, std::size_t chunk_size);
+ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
+                     const Tensor<double, 2>& B, const Tensor<double, 2>& C,
+                     const Tensor<double, 2>& initial, std::size_t chunk_size);
 
 // 4.4 The whole chunk size Q >= 1 with the least cost per token, Q N + Q P + 2 N P + (N P + overhead) / Q; the smaller of
 // two that cost the same. `overhead` is what starting a chunk costs, in multiply-adds.

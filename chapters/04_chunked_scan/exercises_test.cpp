@@ -54,13 +54,16 @@ GRADE("4.1", "the factors of a block") {
   const Head h(Q * chunks, 1, d_state);
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, h.B, h.C);
-  for (const auto& [later, earlier] : {std::pair<std::size_t, std::size_t>{1, 0}, {4, 1}, {3, 1}, {4, 0}}) {
-    const std::string where = " of the block of chunks " + std::to_string(later) + " and " + std::to_string(earlier);
+  for (const auto& [later, earlier] :
+       {std::pair<std::size_t, std::size_t>{1, 0}, {4, 1}, {3, 1}, {4, 0}}) {
+    const std::string where =
+        " of the block of chunks " + std::to_string(later) + " and " + std::to_string(earlier);
     const auto yours = exercises::block_factors(h.dA, h.B, h.C, Q, later, earlier);
     auto left = zeros<double>(Q, d_state), right = zeros<double>(Q, d_state);
     for (std::size_t k = 0; k < Q; ++k) {
       double to_k = 0, after_k = 0;
-      for (std::size_t s = 0; s < Q; ++s) (s <= k ? to_k : after_k) += h.dA((s <= k ? later : earlier) * Q + s);
+      for (std::size_t s = 0; s < Q; ++s)
+        (s <= k ? to_k : after_k) += h.dA((s <= k ? later : earlier) * Q + s);
       for (std::size_t n = 0; n < d_state; ++n) {
         left(k, n) = std::exp(to_k) * h.C(later * Q + k, n);
         right(k, n) = std::exp(after_k) * h.B(earlier * Q + k, n);
@@ -74,7 +77,8 @@ GRADE("4.1", "the factors of a block") {
     auto product = zeros<double>(Q, Q), block = zeros<double>(Q, Q);
     for (std::size_t i = 0; i < Q; ++i)
       for (std::size_t j = 0; j < Q; ++j) {
-        for (std::size_t n = 0; n < d_state; ++n) product(i, j) += yours.left(i, n) * yours.centre * yours.right(j, n);
+        for (std::size_t n = 0; n < d_state; ++n)
+          product(i, j) += yours.left(i, n) * yours.centre * yours.right(j, n);
         block(i, j) = M(later * Q + i, earlier * Q + j);
       }
     grader::expect_close(product, block, "left * centre * right^T" + where);
@@ -93,9 +97,11 @@ GRADE("4.2", "pass the state from chunk to chunk") {
     if (k == chunks) break;
     std::copy_n(&own(k, 0, 0), P * N, own_k.begin());
     const Tensor<double, 1> sum{sums(k)};
-    mamba2::pass_state<double>(mamba2::as_span(sum), mamba2::as_matrix(own_k), mamba2::as_matrix(state));
+    mamba2::pass_state<double>(mamba2::as_span(sum), mamba2::as_matrix(own_k),
+                               mamba2::as_matrix(state));
   }
-  grader::expect_close(exercises::pass_states(own, sums, initial), expected, "states at the chunk boundaries");
+  grader::expect_close(exercises::pass_states(own, sums, initial), expected,
+                       "states at the chunk boundaries");
 
   const auto none = exercises::pass_states(zeros<double>(0, P, N), zeros<double>(0), initial);
   grader::expect(none.shape(0) == 1 && none(0, 2, 1) == initial(2, 1),
@@ -108,13 +114,15 @@ GRADE("4.3", "the whole scan") {
     const Head h(seqlen, 3, 5);
     const auto expected = recurrence(h);
     const auto yours = exercises::scan_from(h.X, h.dA, h.B, h.C, h.initial, Q);
-    const std::string where = " (" + std::to_string(seqlen) + " tokens in chunks of " + std::to_string(Q) + ")";
+    const std::string where =
+        " (" + std::to_string(seqlen) + " tokens in chunks of " + std::to_string(Q) + ")";
     grader::expect_close(yours.Y, expected.Y, "outputs" + where);
     grader::expect_close(yours.state, expected.state, "last state" + where);
   }
   const Head empty(0, 3, 5);
-  grader::expect_close(exercises::scan_from(empty.X, empty.dA, empty.B, empty.C, empty.initial, 4).state, empty.initial,
-                       "state after no tokens at all");
+  grader::expect_close(
+      exercises::scan_from(empty.X, empty.dA, empty.B, empty.C, empty.initial, 4).state, empty.initial,
+      "state after no tokens at all");
 }
 
 GRADE("4.4", "choose the chunk") {
@@ -133,7 +141,7 @@ GRADE("4.4", "choose the chunk") {
     for (std::size_t Q = 2; Q < 1000; ++Q)
       if (cost(double(Q)) < cost(double(expected))) expected = Q;
     grader::expect_close(exercises::best_chunk_size(N, P, overhead), expected,
-                         "best Q for N = " + std::to_string(N) + ", P = " + std::to_string(P) + ", overhead " +
-                             std::to_string(long(overhead)));
+                         "best Q for N = " + std::to_string(N) + ", P = " + std::to_string(P) +
+                             ", overhead " + std::to_string(long(overhead)));
   }
 }

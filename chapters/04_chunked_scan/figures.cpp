@@ -79,7 +79,8 @@ constexpr std::size_t kHeaddim = 64, kState = 128;
 
 // Multiply-adds per token with the passing of the state counted.
 double count(double chunk_size) {
-  return mamba2::cost_chunked(1, kState, kHeaddim, chunk_size).multiply_adds + kState * kHeaddim / chunk_size;
+  return mamba2::cost_chunked(1, kState, kHeaddim, chunk_size).multiply_adds +
+         kState * kHeaddim / chunk_size;
 }
 
 // Milliseconds for 4096 tokens: chunk size, measured, by count at the rate of the last.
@@ -92,7 +93,8 @@ void chunk_size(const std::string& path) {
     times.push_back(1e3 * seconds([&] { mamba2::chunked_scan(h.X, h.dA, h.B, h.C, Q); }));
   const double rate = times.back() / count(static_cast<double>(sizes.back()));
   for (std::size_t k = 0; k < sizes.size(); ++k)
-    std::fprintf(file.get(), "%zu %g %g\n", sizes[k], times[k], rate * count(static_cast<double>(sizes[k])));
+    std::fprintf(file.get(), "%zu %g %g\n", sizes[k], times[k],
+                 rate * count(static_cast<double>(sizes[k])));
 }
 
 // Milliseconds: length, recurrence, quadratic, chunked.
@@ -117,24 +119,30 @@ struct Drawing {
   std::FILE* file;
 
   void frame(double x, double y, double width, double height, const char* colour, double stroke) const {
-    std::fprintf(file,
-                 "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"%s\" "
-                 "stroke-width=\"%.1f\"/>\n",
-                 x, y, width, height, colour, stroke);
+    std::fprintf(
+        file,
+        "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"none\" stroke=\"%s\" "
+        "stroke-width=\"%.1f\"/>\n",
+        x, y, width, height, colour, stroke);
   }
   void text(double x, double y, const char* colour, double size, const std::string& words) const {
-    std::fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" fill=\"%s\" font-size=\"%.0f\">%s</text>\n",
-                 x, y, colour, size, words.c_str());
+    std::fprintf(
+        file,
+        "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" fill=\"%s\" font-size=\"%.0f\">%s</text>\n",
+        x, y, colour, size, words.c_str());
   }
   // The entries of a matrix, the stronger the larger.
-  void entries(const Tensor<double, 2>& m, double x, double y, double cell, const char* colour, double largest) const {
+  void entries(const Tensor<double, 2>& m, double x, double y, double cell, const char* colour,
+               double largest) const {
     for (std::size_t i = 0; i < m.shape(0); ++i)
       for (std::size_t j = 0; j < m.shape(1); ++j) {
         const double strength = std::pow(std::min(1.0, std::abs(m(i, j)) / largest), 0.6);
         if (strength > 0.004)
-          std::fprintf(
-              file, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" fill-opacity=\"%.3f\"/>\n",
-              x + cell * static_cast<double>(j), y + cell * static_cast<double>(i), cell, cell, colour, strength);
+          std::fprintf(file,
+                       "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" "
+                       "fill-opacity=\"%.3f\"/>\n",
+                       x + cell * static_cast<double>(j), y + cell * static_cast<double>(i), cell, cell,
+                       colour, strength);
       }
   }
 };
@@ -146,7 +154,8 @@ double largest_of(const Tensor<double, 2>& m) {
 }
 
 void blocks(const std::string& path) {
-  const std::size_t seqlen = 16, Q = 4, d_state = 2, row = 12, column = 4;  // the block of chunk 3 looking at chunk 1
+  const std::size_t seqlen = 16, Q = 4, d_state = 2, row = 12,
+                    column = 4;  // the block of chunk 3 looking at chunk 1
   Head<double> h(seqlen, 1, d_state);
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, h.B, h.C);
@@ -155,14 +164,16 @@ void blocks(const std::string& path) {
   for (std::size_t k = 0; k < Q; ++k) {
     l += h.dA(row + k);
     for (std::size_t n = 0; n < d_state; ++n) left(k, n) = std::exp(l) * h.C(row + k, n);
-    for (std::size_t n = 0; n < d_state; ++n) right(n, Q - 1 - k) = std::exp(r) * h.B(column + Q - 1 - k, n);
+    for (std::size_t n = 0; n < d_state; ++n)
+      right(n, Q - 1 - k) = std::exp(r) * h.B(column + Q - 1 - k, n);
     r += h.dA(column + Q - 1 - k);
     for (std::size_t j = 0; j < Q; ++j) block(k, j) = M(row + k, column + j);
   }
 
   const File file = create(path);
   std::fprintf(file.get(),
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"300\" viewBox=\"0 0 680 300\">\n");
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"300\" viewBox=\"0 0 "
+               "680 300\">\n");
   const Drawing draw{file.get()};
   const double x = 12, y = 34, cell = 15, side = cell * static_cast<double>(seqlen),
                width = cell * static_cast<double>(Q);
@@ -170,25 +181,30 @@ void blocks(const std::string& path) {
   for (std::size_t i = 0; i < seqlen / Q; ++i)
     for (std::size_t j = 0; j <= i; ++j) {
       Tensor<double, 2> part = xt::view(M, xt::range(i * Q, i * Q + Q), xt::range(j * Q, j * Q + Q));
-      const double left_edge = x + width * static_cast<double>(j), top = y + width * static_cast<double>(i);
-      draw.entries(part, left_edge, top, cell, i == j ? kAmber : kInk, i == j ? largest : 1.4 * largest);
+      const double left_edge = x + width * static_cast<double>(j),
+                   top = y + width * static_cast<double>(i);
+      draw.entries(part, left_edge, top, cell, i == j ? kAmber : kInk,
+                   i == j ? largest : 1.4 * largest);
       draw.frame(left_edge, top, width, width, kGrid, 0.7);
     }
   draw.frame(x, y, side, side, kGrid, 1);
-  const double block_x = x + cell * static_cast<double>(column), block_y = y + cell * static_cast<double>(row);
+  const double block_x = x + cell * static_cast<double>(column),
+               block_y = y + cell * static_cast<double>(row);
   draw.frame(block_x, block_y, width, width, kInk, 2.2);
   draw.text(x + side / 2, y - 13, kInk, 15, "M, cut into chunks of four");
 
-  const double big = 24, tall = big * static_cast<double>(Q), narrow = big * static_cast<double>(d_state), top = 112;
-  const double x0 = 304, x1 = x0 + tall + 30, x2 = x1 + narrow + 26, x3 = x2 + big + 26, middle = top + tall / 2;
+  const double big = 24, tall = big * static_cast<double>(Q),
+               narrow = big * static_cast<double>(d_state), top = 112;
+  const double x0 = 304, x1 = x0 + tall + 30, x2 = x1 + narrow + 26, x3 = x2 + big + 26,
+               middle = top + tall / 2;
   draw.entries(block, x0, top, big, kInk, 1.4 * largest_of(block));
   draw.frame(x0, top, tall, tall, kInk, 2.2);
   draw.entries(left, x1, top, big, kBlue, largest_of(left));
   draw.frame(x1, top, narrow, tall, kBlue, 1.4);
-  std::fprintf(
-      file.get(),
-      "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" fill-opacity=\"0.6\" stroke=\"%s\"/>\n",
-      x2, middle - big / 2, big, big, kPurple, kPurple);
+  std::fprintf(file.get(),
+               "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\" "
+               "fill-opacity=\"0.6\" stroke=\"%s\"/>\n",
+               x2, middle - big / 2, big, big, kPurple, kPurple);
   draw.entries(right, x3, middle - narrow / 2, big, kGreen, largest_of(right));
   draw.frame(x3, middle - narrow / 2, tall, narrow, kGreen, 1.4);
   draw.text(x1 - 15, middle + 7, kInk, 20, "=");
@@ -200,12 +216,13 @@ void blocks(const std::string& path) {
   draw.text(x2 + big / 2, middle + 102, kPurple, 14, "of the chunk between");
   draw.text(x3 + tall / 2 - 4, middle - narrow / 2 - 32, kGreen, 14, "right: B, faded to");
   draw.text(x3 + tall / 2 - 4, middle - narrow / 2 - 14, kGreen, 14, "its chunk’s end");
-  std::fprintf(file.get(), "<path d=\"M%.1f %.1f V%.1f\" stroke=\"%s\" stroke-width=\"1\" fill=\"none\"/>\n",
+  std::fprintf(file.get(),
+               "<path d=\"M%.1f %.1f V%.1f\" stroke=\"%s\" stroke-width=\"1\" fill=\"none\"/>\n",
                x2 + big / 2, middle + big / 2 + 5, middle + 68, kPurple);
-  std::fprintf(
-      file.get(),
-      "<path d=\"M%.1f %.1f L%.1f %.1f\" stroke=\"%s\" stroke-width=\"1\" stroke-dasharray=\"4 4\" fill=\"none\"/>\n",
-      block_x + width + 3, block_y + width / 2, x0 - 6, top + tall - 4, kGrid);
+  std::fprintf(file.get(),
+               "<path d=\"M%.1f %.1f L%.1f %.1f\" stroke=\"%s\" stroke-width=\"1\" "
+               "stroke-dasharray=\"4 4\" fill=\"none\"/>\n",
+               block_x + width + 3, block_y + width / 2, x0 - 6, top + tall - 4, kGrid);
   std::fprintf(file.get(), "</svg>\n");
 }
 

@@ -11,8 +11,9 @@ namespace exercises {
 using mamba2::zeros;
 
 //: 4.1
-BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B, const Tensor<double, 2>& C,
-                           std::size_t chunk_size, std::size_t later, std::size_t earlier) {
+BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
+                           const Tensor<double, 2>& C, std::size_t chunk_size, std::size_t later,
+                           std::size_t earlier) {
   const std::size_t Q = chunk_size, N = B.shape(1);
   BlockFactors block{zeros<double>(Q, N), 0, zeros<double>(Q, N)};
 
@@ -47,8 +48,9 @@ Tensor<double, 3> pass_states(const Tensor<double, 3>& own, const Tensor<double,
 //: end
 
 //: 4.3
-ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
-                     const Tensor<double, 2>& C, const Tensor<double, 2>& initial, std::size_t chunk_size) {
+ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
+                     const Tensor<double, 2>& B, const Tensor<double, 2>& C,
+                     const Tensor<double, 2>& initial, std::size_t chunk_size) {
   using namespace mamba2;
   const std::size_t seqlen = X.shape(0);
   ScanResult result{zeros<double>(seqlen, X.shape(1)), initial};
@@ -70,7 +72,8 @@ ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA, co
 std::size_t best_chunk_size(std::size_t d_state, std::size_t headdim, double overhead) {
   const double N = static_cast<double>(d_state), P = static_cast<double>(headdim);
   const auto cost = [&](double Q) { return Q * (N + P) + (N * P + overhead) / Q; };
-  const double least = std::max(1.0, std::floor(std::sqrt((N * P + overhead) / (N + P))));  // where the slope is 0
+  const double least =
+      std::max(1.0, std::floor(std::sqrt((N * P + overhead) / (N + P))));  // where the slope is 0
   return static_cast<std::size_t>(cost(least) <= cost(least + 1) ? least : least + 1);
 }
 //: end

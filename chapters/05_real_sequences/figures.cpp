@@ -17,7 +17,8 @@ namespace {
 // Raw number, softplus, softplus within limits.
 void step_size_data(std::ofstream out) {
   for (double raw = -5; raw <= 5.001; raw += 0.05)
-    out << raw << ' ' << step_size(raw, {}) << ' ' << step_size(raw, {.dt_min = 0.5, .dt_max = 2}) << '\n';
+    out << raw << ' ' << step_size(raw, {}) << ' ' << step_size(raw, {.dt_min = 0.5, .dt_max = 2})
+        << '\n';
 }
 
 // Chunk size, time of ssd() and counted work, each as a multiple of its smallest value.
@@ -50,28 +51,31 @@ class Drawing {
  public:
   void box(double x, double y, double width, double height, int colour) {
     body_ << "<rect x='" << x << "' y='" << y << "' width='" << width << "' height='" << height
-          << "' rx='4' fill='#0a0b0" << colour << "' fill-opacity='0.22' stroke='#0a0b0" << colour << "'/>\n";
+          << "' rx='4' fill='#0a0b0" << colour << "' fill-opacity='0.22' stroke='#0a0b0" << colour
+          << "'/>\n";
   }
   void line(double x1, double y1, double x2, double y2, int colour = 0) {
-    body_ << "<line x1='" << x1 << "' y1='" << y1 << "' x2='" << x2 << "' y2='" << y2 << "' stroke='" << ink(colour)
-          << "' stroke-width='1.4'/>\n";
+    body_ << "<line x1='" << x1 << "' y1='" << y1 << "' x2='" << x2 << "' y2='" << y2 << "' stroke='"
+          << ink(colour) << "' stroke-width='1.4'/>\n";
   }
   void arrow(double x1, double x2, double y) {  // to the right
     line(x1, y, x2, y);
     body_ << "<path d='M" << x2 << ' ' << y << "l-5 -3.5v7z' fill='#010203'/>\n";
   }
   void text(double x, double y, const std::string& words, const char* anchor = "middle") {
-    body_ << "<text x='" << x << "' y='" << y << "' text-anchor='" << anchor << "' fill='#010203' font-size='15'>"
-          << words << "</text>\n";
+    body_ << "<text x='" << x << "' y='" << y << "' text-anchor='" << anchor
+          << "' fill='#010203' font-size='15'>" << words << "</text>\n";
   }
   void save(const std::string& path, double width, double height) const {
-    std::ofstream(path) << "<svg xmlns='http://www.w3.org/2000/svg' width='" << width << "' height='" << height
-                        << "' viewBox='0 0 " << width << ' ' << height << "'>\n"
+    std::ofstream(path) << "<svg xmlns='http://www.w3.org/2000/svg' width='" << width << "' height='"
+                        << height << "' viewBox='0 0 " << width << ' ' << height << "'>\n"
                         << body_.str() << "</svg>\n";
   }
 
  private:
-  static std::string ink(int colour) { return colour == 0 ? "#010203" : "#0a0b0" + std::to_string(colour); }
+  static std::string ink(int colour) {
+    return colour == 0 ? "#010203" : "#0a0b0" + std::to_string(colour);
+  }
   std::ostringstream body_;
 };
 
@@ -104,7 +108,8 @@ void draw_head_groups(const std::string& path) {
 // Twenty tokens as one sequence and as three, with their chunks.
 void draw_packed(const std::string& path) {
   constexpr std::size_t chunk_size = 4;
-  const std::vector<std::int64_t> one(20, 0), three{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2};
+  const std::vector<std::int64_t> one(20, 0),
+      three{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2};
   Drawing d;
   double top = 6;
   for (const auto& seq_idx : {one, three}) {
@@ -113,7 +118,8 @@ void draw_packed(const std::string& path) {
     d.text(0, top + 15, "tokens", "start");
     d.text(0, top + 61, "chunks", "start");
     for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
-      for (std::size_t t = bounds[i]; t < bounds[i + 1]; ++t) d.box(at(t), top, 22, 22, static_cast<int>(i) + 1);
+      for (std::size_t t = bounds[i]; t < bounds[i + 1]; ++t)
+        d.box(at(t), top, 22, 22, static_cast<int>(i) + 1);
       for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += chunk_size) {
         const std::size_t end = std::min(t + chunk_size, bounds[i + 1]);
         d.box(at(t), top + 42, at(end) - at(t) - 12, 28, static_cast<int>(i) + 1);

@@ -154,7 +154,8 @@ template <class Tensor4>
 static auto over_time(Tensor4& tensor, std::size_t batch, std::size_t head) {
   const auto& s = tensor.shape();
   using Element = std::remove_pointer_t<decltype(tensor.data())>;
-  return MatrixRef<Element>{tensor.data() + (batch * s[1] * s[2] + head) * s[3], s[1], s[3], s[2] * s[3]};
+  return MatrixRef<Element>{tensor.data() + (batch * s[1] * s[2] + head) * s[3], s[1], s[3],
+                            s[2] * s[3]};
 }
 
 // All that an algorithm needs to know of one head, over some stretch of time, is then six references. They can be cut: the part
@@ -307,7 +308,8 @@ static void run(const Stretch<Real>& s, const ScanOptions& options) {
 }
 
 template <class Real>
-static void run_packed(const Stretch<Real>& s, std::span<const std::size_t> bounds, const ScanOptions& options) {
+static void run_packed(const Stretch<Real>& s, std::span<const std::size_t> bounds,
+                       const ScanOptions& options) {
   for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
     if (i > 0) std::fill_n(s.state.data, s.state.rows * s.state.columns, Real(0));
     run(s.part(bounds[i], bounds[i + 1] - bounds[i]), options);
@@ -417,7 +419,8 @@ template <class Real>
 ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
   const auto [batch, seqlen, nheads, headdim, ngroups, d_state] = scan_sizes(in, options);
   const Tensor<Real, 3> dt = step_sizes(in, options);  // (batch, seqlen, nheads)
-  ScanOutput<Real> out{zeros<Real>(batch, seqlen, nheads, headdim), zeros<Real>(batch, nheads, headdim, d_state)};
+  ScanOutput<Real> out{zeros<Real>(batch, seqlen, nheads, headdim),
+                       zeros<Real>(batch, nheads, headdim, d_state)};
   if (in.initial_state) out.last_state = *in.initial_state;
   if (seqlen == 0) return out;
 
@@ -434,7 +437,8 @@ ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
       const std::size_t g = group_of_head(h, nheads, ngroups);
       const MatrixRef<Real> Y = over_time(out.y, b, h);  // (seqlen, headdim)
       const MatrixRef<Real> state{&out.last_state(b, h, 0, 0), headdim, d_state, d_state};
-      const Stretch<Real> head{as_matrix(X), dA, over_time(in.B, b, g), over_time(in.C, b, g), Y, state};
+      const Stretch<Real> head{as_matrix(X),          dA, over_time(in.B, b, g),
+                               over_time(in.C, b, g), Y,  state};
       run_packed<Real>(head, bounds, options);
     }
   }

@@ -9,8 +9,9 @@
 namespace exercises {
 
 //: 5.1
-mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt, const mamba2::Tensor<double, 1>& dt_bias,
-                                     double dt_min, double dt_max) {
+mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt,
+                                     const mamba2::Tensor<double, 1>& dt_bias, double dt_min,
+                                     double dt_max) {
   mamba2::Tensor<double, 3> step = dt;  // (batch, seqlen, nheads)
   for (std::size_t b = 0; b < dt.shape(0); ++b)
     for (std::size_t t = 0; t < dt.shape(1); ++t)
@@ -21,7 +22,8 @@ mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt, const 
 //: end
 
 //: 5.2
-static mamba2::ScanInput<double> tokens(const mamba2::ScanInput<double>& input, std::size_t begin, std::size_t end) {
+static mamba2::ScanInput<double> tokens(const mamba2::ScanInput<double>& input, std::size_t begin,
+                                        std::size_t end) {
   mamba2::ScanInput<double> part = input;
   part.x = xt::view(input.x, xt::all(), xt::range(begin, end));
   part.dt = xt::view(input.dt, xt::all(), xt::range(begin, end));
@@ -51,11 +53,13 @@ static mamba2::Tensor<T, N> longer(const mamba2::Tensor<T, N>& tensor, std::size
   return result;
 }
 
-mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input, std::size_t chunk_size) {
+mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input,
+                                          std::size_t chunk_size) {
   const std::size_t seqlen = input.x.shape(1), count = (chunk_size - seqlen % chunk_size) % chunk_size;
   mamba2::ScanInput<double> padded = input;
   padded.x = longer(input.x, count, 0.0);
-  padded.dt = longer(input.dt, count, -std::numeric_limits<double>::infinity());  // a step of 0, after the softplus
+  padded.dt = longer(input.dt, count,
+                     -std::numeric_limits<double>::infinity());  // a step of 0, after the softplus
   padded.B = longer(input.B, count, 0.0);
   padded.C = longer(input.C, count, 0.0);
   if (input.z) padded.z = longer(*input.z, count, 0.0);
@@ -63,16 +67,20 @@ mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input
     padded.seq_idx = longer(*input.seq_idx, count, std::int64_t{0});
     for (std::size_t b = 0; b < input.x.shape(0); ++b)
       for (std::size_t t = seqlen; t < seqlen + count; ++t)
-        (*padded.seq_idx)(b, t) = (*input.seq_idx)(b, seqlen - 1);  // still the last sequence: its state must survive
+        (*padded.seq_idx)(b, t) =
+            (*input.seq_idx)(b, seqlen - 1);  // still the last sequence: its state must survive
   }
   return padded;
 }
 //: end
 
 //: 5.4
-mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X, const mamba2::Tensor<double, 1>& dA,
-                                      const mamba2::Tensor<double, 2>& B, const mamba2::Tensor<double, 2>& C,
-                                      const mamba2::Tensor<std::int64_t, 1>& seq_idx, std::size_t chunk_size) {
+mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
+                                      const mamba2::Tensor<double, 1>& dA,
+                                      const mamba2::Tensor<double, 2>& B,
+                                      const mamba2::Tensor<double, 2>& C,
+                                      const mamba2::Tensor<std::int64_t, 1>& seq_idx,
+                                      std::size_t chunk_size) {
   mamba2::Tensor<double, 1> forgetful = dA;
   for (std::size_t t = 1; t < dA.size(); ++t)
     if (seq_idx(t) != seq_idx(t - 1)) forgetful(t) = -std::numeric_limits<double>::infinity();

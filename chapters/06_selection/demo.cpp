@@ -24,7 +24,8 @@ const char* yes(bool ok) {
 template <std::size_t N>
 double difference(const Tensor<double, N>& a, const Tensor<double, N>& b) {
   double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
   return largest;
 }
 
@@ -87,10 +88,12 @@ double squared_error(const Tensor<double, 2>& y, const Tensor<double, 2>& target
 void task() {
   const Task task = make_task(200000);
   std::printf("mean squared error over 200000 tokens\n");
-  std::printf("  saying zero                    %.2f\n", squared_error(zeros<double>(200000, 1), task.target));
+  std::printf("  saying zero                    %.2f\n",
+              squared_error(zeros<double>(200000, 1), task.target));
   std::printf("  the best constant model        %.2f  (by the formula %.2f)\n",
               squared_error(best_constant_model(task), task.target), 1 - p / (2 - p));
-  std::printf("  a selective model, one state   %.2f\n", squared_error(selective_model(task), task.target));
+  std::printf("  a selective model, one state   %.2f\n",
+              squared_error(selective_model(task), task.target));
 }
 
 // The identity of equation @eqref{eq:gate}, and the weight of the input under both rules.
@@ -116,13 +119,16 @@ void start() {
   auto memory = zeros<double>(24);  // tokens until a head has forgotten all but 1/e
   for (std::size_t h = 0; h < 24; ++h) memory(h) = 1 / (mamba2::softplus(dt_bias(h)) * -A(h));
   std::sort(memory.begin(), memory.end());
-  std::printf("24 fresh heads remember for %.1f tokens (the shortest), %.0f (the middle one), %.0f (the longest)\n",
-              memory(0), memory(12), memory(23));
+  std::printf(
+      "24 fresh heads remember for %.1f tokens (the shortest), %.0f (the middle one), %.0f (the "
+      "longest)\n",
+      memory(0), memory(12), memory(23));
   double largest = 0;
   for (const double dt : {1e-6, 1e-3, 0.1, 1.0, 10.0, 1000.0}) {
     largest = std::max(largest, std::abs(mamba2::softplus(mamba2::inverse_softplus(dt)) / dt - 1));
   }
-  std::printf("softplus(inverse_softplus(dt)) is dt again to 1e-8, from 1e-6 to 1000: %s\n", yes(largest < 1e-8));
+  std::printf("softplus(inverse_softplus(dt)) is dt again to 1e-8, from 1e-6 to 1000: %s\n",
+              yes(largest < 1e-8));
 }
 
 // Mamba-1's scan with its rates tied: channel $d$ belongs to head $d / P$, takes that head's rate for all its states, and that head's step size.

@@ -34,7 +34,8 @@ Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<doub
 /// \return outputs, (seqlen, d_inner)
 Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<double, 2>& dt,
                                       const Tensor<double, 2>& A, const Tensor<double, 2>& B,
-                                      const Tensor<double, 2>& C, const Tensor<double, 1>& D, Tensor<double, 2>& state);
+                                      const Tensor<double, 2>& C, const Tensor<double, 1>& D,
+                                      Tensor<double, 2>& state);
 
 /// \brief What exercise 6.4 gives back: the parameters of heads as Mamba-1 wants them.
 struct Untied {
@@ -49,7 +50,7 @@ struct Untied {
 /// \param headdim channels of a head
 /// \param d_state numbers of state for each channel
 /// \return rates and step sizes for mamba2::selective_scan()
-Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias, const Tensor<double, 2>& dt,
-             std::size_t headdim, std::size_t d_state);
+Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias,
+             const Tensor<double, 2>& dt, std::size_t headdim, std::size_t d_state);
 
 }  // namespace exercises

@@ -33,8 +33,8 @@ Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<d
 
 // 6.4  The rates of heads for each channel and state, and their step sizes for each channel.
 //      Mamba-1's scan with them must give what Mamba-2's operator gives.
-Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias, const Tensor<double, 2>& dt,
-             std::size_t headdim, std::size_t d_state) {
+Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias,
+             const Tensor<double, 2>& dt, std::size_t headdim, std::size_t d_state) {
   throw exercises::not_implemented("6.4");
 }
 

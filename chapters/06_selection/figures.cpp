@@ -26,7 +26,8 @@ void latch(std::ofstream out) {
     if (marked) target = value;
     selective = std::exp(-dt) * selective + dt / 12 * value;
     constant = 0.75 * constant + 0.25 * value;
-    out << t << ' ' << value << ' ' << marked << ' ' << target << ' ' << selective << ' ' << constant << '\n';
+    out << t << ' ' << value << ' ' << marked << ' ' << target << ' ' << selective << ' ' << constant
+        << '\n';
   }
 }
 
@@ -61,13 +62,15 @@ double seconds(Call call) {
   for (int i = 0; i < 5; ++i) {
     const auto start = std::chrono::steady_clock::now();
     call();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best =
+        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
 }
 
 template <std::size_t N>
-Tensor<float, N> noise(const std::array<std::size_t, N>& shape, Random& random, double low = -1, double high = 1) {
+Tensor<float, N> noise(const std::array<std::size_t, N>& shape, Random& random, double low = -1,
+                       double high = 1) {
   Tensor<float, N> tensor(shape);
   for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
   return tensor;
@@ -78,10 +81,12 @@ void cost(std::ofstream out) {
   const std::size_t seqlen = 512, d_inner = 256, headdim = 64, nheads = d_inner / headdim;
   Random random(2);
   for (const std::size_t d_state : {4, 8, 16, 32, 64, 128}) {
-    const SelectiveScanInput<float> channels{
-        noise<3>({1, seqlen, d_inner}, random),        noise<3>({1, seqlen, d_inner}, random, 0.001, 0.1),
-        noise<2>({d_inner, d_state}, random, -16, -1), noise<3>({1, seqlen, d_state}, random),
-        noise<3>({1, seqlen, d_state}, random),        noise<1>({d_inner}, random)};
+    const SelectiveScanInput<float> channels{noise<3>({1, seqlen, d_inner}, random),
+                                             noise<3>({1, seqlen, d_inner}, random, 0.001, 0.1),
+                                             noise<2>({d_inner, d_state}, random, -16, -1),
+                                             noise<3>({1, seqlen, d_state}, random),
+                                             noise<3>({1, seqlen, d_state}, random),
+                                             noise<1>({d_inner}, random)};
     ScanInput<float> heads;
     heads.x = noise<4>({1, seqlen, nheads, headdim}, random);
     heads.dt = noise<3>({1, seqlen, nheads}, random, -6, -2);

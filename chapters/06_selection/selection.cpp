@@ -191,7 +191,8 @@ double Random::normal() {
 // nothing, but who lowers `dt_min` to zero will be glad of it.
 
 template <class Real>
-Tensor<Real, 1> initial_dt_bias(std::size_t nheads, double dt_min, double dt_max, double floor, Random& random) {
+Tensor<Real, 1> initial_dt_bias(std::size_t nheads, double dt_min, double dt_max, double floor,
+                                Random& random) {
   auto dt_bias = zeros<Real>(nheads);
   for (auto& bias : dt_bias) {
     const double dt = std::exp(random.uniform(std::log(dt_min), std::log(dt_max)));
@@ -291,7 +292,8 @@ Tensor<Real, 3> convolve(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>&
   if (x.size() == 0) return y;
   for (std::size_t c = 0; c < channels; ++c) {
     auto K = zeros<Real>(seqlen);
-    for (std::size_t k = 0; k < std::min(d_conv, seqlen); ++k) K(k) = p.conv1d_weight(c, 0, d_conv - 1 - k);
+    for (std::size_t k = 0; k < std::min(d_conv, seqlen); ++k)
+      K(k) = p.conv1d_weight(c, 0, d_conv - 1 - k);
     for (std::size_t b = 0; b < batch; ++b) {
       const Tensor<Real, 2> channel = xt::view(x, b, xt::all(), xt::range(c, c + 1));  // (seqlen, 1)
       const Tensor<Real, 2> convolved = causal_convolution(channel, K);
@@ -304,12 +306,14 @@ Tensor<Real, 3> convolve(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>&
 template <class Real>
 void check_shapes(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& u) {
   const std::size_t d_model = p.out_proj_weight.shape(0), d_inner = p.out_proj_weight.shape(1);
-  const std::size_t d_state = p.A_log.shape(1), dt_rank = p.dt_proj_weight.shape(1), d_conv = p.conv1d_weight.shape(2);
+  const std::size_t d_state = p.A_log.shape(1), dt_rank = p.dt_proj_weight.shape(1),
+                    d_conv = p.conv1d_weight.shape(2);
   require_shape("u", u, {u.shape(0), u.shape(1), d_model}, "(batch, seqlen, d_model)");
   require_shape("in_proj.weight", p.in_proj_weight, {2 * d_inner, d_model}, "(2 d_inner, d_model)");
   require_shape("conv1d.weight", p.conv1d_weight, {d_inner, 1, d_conv}, "(d_inner, 1, d_conv)");
   require_shape("conv1d.bias", p.conv1d_bias, {d_inner}, "(d_inner)");
-  require_shape("x_proj.weight", p.x_proj_weight, {dt_rank + 2 * d_state, d_inner}, "(dt_rank + 2 d_state, d_inner)");
+  require_shape("x_proj.weight", p.x_proj_weight, {dt_rank + 2 * d_state, d_inner},
+                "(dt_rank + 2 d_state, d_inner)");
   require_shape("dt_proj.weight", p.dt_proj_weight, {d_inner, dt_rank}, "(d_inner, dt_rank)");
   require_shape("dt_proj.bias", p.dt_proj_bias, {d_inner}, "(d_inner)");
   require_shape("A_log", p.A_log, {d_inner, d_state}, "(d_inner, d_state)");
@@ -323,13 +327,15 @@ void check_shapes(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& u) {
 template <class Real>
 Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& u) {
   check_shapes(p, u);
-  const std::size_t d_inner = p.A_log.shape(0), d_state = p.A_log.shape(1), dt_rank = p.dt_proj_weight.shape(1);
+  const std::size_t d_inner = p.A_log.shape(0), d_state = p.A_log.shape(1),
+                    dt_rank = p.dt_proj_weight.shape(1);
 
   const auto xz = project(u, p.in_proj_weight);                // (batch, seqlen, 2 d_inner)
   const auto x = convolve(p, cut(xz, 0, d_inner));             // (batch, seqlen, d_inner)
   const auto dtBC = project(x, p.x_proj_weight);               // (batch, seqlen, dt_rank + 2 d_state)
   auto dt = project(cut(dtBC, 0, dt_rank), p.dt_proj_weight);  // (batch, seqlen, d_inner)
-  for (std::size_t i = 0; i < dt.size(); ++i) dt.flat(i) = softplus(dt.flat(i) + p.dt_proj_bias(i % d_inner));
+  for (std::size_t i = 0; i < dt.size(); ++i)
+    dt.flat(i) = softplus(dt.flat(i) + p.dt_proj_bias(i % d_inner));
   const Tensor<Real, 2> A = -xt::exp(p.A_log);  // (d_inner, d_state)
   const auto B = cut(dtBC, dt_rank, d_state);
   const auto C = cut(dtBC, dt_rank + d_state, d_state);

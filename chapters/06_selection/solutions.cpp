@@ -21,7 +21,8 @@ Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<doub
   Tensor<double, 1> states = mamba2::zeros<double>(x.size());
   double h = h0;
   for (std::size_t t = 0; t < x.size(); ++t) {
-    const auto [A_bar, B_bar] = mamba2::discretize_zero_order_hold(/* A = */ -1.0, mamba2::softplus(z(t)));
+    const auto [A_bar, B_bar] =
+        mamba2::discretize_zero_order_hold(/* A = */ -1.0, mamba2::softplus(z(t)));
     h = A_bar * h + B_bar * x(t);
     states(t) = h;
   }
@@ -49,8 +50,8 @@ Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<d
 //: end
 
 //: 6.4
-Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias, const Tensor<double, 2>& dt,
-             std::size_t headdim, std::size_t d_state) {
+Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias,
+             const Tensor<double, 2>& dt, std::size_t headdim, std::size_t d_state) {
   const std::size_t seqlen = dt.shape(0), d_inner = dt.shape(1) * headdim;
   Untied untied{mamba2::zeros<double>(d_inner, d_state), mamba2::zeros<double>(seqlen, d_inner)};
   for (std::size_t d = 0; d < d_inner; ++d) {

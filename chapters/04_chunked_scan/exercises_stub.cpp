@@ -4,14 +4,18 @@
 #include <exercises/not_implemented.hpp>
 #include <mamba2/chunked_scan.hpp>
 
+#include <algorithm>
+#include <cmath>
+
 namespace exercises {
 
-using mamba2::zeros;
+using namespace mamba2;  // zeros(), as_matrix(), as_span(), row_block() and the four steps
 
 // 4.1 The left factor, the centre and the right factor of one block below the diagonal.
 // Three sums of log-decays, each over its own stretch of the steps between the two tokens.
-BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B, const Tensor<double, 2>& C,
-                           std::size_t chunk_size, std::size_t later, std::size_t earlier) {
+BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
+                           const Tensor<double, 2>& C, std::size_t chunk_size, std::size_t later,
+                           std::size_t earlier) {
   throw not_implemented("4.1");
 }
 
@@ -23,9 +27,10 @@ Tensor<double, 3> pass_states(const Tensor<double, 3>& own, const Tensor<double,
 }
 
 // 4.3 The whole chunked scan, for any length, from a given state; the last state comes with the outputs.
-// mamba2::diagonal_block(), chunk_state(), pass_state() and state_to_output() are yours to use.
-ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
-                     const Tensor<double, 2>& C, const Tensor<double, 2>& initial, std::size_t chunk_size) {
+// diagonal_block(), chunk_state(), pass_state() and state_to_output() are yours to use.
+ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
+                     const Tensor<double, 2>& B, const Tensor<double, 2>& C,
+                     const Tensor<double, 2>& initial, std::size_t chunk_size) {
   throw not_implemented("4.3");
 }
 

@@ -39,7 +39,7 @@ ScanInput<double> make_input(std::size_t seqlen) {
 
 }  // namespace
 
-GRADE("5.1", "bias, softplus, limits") {
+GRADE("5.1", "the step that is taken") {
   ScanInput<double> in;
   in.dt = numbers<3>({2, 7, 3}, -4, 3);
   in.dt_bias = numbers<1>({3}, -2, 2);
@@ -52,10 +52,11 @@ GRADE("5.1", "bias, softplus, limits") {
                        "step sizes, where one of the raw numbers is 900");
 }
 
-GRADE("5.2", "two calls, one result") {
+GRADE("5.2", "go on from there") {
   ScanInput<double> in = make_input(19);
   const ScanOutput<double> whole = ssd(in);
-  for (const std::size_t cut : {std::size_t{7}, std::size_t{1}, std::size_t{18}, std::size_t{0}, std::size_t{19}}) {
+  for (const std::size_t cut :
+       {std::size_t{7}, std::size_t{1}, std::size_t{18}, std::size_t{0}, std::size_t{19}}) {
     const ScanOutput<double> yours = exercises::ssd_in_two(in, cut);
     const std::string where = ", cut at " + std::to_string(cut) + " of 19 tokens";
     grader::expect_close(yours.y, whole.y, "y" + where);
@@ -77,7 +78,8 @@ GRADE("5.3", "padding that leaves no trace") {
         in.seq_idx = Tensor<std::int64_t, 2>({2, seqlen}, 4);
         for (std::size_t t = 2; t < seqlen; ++t) (*in.seq_idx)(1, t) = 9;
       }
-      const std::string of = " (" + std::to_string(seqlen) + " tokens" + (packed ? ", packed" : "") + ", chunks of 8)";
+      const std::string of =
+          " (" + std::to_string(seqlen) + " tokens" + (packed ? ", packed" : "") + ", chunks of 8)";
       const ScanInput<double> padded = exercises::pad_to_multiple(in, 8);
       grader::expect_close(padded.x.shape(1), (seqlen + 7) / 8 * 8, "the new length" + of);
       const ScanOutput<double> yours = ssd(padded), expected = ssd(in);
@@ -101,7 +103,8 @@ GRADE("5.4", "forget on purpose") {
       return xt::view(t, xt::range(bounds[i], bounds[i + 1]));
     };
     xt::view(seq_idx, xt::range(bounds[i], bounds[i + 1])) = ids[i];
-    xt::view(expected, xt::range(bounds[i], bounds[i + 1])) = chunked_scan(rows(X), rows(dA), rows(B), rows(C), 8);
+    xt::view(expected, xt::range(bounds[i], bounds[i + 1])) =
+        chunked_scan(rows(X), rows(dA), rows(B), rows(C), 8);
   }
   for (const std::size_t chunk_size : {std::size_t{8}, std::size_t{1}, std::size_t{64}})
     grader::expect_close(exercises::packed_scan(X, dA, B, C, seq_idx, chunk_size), expected,

@@ -53,6 +53,8 @@ std::string number_text(T value) {
   if constexpr (std::is_same_v<T, bool>) {
     return value ? "true" : "false";
   } else {
+    if constexpr (std::is_floating_point_v<T>)
+      if (std::isnan(value)) return "NaN, not a number";  // without its sign, which says nothing
     std::ostringstream text;
     text.precision(10);
     text << value;

@@ -13,7 +13,8 @@ using mamba2::Tensor;
 /// \brief The last inputs of one channel, in a ring.
 struct Ring {
   Tensor<double, 1> inputs;  ///< the last d_conv inputs, (d_conv)
-  std::size_t newest;        ///< where the newest is; the one before it lies to its left, and so round the ring
+  std::size_t
+      newest;  ///< where the newest of them is; the one before it lies one place to the left, and so round the ring
 };
 
 /// \brief Exercise 9.1: one step of the convolution without moving a number, and without SiLU.
@@ -40,9 +41,8 @@ struct Head {
 /// \param C      how the state is read, (d_state)
 /// \param state  before the token on entry, after it on return, (headdim, d_state)
 /// \return outputs, (headdim)
-Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt,
-                            const Tensor<double, 1>& B, const Tensor<double, 1>& C,
-                            Tensor<double, 2>& state);
+Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt, const Tensor<double, 1>& B,
+                            const Tensor<double, 1>& C, Tensor<double, 2>& state);
 
 /// \brief Exercise 9.3: from which length on attention keeps more numbers than Mamba-2.
 /// \param config sizes of the Mamba-2 blocks; attention has the same d_model and as many layers

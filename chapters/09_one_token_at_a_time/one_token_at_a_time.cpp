@@ -99,15 +99,12 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // beside that.
 
 template <class Real>
-Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options,
-                          Tensor<Real, 4>& state) {
+Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state) {
   const ScanSizes sizes = scan_sizes(input, options);
-  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim,
-                    d_state = sizes.d_state;
+  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim, d_state = sizes.d_state;
   require_shape("x", input.x, {batch, 1, nheads, headdim}, "(batch, 1, nheads, headdim)");
   require_shape("state", state, {batch, nheads, headdim, d_state}, "(batch, nheads, headdim, d_state)");
-  if (input.initial_state || input.seq_idx)
-    throw ValueError("scan_step: expected no initial_state and no seq_idx");
+  if (input.initial_state || input.seq_idx) throw ValueError("scan_step: expected no initial_state and no seq_idx");
 
   auto y = zeros<Real>(batch, 1, nheads, headdim);
   for (std::size_t b = 0; b < batch; ++b) {
@@ -146,8 +143,7 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
 
   Mamba2Activations<Real> a = enter(as_matrix(u), batch);
   const MatrixRef<const Real> xBC = split_columns(config_, as_matrix(a.zxbcdt)).xBC;
-  convolution_step<Real>(xBC, taps(), parameters_.conv1d_bias, cache.conv_state,
-                         convolved_columns(a.scan));
+  convolution_step<Real>(xBC, taps(), parameters_.conv1d_bias, cache.conv_state, convolved_columns(a.scan));
   a.y = scan_step(a.scan, scan_options(), cache.ssm_state);
 
   auto y = Tensor<Real, 2>::from_shape({batch, config_.d_model});
@@ -157,14 +153,12 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
 
 template void convolution_step(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>,
                                Tensor<float, 3>&, std::span<const MatrixRef<float>>);
-template void convolution_step(MatrixRef<const double>, MatrixRef<const double>,
-                               std::span<const double>, Tensor<double, 3>&,
-                               std::span<const MatrixRef<double>>);
+template void convolution_step(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>,
+                               Tensor<double, 3>&, std::span<const MatrixRef<double>>);
 template Tensor<float, 4> scan_step(const ScanInput<float>&, const ScanOptions&, Tensor<float, 4>&);
 template Tensor<double, 4> scan_step(const ScanInput<double>&, const ScanOptions&, Tensor<double, 4>&);
 template Tensor<float, 2> Mamba2Block<float>::step(const Tensor<float, 2>&, Mamba2Cache<float>&) const;
-template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&,
-                                                     Mamba2Cache<double>&) const;
+template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&, Mamba2Cache<double>&) const;
 
 }  // namespace mamba2
 

@@ -84,8 +84,7 @@ void LanguageModelConfig::check() const {
   at_least_one("n_layer", n_layer, 4096);
   at_least_one("vocab_size", vocab_size, std::size_t{1} << 24);
   at_least_one("pad_vocab_size_multiple", pad_vocab_size_multiple, std::size_t{1} << 16);
-  require(norm_eps >= 0 && norm_eps < 1, "norm_eps", "a small positive number",
-          std::to_string(norm_eps));
+  require(norm_eps >= 0 && norm_eps < 1, "norm_eps", "a small positive number", std::to_string(norm_eps));
   mixer.check();
 }
 
@@ -103,8 +102,7 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
     require(id >= 0 && static_cast<std::size_t>(id) < embedding_weight.shape(0), "ids",
             "0 to " + std::to_string(embedding_weight.shape(0) - 1),
             std::to_string(id) + " at " + shape_text(std::array{i / seqlen, i % seqlen}));
-    std::copy_n(embedding_weight.data() + static_cast<std::size_t>(id) * d_model, d_model,
-                x.data() + i * d_model);
+    std::copy_n(embedding_weight.data() + static_cast<std::size_t>(id) * d_model, d_model, x.data() + i * d_model);
   }
   return x;
 }
@@ -134,8 +132,8 @@ namespace {
 template <class T>
 auto rows_of(T& x) {
   const std::size_t width = x.shape(x.dimension() - 1);
-  return MatrixRef<std::remove_pointer_t<decltype(x.data())>>{
-      x.data(), width == 0 ? 0 : x.size() / width, width, width};
+  return MatrixRef<std::remove_pointer_t<decltype(x.data())>>{x.data(), width == 0 ? 0 : x.size() / width, width,
+                                                              width};
 }
 
 }  // namespace
@@ -147,12 +145,10 @@ Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 
   Tensor<Real, 3> x = embed(ids);  // (batch, seqlen, d_model)
   auto normed = Tensor<Real, 3>::from_shape(x.shape());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
-                          rows_of(normed));
-    Mamba2Output<Real> output =
-        layers[i].mixer.forward(normed, {.cache = cache ? &(*cache)[i] : nullptr,
-                                         .algorithm = options.algorithm,
-                                         .chunk_size = options.chunk_size});
+    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps, rows_of(normed));
+    Mamba2Output<Real> output = layers[i].mixer.forward(
+        normed,
+        {.cache = cache ? &(*cache)[i] : nullptr, .algorithm = options.algorithm, .chunk_size = options.chunk_size});
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += output.y.data()[k];
     if (cache) (*cache)[i] = std::move(output.cache);
   }
@@ -197,8 +193,7 @@ Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
 // is used. So prefill() runs the layers over all tokens and the head over the last one: its rows lie one sequence apart in memory, and a mamba2::MatrixRef can say so without a copy.
 
 template <class Real>
-Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
-                                             LanguageModelCache<Real>& cache,
+Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>& cache,
                                              const LanguageModelOptions& options) const {
   require(ids.shape(1) > 0, "ids", "at least one token", "none");
   check_cache(cache);
@@ -212,8 +207,7 @@ Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
 // After that, one token at a time, by the step of chapter 9. No shape in it depends on how many tokens came before.
 
 template <class Real>
-Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
-                                          LanguageModelCache<Real>& cache) const {
+Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids, LanguageModelCache<Real>& cache) const {
   check_cache(cache);
   const std::size_t batch = ids.shape(0), d_model = config_.mixer.d_model;
   Tensor<std::int64_t, 2> column = Tensor<std::int64_t, 2>::from_shape({batch, 1});
@@ -223,8 +217,7 @@ Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
   std::copy(embedded.begin(), embedded.end(), x.begin());
   auto normed = Tensor<Real, 2>::from_shape({batch, d_model});
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
-                          as_matrix(normed));
+    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps, as_matrix(normed));
     const Tensor<Real, 2> y = layers[i].mixer.step(normed, cache[i]);
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
   }
@@ -243,8 +236,8 @@ LanguageModelCache<Real> LanguageModel<Real>::empty_cache(std::size_t batch) con
 template <class Real>
 void LanguageModel<Real>::check_cache(const LanguageModelCache<Real>& cache) const {
   if (cache.size() != layers.size())
-    throw ShapeError("cache: expected one for each of " + std::to_string(layers.size()) +
-                     " layers, got " + std::to_string(cache.size()));
+    throw ShapeError("cache: expected one for each of " + std::to_string(layers.size()) + " layers, got " +
+                     std::to_string(cache.size()));
 }
 
 template <class Real>
@@ -275,8 +268,7 @@ LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config) : config_(
 // $\sqrt{n}$; the sum of $n$ such contributions then has the size of one. Projections with a bias begin with a bias of zero.
 
 template <class Real>
-LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed)
-    : LanguageModel(config) {
+LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed) : LanguageModel(config) {
   Random random(seed);
   for (Real& weight : embedding_weight) weight = static_cast<Real>(0.02 * random.normal());
   const auto shrink = static_cast<Real>(1 / std::sqrt(static_cast<double>(config.n_layer)));

@@ -14,7 +14,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from weaver import api  # noqa: E402
 from weaver.code import highlight  # noqa: E402
-from weaver.markup import CHAPTERS, MACROS, TOKEN  # noqa: E402
+from weaver.markup import CHAPTERS, CPP, MACROS, TOKEN  # noqa: E402
 from weaver.report import Report, write_if_changed  # noqa: E402
 
 # The files of KaTeX that are needed: https://katex.org, from the Debian package libjs-katex.
@@ -26,6 +26,11 @@ KATEX_FONTS = ("AMS-Regular", "Caligraphic-Regular", "Main-Bold", "Main-BoldItal
 def read(path):
     with open(path, encoding="utf-8") as source:
         return source.read()
+
+
+def words(text):
+    """A line of plain text as HTML."""
+    return html.escape(text).replace("C++", CPP)
 
 
 class Binder:
@@ -136,7 +141,7 @@ class Binder:
             for c in chapters:
                 out.append(f'<li value="{c["number"]}"><a href="{c["id"]}.html"><span class="number">{c["number"]}</span>'
                            f'<span class="title">{html.escape(c["title"])}</span>'
-                           f'<span class="summary">{html.escape(c["summary"])}</span></a></li>')
+                           f'<span class="summary">{words(c["summary"])}</span></a></li>')
             out.append("</ol></section>")
         out.append("</div>")
         return "".join(out)
@@ -194,7 +199,7 @@ class Binder:
 
     def title_page(self, page):
         first = next((c["id"] for c in self.chapters()), "how_to_read")
-        return (f'<header class="title-page"><h1>{html.escape(page["title"])}</h1><p class="subtitle">{html.escape(page["summary"])}</p>'
+        return (f'<header class="title-page"><h1>{html.escape(page["title"])}</h1><p class="subtitle">{words(page["summary"])}</p>'
                 f'<p class="go"><a class="button" href="{first}.html">Begin with chapter 1</a> <a href="#index_contents">Contents</a> '
                 f'<a href="how_to_read.html">How to read this book</a></p></header>')
 
@@ -214,7 +219,7 @@ class Binder:
         toc = section_list(sections)
         return (f'<header class="page-header">{f"<p class=kicker>{kicker}</p>" if kicker else ""}'
                 f'<h1>{html.escape(page["title"])}</h1>'
-                + (f'<p class="lede">{html.escape(page["summary"])}</p>' if page["summary"] else "")
+                + (f'<p class="lede">{words(page["summary"])}</p>' if page["summary"] else "")
                 + (f'<details class="toc"><summary>On this page</summary>{toc}</details>' if toc else "") + "</header>")
 
     def prev_next(self, page):

@@ -23,6 +23,7 @@ MACROS = {r"\R": r"\mathbb{R}", r"\softplus": r"\operatorname{softplus}", r"\sil
           r"\segsum": r"\operatorname{segsum}", r"\diag": r"\operatorname{diag}"}
 
 SHORT = 24  # characters of TeX up to which a formula is never broken over two lines
+CPP = '<span class="cpp">C++</span>'  # the font of the text sets the two signs far apart; the theme moves them together
 
 FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*([\w+-]*)\s*$")
 BOX = re.compile(r"^:::\s*([\w-]+)\s*(.*?)\s*$")
@@ -346,6 +347,9 @@ class Markup:
             elif c == "@" and (found := re.compile(r"@(\w+)").match(text, i)) and not (i and text[i - 1].isalnum()):
                 self.error(path, where(i), f"unknown command '{found.group(0)}'")
                 i = found.end()
+            elif text.startswith("C++", i):
+                out.append(self.raw(CPP))
+                i += 3
             elif c in "cC" and (found := CHAPTERS.match(text, i)):
                 out.append(found.group(1).rstrip() + "\u00a0" + re.sub(r"\d+", lambda m: self.chapter(m.group(0)), found.group(2)))
                 i = found.end()

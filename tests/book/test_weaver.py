@@ -322,6 +322,10 @@ class Pages(SmallBook):
         self.assertIn("It\u2019s \u201cquoted\u201d (\u2018so\u2019) and", markdown)
         self.assertIn('\u2019s; <span title="a">b</span>. \\ref index "here"', markdown)
 
+    def test_name_of_the_language(self):
+        tokens = self.woven("In C++, `C++` and $C$.")[1]
+        self.assertEqual([t.get("html", t.get("text")) for t in tokens][:2], ['<span class="cpp">C++</span>', "C++"])
+
     def test_dollar_sign(self):
         markdown, tokens = self.woven("A price of \\$5 and \\$6.")
         self.assertIn("A price of $5 and $6.", markdown)

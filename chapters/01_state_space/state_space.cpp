@@ -160,8 +160,8 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 //
 // @output discretization
 //
-// Each line has a quarter of the step of the line above, and the error of $\bar B$ falls to nearly a sixteenth: that is what
-// $O(\Delta^2)$ means. The columns for $\bar A$ show why the other half is *not* taken from Euler: at $\Delta = 4$ the exact
+// Each line has a quarter of the step of the line above, and the shorter the steps are, the closer the error of $\bar B$ comes to
+// falling to a sixteenth each time: that is what $O(\Delta^2)$ means. The columns for $\bar A$ show why the other half is *not* taken from Euler: at $\Delta = 4$ the exact
 // factor is a small positive number, Euler's is far below $-1$, and a state multiplied by that at each step explodes.
 // $\bar A = e^{\Delta A}$ lies between 0 and 1 for every positive $\Delta$ and every negative $A$.
 //
@@ -232,8 +232,8 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 // $$ {#eq:recurrence}
 //
 // ::: figure state
-// One update and one reading of the state for $P = 3$, $N = 5$. The marked entry belongs to channel 2 and state 3: it shrinks
-// by $\bar A_t$ and gains $x_{t,2} \bar B_{t,3}$.
+// One update and one reading of the state for $P = 3$, $N = 5$. The marked entry belongs to channel 1 and state 2, counted
+// from 0: it shrinks by $\bar A_t$ and gains $x_{t,1} \bar B_{t,2}$.
 // :::
 //
 // $\bar A_t$ is still one number: all entries of the head's state fade together. That is Mamba-2's peculiarity, and the fast

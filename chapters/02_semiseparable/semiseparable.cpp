@@ -1,7 +1,7 @@
 // # The matrix behind the model {#ch_semiseparable}
 // @summary The decay between any two steps, computed without losing it, and why every block of the matrix below the diagonal has low rank.
 //
-// Chapter 1 ended with a riddle. The matrix $M$ of a state space model has $T^2$ entries, and multiplying by such a matrix costs
+// Chapter 1 leaves a riddle behind. The matrix $M$ of a state space model has $T^2$ entries, and multiplying by such a matrix costs
 // $T^2$ multiplications for each channel. Yet the loop computes the same product in a time proportional to $T$, without the
 // matrix ever being there. Most matrices allow nothing of the kind. What is it about this one?
 //

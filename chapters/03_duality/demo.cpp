@@ -247,8 +247,8 @@ int main() {
 // *with* a softmax can be made linear only by such approximations; this attention has been linear all along.
 //
 // The model did not change either. It still has the same parameters, and it does not matter in which order it was computed
-// while it was trained: the same weights can be trained in one order and run, token by token, in the other. Part III does
-// just that.
+// while it was trained: the same weights can be trained in one order (chapter 13) and run, token by token, in the other
+// (chapter 9).
 //
 // ## Exercises {#duality_exercises}
 //

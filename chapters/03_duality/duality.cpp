@@ -246,7 +246,7 @@ void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real>
 // which it keeps in the processor's registers and nearest caches until nothing more can be done with them, and it keeps all
 // of the processor's arithmetic units busy. The recurrence uses each decay, each entry of $B$ and each entry of $C$ for a
 // handful of operations and then asks for the next. Processors for machine learning have made the difference extreme: an
-// A100 does 312 teraflops in half-precision matrix products and 19 in all other `float` arithmetic [@blog, part III]. On
+// A100 does 312 teraflops in half-precision matrix products and 19.5 in ordinary `float` arithmetic [@nvidia_a100]. On
 // such a machine an algorithm that is not made of matrix products has given away nine tenths of the hardware before it
 // begins.
 //

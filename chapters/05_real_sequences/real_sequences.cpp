@@ -17,7 +17,8 @@
 // - \ref ch_duality "Chapter 3": MatrixRef, a matrix that lies inside a larger tensor;
 // - \ref ch_state_space "Chapter 1": the recurrence, and why the step size $\Delta$ appears twice.
 //
-// Later chapters do not look inside again. The block of chapter 8 calls ssd(), as does the one-token step of chapter 9.
+// The chapters on the model do not look inside again. The block of chapter 8 calls ssd(), as does the one-token step of
+// chapter 9.
 //
 // ## Shapes {#real_sequences_shapes}
 //

@@ -66,9 +66,9 @@ mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input
   if (input.seq_idx) {
     padded.seq_idx = longer(*input.seq_idx, count, std::int64_t{0});
     for (std::size_t b = 0; b < input.x.shape(0); ++b)
+      // The new tokens are of the last sequence: its state must survive.
       for (std::size_t t = seqlen; t < seqlen + count; ++t)
-        (*padded.seq_idx)(b, t) =
-            (*input.seq_idx)(b, seqlen - 1);  // still the last sequence: its state must survive
+        (*padded.seq_idx)(b, t) = (*input.seq_idx)(b, seqlen - 1);
   }
   return padded;
 }

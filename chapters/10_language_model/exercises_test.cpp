@@ -119,6 +119,8 @@ GRADE("10.3", "read a tensor") {
   const auto lie = [](const std::string& shape, const std::string& range) {
     return safetensors("{\"a\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":" + range + "}}", seven);
   };
+  refuses(safetensors(R"({"a":{"dtype":"I32","shape":[2],"data_offsets":[0,8]}})", seven), "a",
+          "a tensor of whole numbers, as wide as floats, should be refused");
   refuses(lie("[3]", "[0,8]"), "a", "three floats in eight bytes should be refused");
   refuses(lie("[4294967296,4294967296]", "[0,0]"), "a", "a shape whose product wraps to zero should be refused");
   refuses(lie("[4611686018427387906]", "[0,8]"), "a", "a shape whose size in bytes wraps to eight should be refused");

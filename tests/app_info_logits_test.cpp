@@ -20,7 +20,7 @@ void contains(const std::string& text, const std::string& part) {
 }
 
 std::string quoted(const std::filesystem::path& path) {
-  return "'" + path.string() + "'";
+  return std::string("'").append(path.string()).append("'");
 }
 const std::string tiny = quoted(golden_path("lm/tiny"));
 

@@ -1,4 +1,5 @@
 // The language model against the golden logits, its parts against each other.
+#include <mamba2/fast.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/model_directory.hpp>
 #include <support/testing.hpp>
@@ -33,11 +34,14 @@ Tensor<std::int64_t, 2> small_ids(std::size_t batch, std::size_t seqlen) {
 TEMPLATE_TEST_CASE("the golden logits, from both layouts and by each algorithm", "[language_model]", float, double) {
   const auto want = load_golden<double, 3>("lm/tiny", "logits");
   for (const char* name : {"lm/tiny", "lm/tiny-hf"}) {
-    const auto model = load_language_model<TestType>(golden_path(name));
-    for (const auto algorithm : {Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked}) {
-      const double error = relative_error(model.forward(golden_ids(), {.algorithm = algorithm}), want);
-      CAPTURE(name, static_cast<int>(algorithm), error);
-      CHECK(error < golden_tolerance<TestType>);
+    auto model = load_language_model<TestType>(golden_path(name));
+    for (const auto* operations : {&plain_operations<TestType>(), &fast_operations<TestType>()}) {
+      model.use(*operations);
+      for (const auto algorithm : {Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked}) {
+        const double error = relative_error(model.forward(golden_ids(), {.algorithm = algorithm}), want);
+        CAPTURE(name, static_cast<int>(algorithm), error);
+        CHECK(error < golden_tolerance<TestType>);
+      }
     }
   }
 }
@@ -81,6 +85,23 @@ TEMPLATE_TEST_CASE("prefill and steps, in any mixture, equal one pass", "[langua
   CHECK(relative_error(logits, expected_after(22)) < golden_tolerance<TestType>);
 }
 
+TEMPLATE_TEST_CASE("a prompt read in pieces gives what it gives at once", "[language_model]", float, double) {
+  const LanguageModel<TestType> model(small_config(), 3);
+  const auto ids = small_ids(2, 23);
+  auto cache = model.empty_cache(2);
+  const auto want = model.prefill(ids, cache, {.piece = 23});
+  for (const std::size_t piece : {1, 2, 7, 22, 500}) {
+    CAPTURE(piece);
+    auto other = model.empty_cache(2);
+    CHECK(relative_error(model.prefill(ids, other, {.piece = piece}), want) < golden_tolerance<TestType>);
+    for (std::size_t i = 0; i < cache.size(); ++i) {
+      CHECK(relative_error(other[i].ssm_state, cache[i].ssm_state) < golden_tolerance<TestType>);
+      CHECK(relative_error(other[i].conv_state, cache[i].conv_state) < golden_tolerance<TestType>);
+    }
+  }
+  CHECK_THROWS_AS(model.prefill(ids, cache, {.piece = 0}), ValueError);
+}
+
 TEST_CASE("a later token changes no earlier logits", "[language_model]") {
   const LanguageModel<double> model(small_config(), 4);
   auto ids = small_ids(1, 20);
@@ -108,6 +129,9 @@ TEST_CASE("ids outside the vocabulary are refused with their place", "[language_
   auto cache = model.empty_cache(1);
   CHECK_THROWS_AS(model.step({48}, cache), ValueError);
   CHECK_THROWS_AS(model.prefill(Tensor<std::int64_t, 2>::from_shape({1, 0}), cache), ValueError);
+  auto untouched = model.empty_cache(2);
+  CHECK_THROWS_AS(model.prefill(ids, untouched, {.piece = 1}), ValueError);  // found before the first piece is read
+  for (const float state : untouched[0].ssm_state) CHECK(state == 0);
   CHECK_THROWS_AS(model.step({1, 2}, cache), ShapeError);
   cache.pop_back();
   CHECK_THROWS_AS(model.step({1}, cache), ShapeError);

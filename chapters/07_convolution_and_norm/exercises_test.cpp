@@ -96,8 +96,9 @@ GRADE("7.3", "the gated norm by groups") {
           row(y), row(z), {.weight = weight, .groups = groups, .norm_before_gate = norm_before_gate, .eps = 0.01},
           {expected.data(), 1, features, features});
       grader::expect_close(exercises::gate_and_norm(y, z, weight, groups, norm_before_gate, 0.01), expected,
-                           std::string(norm_before_gate ? "norm before gate" : "gate before norm") +
-                               ", groups = " + std::to_string(groups));
+                           std::string(norm_before_gate ? "norm before gate" : "gate before norm")
+                               .append(", groups = ")
+                               .append(std::to_string(groups)));
     }
   }
 }

@@ -94,6 +94,21 @@ const Operations<Real>& plain_operations() {
   return table;
 }
 
+// Which table does a block start with? The fast one, if there is one. The programs of chapters 8 to 13 are linked with nothing that comes later; for them the two functions
+// below do not exist, and their addresses are null. The whole library has them.
+
+extern "C" const Operations<float>* mamba2_fast_operations_float() __attribute__((weak));
+extern "C" const Operations<double>* mamba2_fast_operations_double() __attribute__((weak));
+
+template <>
+const Operations<float>& default_operations<float>() {
+  return mamba2_fast_operations_float ? *mamba2_fast_operations_float() : plain_operations<float>();
+}
+template <>
+const Operations<double>& default_operations<double>() {
+  return mamba2_fast_operations_double ? *mamba2_fast_operations_double() : plain_operations<double>();
+}
+
 // ## A configuration that checks itself {#mamba2_block_config}
 //
 // Sizes come from files that somebody wrote. A wrong one should be refused where it is read, with the name of the field and what it may be, not crash three functions later.
@@ -251,13 +266,21 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real
 // input is laid out. The step sizes are copied, as they are few; $x$, $B$ and $C$ get their shapes, and the convolution will write straight into them.
 
 template <class Real>
+void Mamba2Block<Real>::project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight,
+                                const Tensor<std::uint16_t, 2>& bfloat16, const Tensor<Real, 1>& bias,
+                                MatrixRef<Real> y) const {
+  if (bfloat16.size() == 0) return operations_->linear(x, as_matrix(weight), bias, y);
+  operations_->linear_bfloat16(x, as_matrix(bfloat16), bias, y);  // chapter 14
+}
+
+template <class Real>
 Mamba2Activations<Real> Mamba2Block<Real>::enter(MatrixRef<const Real> u, std::size_t batch) const {
   const Mamba2Config& c = config_;
   const Mamba2Parameters<Real>& p = parameters_;
   const std::size_t tokens = u.rows, seqlen = batch == 0 ? 0 : tokens / batch;
   Mamba2Activations<Real> a;
   a.zxbcdt = Tensor<Real, 2>::from_shape({tokens, c.d_in_proj()});
-  operations_->linear(u, as_matrix(p.in_proj_weight), p.in_proj_bias, as_matrix(a.zxbcdt));
+  project(u, p.in_proj_weight, in_proj_bfloat16_, p.in_proj_bias, as_matrix(a.zxbcdt));
 
   a.scan.x = Tensor<Real, 4>::from_shape({batch, seqlen, c.nheads(), c.headdim});
   a.scan.B = Tensor<Real, 4>::from_shape({batch, seqlen, c.ngroups, c.d_state});
@@ -293,7 +316,7 @@ void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) con
                                         .eps = c.norm_eps};
   operations_->gated_norm(in.x0, in.z0, gate_only, column_block(merged, 0, c.d_mlp()));
   operations_->gated_norm(scanned, in.z, norm, column_block(merged, c.d_mlp(), c.ssm_channels()));
-  operations_->linear(merged, as_matrix(parameters_.out_proj_weight), parameters_.out_proj_bias, y);
+  project(merged, parameters_.out_proj_weight, out_proj_bfloat16_, parameters_.out_proj_bias, y);
 }
 
 // `norm_over_all_channels` is not an option of the reference. Hugging Face's plain implementation takes one mean square over all channels even where there are groups (chapter 7), and a
@@ -309,15 +332,25 @@ void Mamba2Block<Real>::check_cache(const Mamba2Cache<Real>& cache, std::size_t 
 
 template <class Real>
 ScanOptions Mamba2Block<Real>::scan_options(const ForwardOptions<Real>& options) const {
+  const std::size_t suits = operations_->chunk_size > 0 ? operations_->chunk_size : config_.chunk_size;
   return {.dt_softplus = true,
           .dt_min = config_.dt_limit_min,
           .dt_max = config_.dt_limit_max,
-          .chunk_size = options.chunk_size > 0 ? options.chunk_size : config_.chunk_size,
+          .chunk_size = options.chunk_size > 0 ? options.chunk_size : suits,
           .algorithm = options.algorithm};
 }
 
 // The limits for the step size are options of the scan, applied after the softplus: chapter 5.
 //
+// Which table is in use can be changed at any time, with one exception that chapter 14 brings: weights that have been rounded to bfloat16 need operations that can read them.
+
+template <class Real>
+void Mamba2Block<Real>::use(const Operations<Real>& operations) {
+  require(in_proj_bfloat16_.size() == 0 || operations.linear_bfloat16 != nullptr, "operations",
+          "some that can read weights in bfloat16", "others");
+  operations_ = &operations;
+}
+
 // ## The middle {#mamba2_block_middle}
 //
 // And the whole:
@@ -361,8 +394,16 @@ template Mamba2Cache<float> empty_cache(const Mamba2Config&, std::size_t);
 template Mamba2Cache<double> empty_cache(const Mamba2Config&, std::size_t);
 template Mamba2Block<float>::Mamba2Block(const Mamba2Config&, std::uint64_t);
 template Mamba2Block<float>::Mamba2Block(const Mamba2Config&, Mamba2Parameters<float>);
+template void Mamba2Block<float>::project(MatrixRef<const float>, const Tensor<float, 2>&,
+                                          const Tensor<std::uint16_t, 2>&, const Tensor<float, 1>&,
+                                          MatrixRef<float>) const;
+template void Mamba2Block<double>::project(MatrixRef<const double>, const Tensor<double, 2>&,
+                                           const Tensor<std::uint16_t, 2>&, const Tensor<double, 1>&,
+                                           MatrixRef<double>) const;
 template Mamba2Activations<float> Mamba2Block<float>::enter(MatrixRef<const float>, std::size_t) const;
 template void Mamba2Block<float>::leave(Mamba2Activations<float>&, MatrixRef<float>) const;
+template void Mamba2Block<float>::use(const Operations<float>&);
+template void Mamba2Block<double>::use(const Operations<double>&);
 template void Mamba2Block<float>::check_cache(const Mamba2Cache<float>&, std::size_t) const;
 template ScanOptions Mamba2Block<float>::scan_options(const ForwardOptions<float>&) const;
 template Mamba2Output<float> Mamba2Block<float>::forward(const Tensor<float, 3>&, const ForwardOptions<float>&) const;

@@ -62,16 +62,23 @@
 namespace mamba2 {
 
 template <class Real>
-void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                      Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) {
-  const std::size_t channels = x.columns, width = weight.columns;
-  require_shape("conv_state", state, {x.rows, weight.rows, width}, "(batch, conv_dim, d_conv)");
+void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                            const Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) {
+  const std::size_t channels = x.columns;
+  require_shape("conv_state", state, {x.rows, weight.rows, weight.columns}, "(batch, conv_dim, d_conv)");
   std::size_t columns = 0;
   for (const auto& out : y) columns += out.columns;
   if (weight.rows != channels || columns != channels || (!bias.empty() && bias.size() != channels)) {
     throw ShapeError("x: expected as many channels as there are taps, biases and outputs, got " +
                      shape_text(std::array{channels, weight.rows, bias.size(), columns}));
   }
+}
+
+template <class Real>
+void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                      Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) {
+  check_convolution_step(x, weight, bias, state, y);
+  const std::size_t width = weight.columns;
   for (std::size_t b = 0; b < x.rows; ++b) {
     std::size_t c = 0;
     for (const MatrixRef<Real>& out : y) {
@@ -99,13 +106,19 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // beside that.
 
 template <class Real>
-Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state) {
-  const ScanSizes sizes = scan_sizes(input, options);
-  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim, d_state = sizes.d_state;
-  require_shape("x", input.x, {batch, 1, nheads, headdim}, "(batch, 1, nheads, headdim)");
-  require_shape("state", state, {batch, nheads, headdim, d_state}, "(batch, nheads, headdim, d_state)");
-  if (input.initial_state || input.seq_idx) throw ValueError("scan_step: expected no initial_state and no seq_idx");
+ScanSizes scan_step_sizes(const ScanInput<Real>& input, const ScanOptions& options, const Tensor<Real, 4>& state) {
+  const ScanSizes s = scan_sizes(input, options);
+  require_shape("x", input.x, {s.batch, 1, s.nheads, s.headdim}, "(batch, 1, nheads, headdim)");
+  require_shape("state", state, {s.batch, s.nheads, s.headdim, s.d_state}, "(batch, nheads, headdim, d_state)");
+  if (input.z || input.initial_state || input.seq_idx)
+    throw ValueError("scan_step: expected no z, no initial_state and no seq_idx");
+  return s;
+}
 
+template <class Real>
+Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state) {
+  const ScanSizes sizes = scan_step_sizes(input, options, state);
+  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim, d_state = sizes.d_state;
   auto y = zeros<Real>(batch, 1, nheads, headdim);
   for (std::size_t b = 0; b < batch; ++b) {
     for (std::size_t h = 0; h < nheads; ++h) {
@@ -143,8 +156,10 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
 
   Mamba2Activations<Real> a = enter(as_matrix(u), batch);
   const MatrixRef<const Real> xBC = split_columns(config_, as_matrix(a.zxbcdt)).xBC;
-  convolution_step<Real>(xBC, taps(), parameters_.conv1d_bias, cache.conv_state, convolved_columns(a.scan));
-  a.y = scan_step(a.scan, scan_options(), cache.ssm_state);
+  const auto convolve = operations_->convolution_step ? operations_->convolution_step : convolution_step<Real>;
+  const auto scan = operations_->scan_step ? operations_->scan_step : scan_step<Real>;
+  convolve(xBC, taps(), parameters_.conv1d_bias, cache.conv_state, convolved_columns(a.scan));
+  a.y = scan(a.scan, scan_options(), cache.ssm_state);
 
   auto y = Tensor<Real, 2>::from_shape({batch, config_.d_model});
   leave(a, as_matrix(y));
@@ -155,6 +170,12 @@ template void convolution_step(MatrixRef<const float>, MatrixRef<const float>, s
                                Tensor<float, 3>&, std::span<const MatrixRef<float>>);
 template void convolution_step(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>,
                                Tensor<double, 3>&, std::span<const MatrixRef<double>>);
+template void check_convolution_step(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>,
+                                     const Tensor<float, 3>&, std::span<const MatrixRef<float>>);
+template void check_convolution_step(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>,
+                                     const Tensor<double, 3>&, std::span<const MatrixRef<double>>);
+template ScanSizes scan_step_sizes(const ScanInput<float>&, const ScanOptions&, const Tensor<float, 4>&);
+template ScanSizes scan_step_sizes(const ScanInput<double>&, const ScanOptions&, const Tensor<double, 4>&);
 template Tensor<float, 4> scan_step(const ScanInput<float>&, const ScanOptions&, Tensor<float, 4>&);
 template Tensor<double, 4> scan_step(const ScanInput<double>&, const ScanOptions&, Tensor<double, 4>&);
 template Tensor<float, 2> Mamba2Block<float>::step(const Tensor<float, 2>&, Mamba2Cache<float>&) const;

@@ -55,6 +55,7 @@
 // `pad_vocab_size_multiple`, 16 in these models.
 
 #include <mamba2/error.hpp>
+#include <mamba2/half.hpp>
 #include <mamba2/language_model.hpp>
 
 #include <algorithm>
@@ -94,15 +95,28 @@ void LanguageModelConfig::check() const {
 // the only place where an integer from outside becomes an index, so it is the place to check it. The message says which token of which text it was.
 
 template <class Real>
-Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) const {
-  const std::size_t batch = ids.shape(0), seqlen = ids.shape(1), d_model = config_.mixer.d_model;
-  auto x = Tensor<Real, 3>::from_shape({batch, seqlen, d_model});
+void LanguageModel<Real>::check_ids(const Tensor<std::int64_t, 2>& ids) const {
+  const std::size_t seqlen = ids.shape(1), vocabulary = config_.padded_vocab_size();
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const std::int64_t id = ids.data()[i];
-    require(id >= 0 && static_cast<std::size_t>(id) < embedding_weight.shape(0), "ids",
-            "0 to " + std::to_string(embedding_weight.shape(0) - 1),
+    if (id >= 0 && static_cast<std::size_t>(id) < vocabulary) continue;
+    require(false, "ids", "0 to " + std::to_string(vocabulary - 1),
             std::to_string(id) + " at " + shape_text(std::array{i / seqlen, i % seqlen}));
-    std::copy_n(embedding_weight.data() + static_cast<std::size_t>(id) * d_model, d_model, x.data() + i * d_model);
+  }
+}
+
+template <class Real>
+Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) const {
+  const std::size_t d_model = config_.mixer.d_model;
+  auto x = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), d_model});
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::size_t row = static_cast<std::size_t>(ids.data()[i]) * d_model;
+    if (keeps_bfloat16()) {  // chapter 14
+      std::transform(embedding_bfloat16_.data() + row, embedding_bfloat16_.data() + row + d_model,
+                     x.data() + i * d_model, bfloat16_to_float);
+    } else {
+      std::copy_n(embedding_weight.data() + row, d_model, x.data() + i * d_model);
+    }
   }
   return x;
 }
@@ -172,7 +186,10 @@ template <class Real>
 void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits) const {
   auto normed = Tensor<Real, 2>::from_shape({x.rows, x.columns});
   operations_->rms_norm(x, norm_f_weight, config_.norm_eps, as_matrix(normed));
-  const Tensor<Real, 2>& head = config_.tie_embeddings ? embedding_weight : lm_head_weight;
+  const auto& head = config_.tie_embeddings ? embedding_weight : lm_head_weight;
+  const auto& rounded = config_.tie_embeddings ? embedding_bfloat16_ : lm_head_bfloat16_;
+  if (keeps_bfloat16())
+    return operations_->linear_bfloat16(as_matrix(std::as_const(normed)), as_matrix(rounded), {}, logits);
   operations_->linear(as_matrix(std::as_const(normed)), as_matrix(head), {}, logits);
 }
 
@@ -183,24 +200,35 @@ void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits)
 template <class Real>
 Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
                                              const LanguageModelOptions& options) const {
+  check_ids(ids);
   const Tensor<Real, 3> x = residual_stream(ids, nullptr, options);
-  auto logits = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), embedding_weight.shape(0)});
+  auto logits = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.padded_vocab_size()});
   score(rows_of(x), rows_of(logits));
   return logits;
 }
 
 // To continue a text only the last token's scores matter. A prompt of 2000 tokens would otherwise cost 2000 rows of 50288 scores, 400 megabytes, of which one row
 // is used. So prefill() runs the layers over all tokens and the head over the last one: its rows lie one sequence apart in memory, and a mamba2::MatrixRef can say so without a copy.
+//
+// The tensors between the layers would still grow with the prompt. But chapter 9 has shown that a text may be cut anywhere, if the cache goes from piece to piece. So a long prompt goes through in
+// pieces of 512 tokens: enough for the products to be large, and however long the prompt is, the memory is that of one piece.
 
 template <class Real>
 Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>& cache,
                                              const LanguageModelOptions& options) const {
   require(ids.shape(1) > 0, "ids", "at least one token", "none");
+  require(options.piece > 0, "piece", "at least 1", "0");
   check_cache(cache);
-  const Tensor<Real, 3> x = residual_stream(ids, &cache, options);
-  const std::size_t batch = x.shape(0), seqlen = x.shape(1), d_model = x.shape(2);
-  auto logits = Tensor<Real, 2>::from_shape({batch, embedding_weight.shape(0)});
-  score({x.data() + (seqlen - 1) * d_model, batch, d_model, seqlen * d_model}, as_matrix(logits));
+  check_ids(ids);
+  const std::size_t batch = ids.shape(0), seqlen = ids.shape(1), d_model = config_.mixer.d_model;
+  auto logits = Tensor<Real, 2>::from_shape({batch, config_.padded_vocab_size()});
+  for (std::size_t first = 0; first < seqlen; first += options.piece) {
+    const std::size_t count = std::min(options.piece, seqlen - first);
+    const Tensor<std::int64_t, 2> piece = xt::view(ids, xt::all(), xt::range(first, first + count));
+    const Tensor<Real, 3> x = residual_stream(piece, &cache, options);
+    if (first + count < seqlen) continue;
+    score({x.data() + (count - 1) * d_model, batch, d_model, count * d_model}, as_matrix(logits));
+  }
   return logits;
 }
 
@@ -212,6 +240,7 @@ Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids, La
   const std::size_t batch = ids.shape(0), d_model = config_.mixer.d_model;
   Tensor<std::int64_t, 2> column = Tensor<std::int64_t, 2>::from_shape({batch, 1});
   std::copy(ids.begin(), ids.end(), column.begin());
+  check_ids(column);
   const Tensor<Real, 3> embedded = embed(column);
   auto x = Tensor<Real, 2>::from_shape({batch, d_model});
   std::copy(embedded.begin(), embedded.end(), x.begin());
@@ -221,7 +250,7 @@ Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids, La
     const Tensor<Real, 2> y = layers[i].mixer.step(normed, cache[i]);
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
   }
-  auto logits = Tensor<Real, 2>::from_shape({batch, embedding_weight.shape(0)});
+  auto logits = Tensor<Real, 2>::from_shape({batch, config_.padded_vocab_size()});
   score(rows_of(std::as_const(x)), as_matrix(logits));
   return logits;
 }
@@ -242,8 +271,8 @@ void LanguageModel<Real>::check_cache(const LanguageModelCache<Real>& cache) con
 
 template <class Real>
 void LanguageModel<Real>::use(const Operations<Real>& operations) {
-  operations_ = &operations;
   for (auto& layer : layers) layer.mixer.use(operations);
+  operations_ = &operations;
 }
 
 // ## Where a model starts {#language_model_start}

@@ -125,6 +125,34 @@ double measure_read_bandwidth(std::size_t threads) {
   return static_cast<double>(row * rows * sizeof(float)) / seconds;
 }
 
+// The two counts that they are held against follow from a model's sizes. Operations first:
+
+double scan_flops(const Mamba2Config& c, std::size_t chunk_size) {
+  const auto Q = static_cast<double>(chunk_size), N = static_cast<double>(c.d_state);
+  const auto P = static_cast<double>(c.headdim), H = static_cast<double>(c.nheads());
+  return 2 * (static_cast<double>(c.ngroups) * Q * N + H * (Q * P + 2 * N * P));
+}
+
+double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size) {
+  const Mamba2Config& c = config.mixer;
+  const std::size_t products = c.d_in_proj() * c.d_model + c.d_inner() * c.d_model + c.conv_dim() * c.d_conv;
+  return static_cast<double>(config.n_layer) * (2 * static_cast<double>(products) + scan_flops(c, chunk_size));
+}
+
+double head_flops(const LanguageModelConfig& config) {
+  return 2 * static_cast<double>(config.padded_vocab_size() * config.mixer.d_model);
+}
+
+// And bytes. An embedding that is not the head as well is hardly read: one row for each token.
+
+double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::size_t batch) {
+  const Mamba2Config& c = config.mixer;
+  const std::size_t rows = config.tie_embeddings ? 0 : config.padded_vocab_size();
+  const auto weights = static_cast<double>(parameter_count(config) - rows * c.d_model);
+  const std::size_t cache = c.ssm_channels() * c.d_state + c.conv_dim() * c.d_conv;
+  return weight_bytes * weights + 2.0 * sizeof(float) * static_cast<double>(batch * config.n_layer * cache);
+}
+
 // Which of the two counts depends on how many tokens go through the model at once. A weight of the projections is used once for each token. Reading it
 // takes four bytes; using it takes two operations a token. With hundreds of tokens (a prompt) the arithmetic takes longer, with one
 // token (generation) the reading does. The same model is bound by arithmetic when it reads and by memory when it writes.

@@ -11,6 +11,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #ifndef MAMBA2_INSTRUCTION_SET
 #define MAMBA2_INSTRUCTION_SET baseline
@@ -160,6 +161,19 @@ void convolve_row(const Real* const* in, std::size_t width, const Real* __restri
 }
 
 template <class Real>
+void convolve_step(Real* __restrict window, std::size_t width, const Real* __restrict weights,
+                   const Real* __restrict bias, const Real* __restrict in, Real* __restrict out, std::size_t channels) {
+  for (std::size_t c = 0; c < channels; ++c) {
+    Real *w = window + c * width, sum = bias ? bias[c] : Real(0);
+    for (std::size_t k = 0; k + 1 < width; ++k) w[k] = w[k + 1], sum += weights[c * width + k] * w[k];
+    w[width - 1] = in[c];
+    out[c] = sum + weights[c * width + width - 1] * in[c];
+  }
+#pragma omp simd
+  for (std::size_t c = 0; c < channels; ++c) out[c] = silu(out[c]);
+}
+
+template <class Real>
 void rms_norm_row(const Real* x, const Real* w, Real eps, Real* out, std::size_t n) {
   Real sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -172,13 +186,52 @@ void rms_norm_row(const Real* x, const Real* w, Real eps, Real* out, std::size_t
 // ### Reading weights once {#fast_rows_dot}
 //
 // For one token a projection is $y = Wx$: for each row of $W$ a sum of products. Each weight is read from memory, used once, and not needed again until
-// the next token. The sum itself is a chain: an addition must wait for the one before it, some four cycles. One row at a time, the processor would
+// the next token. So the loop has to ask for memory as fast as it comes. Three things keep it from that.
+//
+// The sum is a chain: an addition must wait for the one before it, some four cycles. One row at a time, the processor would
 // mostly wait. Four rows at a time make four chains, and the wait is hidden.
 //
-// With several sequences in a batch, each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
-// sequence: the bytes are the same.
+// Memory answers late, after a few hundred cycles. The processor guesses what will be read next, but its guesses stop at the end of a page. So the loop says it
+// itself: while it works on four rows, it asks for the four after them.
+//
+// And with several sequences in a batch, each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
+// sequence: the bytes are the same. Here a compiler left alone would load each row again for each vector, so the tile of four rows by four vectors is spelled out, in vectors of
+// the width of a register.[^vector]
+//
+// [^vector]: `vector_size` is an extension that GCC and Clang share: arithmetic on such a type is done lane by lane, in as many instructions as the processor needs.
 //
 // Weights may also be stored in bfloat16, the upper half of a float. Half the bytes, half the time; widening them again is a shift.
+
+#if defined(__AVX512F__)
+constexpr std::size_t register_bytes = 64;
+#elif defined(__AVX__)
+constexpr std::size_t register_bytes = 32;
+#else
+constexpr std::size_t register_bytes = 16;
+#endif
+
+template <class Real>
+constexpr std::size_t lanes = register_bytes / sizeof(Real);
+template <class T, std::size_t n>
+using Lanes [[gnu::vector_size(n * sizeof(T))]] = T;
+
+template <class Real>
+using Register = Lanes<Real, lanes<Real>>;
+
+template <class Real>
+Register<Real> load(const Real* from) {
+  Register<Real> r;
+  std::memcpy(&r, from, sizeof r);
+  return r;
+}
+
+template <class Real>
+Register<Real> load(const bfloat16_bits* from) {
+  Lanes<bfloat16_bits, lanes<Real>> narrow;
+  std::memcpy(&narrow, from, sizeof narrow);
+  const auto bits = __builtin_convertvector(narrow, Lanes<std::uint32_t, lanes<Real>>) << 16;
+  return __builtin_convertvector(std::bit_cast<Lanes<float, lanes<Real>>>(bits), Register<Real>);
+}
 
 template <class Real>
 Real widen(Real w) {
@@ -189,59 +242,54 @@ Real widen(bfloat16_bits w) {
   return static_cast<Real>(std::bit_cast<float>(static_cast<std::uint32_t>(w) << 16));
 }
 
-// Four rows of W against one or two vectors: enough sums at once to hide the latency of an addition.
-template <class Real, class Weight>
-void four_rows(const Weight* __restrict w, std::size_t stride, std::size_t n, const Real* __restrict x, Real* y) {
-  const Weight *w0 = w, *w1 = w + stride, *w2 = w + 2 * stride, *w3 = w + 3 * stride;
-  Real s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-  for (std::size_t j = 0; j < n; ++j) {
-    s0 += widen<Real>(w0[j]) * x[j];
-    s1 += widen<Real>(w1[j]) * x[j];
-    s2 += widen<Real>(w2[j]) * x[j];
-    s3 += widen<Real>(w3[j]) * x[j];
-  }
-  y[0] = s0, y[1] = s1, y[2] = s2, y[3] = s3;
+template <class Real>
+void widen_array(const bfloat16_bits* __restrict in, Real* __restrict out, std::size_t n) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) out[i] = widen<Real>(in[i]);
 }
 
-template <class Real, class Weight>
-void four_rows_two_vectors(const Weight* __restrict w, std::size_t stride, std::size_t n, const Real* __restrict x,
-                           const Real* __restrict u, Real* y, Real* v) {
-  const Weight *w0 = w, *w1 = w + stride, *w2 = w + 2 * stride, *w3 = w + 3 * stride;
-  Real s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3, t0, t1, t2, t3)
-  for (std::size_t j = 0; j < n; ++j) {
-    const Real a = widen<Real>(w0[j]), b = widen<Real>(w1[j]), c = widen<Real>(w2[j]), d = widen<Real>(w3[j]);
-    s0 += a * x[j], t0 += a * u[j];
-    s1 += b * x[j], t1 += b * u[j];
-    s2 += c * x[j], t2 += c * u[j];
-    s3 += d * x[j], t3 += d * u[j];
+// Some rows of W against some vectors: every pair has a sum of its own, all of them in registers.
+template <std::size_t rows, std::size_t vectors, class Real, class Weight>
+void tile(const Weight* __restrict w, std::size_t stride, std::size_t n, const Real* __restrict x, std::size_t x_stride,
+          Real* __restrict y, std::size_t y_stride) {
+  Register<Real> sums[rows][vectors] = {};
+  std::size_t j = 0;
+  for (; j + lanes<Real> <= n; j += lanes<Real>) {
+    Register<Real> w_r[rows];
+    for (std::size_t r = 0; r < rows; ++r) {
+      __builtin_prefetch(w + (rows + r) * stride + j);
+      w_r[r] = load<Real>(w + r * stride + j);
+    }
+    for (std::size_t v = 0; v < vectors; ++v) {
+      const Register<Real> x_v = load<Real>(x + v * x_stride + j);
+      for (std::size_t r = 0; r < rows; ++r) sums[r][v] += w_r[r] * x_v;
+    }
   }
-  y[0] = s0, y[1] = s1, y[2] = s2, y[3] = s3;
-  v[0] = t0, v[1] = t1, v[2] = t2, v[3] = t3;
+  for (std::size_t v = 0; v < vectors; ++v)
+    for (std::size_t r = 0; r < rows; ++r) {
+      Real sum = 0;
+      for (std::size_t lane = 0; lane < lanes<Real>; ++lane) sum += sums[r][v][lane];
+      for (std::size_t rest = j; rest < n; ++rest) sum += widen<Real>(w[r * stride + rest]) * x[v * x_stride + rest];
+      y[v * y_stride + r] = sum;
+    }
+}
+
+template <std::size_t rows, class Real, class Weight>
+void some_rows(const Weight* w, std::size_t stride, std::size_t n, const Real* x, std::size_t x_stride,
+               std::size_t vectors, Real* y, std::size_t y_stride) {
+  for (; vectors >= 4; vectors -= 4, x += 4 * x_stride, y += 4 * y_stride)
+    tile<rows, 4>(w, stride, n, x, x_stride, y, y_stride);
+  if (vectors == 3) tile<rows, 3>(w, stride, n, x, x_stride, y, y_stride);
+  if (vectors == 2) tile<rows, 2>(w, stride, n, x, x_stride, y, y_stride);
+  if (vectors == 1) tile<rows, 1>(w, stride, n, x, x_stride, y, y_stride);
 }
 
 template <class Real, class Weight>
 void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
               std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride) {
   std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    const Weight* w = W + r * stride;
-    std::size_t v = 0;
-    for (; v + 2 <= vectors; v += 2)
-      four_rows_two_vectors(w, stride, columns, x + v * x_stride, x + (v + 1) * x_stride, y + v * y_stride + r,
-                            y + (v + 1) * y_stride + r);
-    if (v < vectors) four_rows(w, stride, columns, x + v * x_stride, y + v * y_stride + r);
-  }
-  for (; r < rows; ++r)
-    for (std::size_t v = 0; v < vectors; ++v) {
-      const Weight* w = W + r * stride;
-      const Real* xv = x + v * x_stride;
-      Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (std::size_t j = 0; j < columns; ++j) sum += widen<Real>(w[j]) * xv[j];
-      y[v * y_stride + r] = sum;
-    }
+  for (; r + 4 <= rows; r += 4) some_rows<4>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
+  for (; r < rows; ++r) some_rows<1>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
 }
 
 // ### One step of the recurrence {#fast_state_step}
@@ -273,9 +321,11 @@ constexpr Kernels<Real> table{MAMBA2_NAME(MAMBA2_INSTRUCTION_SET),
                               add_skip<Real>,
                               gate<Real>,
                               convolve_row<Real>,
+                              convolve_step<Real>,
                               rms_norm_row<Real>,
                               rows_dot<Real, Real>,
                               rows_dot<Real, bfloat16_bits>,
+                              widen_array<Real>,
                               state_step<Real>};
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 namespace app {
 
+void add_bench(CLI::App& cli);
 void add_info(CLI::App& cli);
 void add_logits(CLI::App& cli);
 

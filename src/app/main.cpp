@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   cli.get_formatter()->column_width(34);
   app::add_info(cli);
   app::add_logits(cli);
+  app::add_bench(cli);
 
   try {
     cli.parse(argc, argv);

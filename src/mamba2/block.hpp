@@ -190,7 +190,7 @@ struct ForwardOptions {
   /// Which sequence a token is of, (batch, seqlen): neither scan nor convolution reaches over a change. Null for one each.
   const Tensor<std::int64_t, 2>* seq_idx = nullptr;
   Algorithm algorithm = Algorithm::chunked;  ///< which of the equal forms of the scan
-  std::size_t chunk_size = 0;                ///< Q of the chunked form; 0 means the configuration's
+  std::size_t chunk_size = 0;                ///< Q of the chunked form; 0 for the one that suits the operations in use
   Mamba2Activations<Real>* keep = nullptr;   ///< receives the tensors in between; null: they are dropped
 };
 
@@ -242,13 +242,21 @@ class Mamba2Block {
   const Mamba2Parameters<Real>& parameters() const { return parameters_; }
   /// \brief Compute with other operations from now on.
   /// \param operations a table that outlives the block
-  void use(const Operations<Real>& operations) { operations_ = &operations; }
+  /// \throws ValueError if the weights are kept in bfloat16 and the table cannot read those
+  void use(const Operations<Real>& operations);
+  /// \brief Round the weights of the two projections to bfloat16 and keep only those: half the bytes for a step to read.
+  /// Arithmetic stays in Real. From then on parameters() has both weights empty. Explained in chapter 14.
+  /// \throws ValueError if the operations in use cannot read such weights
+  void keep_bfloat16();
 
  private:
   /// The way in: the input projection, and all of the scan's input but x, B and C, which only get their shapes.
   Mamba2Activations<Real> enter(MatrixRef<const Real> u, std::size_t batch) const;
   /// The way out, from what the scan gave: gate and norm, then the output projection.
   void leave(Mamba2Activations<Real>& activations, MatrixRef<Real> y) const;
+  /// One of the projections, from its weight or from what keep_bfloat16() made of it.
+  void project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight, const Tensor<std::uint16_t, 2>& bfloat16,
+               const Tensor<Real, 1>& bias, MatrixRef<Real> y) const;
   /// Refuse a cache of other sizes.
   void check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const;
   /// The taps of the convolution, (conv_dim, d_conv).
@@ -260,7 +268,8 @@ class Mamba2Block {
 
   Mamba2Config config_;
   Mamba2Parameters<Real> parameters_;
-  const Operations<Real>* operations_ = &plain_operations<Real>();
+  Tensor<std::uint16_t, 2> in_proj_bfloat16_, out_proj_bfloat16_;  // empty until keep_bfloat16()
+  const Operations<Real>* operations_ = &default_operations<Real>();
 };
 
 }  // namespace mamba2

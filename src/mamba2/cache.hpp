@@ -22,14 +22,29 @@ template <class Real>
 void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                       Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y);
 
+/// \brief Refuse what convolution_step() cannot compute; its arguments.
+/// \throws ShapeError if the shapes disagree
+template <class Real>
+void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                            const Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y);
+
 /// \brief One token through the scan: \f$h \leftarrow e^{\Delta A} h + \Delta x B^\top\f$, \f$y = h C + D x\f$.
-/// \param input   the token as a sequence of length 1; its initial_state and seq_idx must be empty
+/// \param input   the token as a sequence of length 1; its z, initial_state and seq_idx must be empty
 /// \param options dt rules; chunk size and algorithm do not matter
 /// \param state   before the token on entry, after it on return, (batch, nheads, headdim, d_state)
 /// \return y, (batch, 1, nheads, headdim)
 /// \throws ShapeError naming the argument whose shape disagrees
-/// \throws ValueError for limits that ssd() refuses, and for an initial_state or seq_idx
+/// \throws ValueError for limits that ssd() refuses, and for a z, initial_state or seq_idx
 template <class Real>
 Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state);
+
+/// \brief Refuse what scan_step() cannot compute, and tell the sizes of the rest.
+/// \param input   as for scan_step()
+/// \param options as for scan_step()
+/// \param state   as for scan_step()
+/// \return the sizes; seqlen is 1
+/// \throws ShapeError, ValueError as scan_step()
+template <class Real>
+ScanSizes scan_step_sizes(const ScanInput<Real>& input, const ScanOptions& options, const Tensor<Real, 4>& state);
 
 }  // namespace mamba2

@@ -41,6 +41,9 @@ struct Kernels {
   /// bias: null for none
   void (*convolve_row)(const Real* const* in, std::size_t width, const Real* weights, std::size_t weight_stride,
                        const Real* bias, Real* out, std::size_t channels);
+  /// one token of the convolution on the cache: each channel's window moves on and is weighed; window: (channels, width)
+  void (*convolve_step)(Real* window, std::size_t width, const Real* weights, const Real* bias, const Real* in,
+                        Real* out, std::size_t channels);
   /// one row of RMSNorm: out = w x / sqrt(mean(x²) + eps)
   void (*rms_norm_row)(const Real* x, const Real* w, Real eps, Real* out, std::size_t n);
   /// y_v,r = W_r · x_v for rows r of W and up to 8 vectors x_v: reads W once
@@ -49,6 +52,8 @@ struct Kernels {
   /// the same with W in bfloat16
   void (*rows_dot_bf16)(const bfloat16_bits* W, std::size_t stride, std::size_t rows, std::size_t columns,
                         const Real* x, std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
+  /// out = in, from bfloat16
+  void (*widen)(const bfloat16_bits* in, Real* out, std::size_t n);
   /// one token of the recurrence for one head: S_pn = a S_pn + xdt_p B_n; y_p = S_p · C
   void (*state_step)(Real* S, Real a, const Real* xdt, const Real* B, const Real* C, Real* y, std::size_t headdim,
                      std::size_t d_state);

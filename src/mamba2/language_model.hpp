@@ -84,7 +84,8 @@ using LanguageModelCache = std::vector<Mamba2Cache<Real>>;
 /// \brief How a model computes; changes speed, not results.
 struct LanguageModelOptions {
   Algorithm algorithm = Algorithm::chunked;  ///< which of the equal forms of the scan
-  std::size_t chunk_size = 0;                ///< Q of the chunked form; 0 means the configuration's
+  std::size_t chunk_size = 0;                ///< Q of the chunked form; 0 for the one that suits the operations in use
+  std::size_t piece = 512;  ///< prefill() reads a text in pieces of so many tokens, so that its memory does not grow
 };
 
 /// \brief A language model: ids of tokens in, for each a score for every token that could come next out.
@@ -130,7 +131,15 @@ class LanguageModel {
   const LanguageModelConfig& config() const { return config_; }
   /// \brief Compute with other operations from now on.
   /// \param operations a table that outlives the model
+  /// \throws ValueError if the weights are kept in bfloat16 and the table cannot read those
   void use(const Operations<Real>& operations);
+  /// \brief Round the weights of embedding, projections and head to bfloat16 and keep only those: half the memory, and half
+  /// the bytes for a step to read. Arithmetic stays in Real. visit() no longer shows these weights, and the model can no
+  /// longer be saved. Explained in chapter 14.
+  /// \throws ValueError if the operations in use cannot read such weights
+  void keep_bfloat16();
+  /// \brief Whether keep_bfloat16() was called. \return true if weights are kept in bfloat16
+  bool keeps_bfloat16() const { return embedding_bfloat16_.size() > 0; }
 
   /// \brief Walk over all parameters, in the order and under the names of the reference's checkpoints; tied weights come once.
   /// \param visitor called as visitor(name, tensor) for each; takes tensors of any rank
@@ -162,6 +171,7 @@ class LanguageModel {
     visitor(std::string("backbone.norm_f.weight"), self.norm_f_weight);
     if (self.lm_head_weight.size() > 0) visitor(std::string("lm_head.weight"), self.lm_head_weight);
   }
+  void check_ids(const Tensor<std::int64_t, 2>& ids) const;
   Tensor<Real, 3> embed(const Tensor<std::int64_t, 2>& ids) const;
   Tensor<Real, 3> residual_stream(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>* cache,
                                   const LanguageModelOptions& options) const;
@@ -169,7 +179,8 @@ class LanguageModel {
   void check_cache(const LanguageModelCache<Real>& cache) const;
 
   LanguageModelConfig config_;
-  const Operations<Real>* operations_ = &plain_operations<Real>();
+  Tensor<std::uint16_t, 2> embedding_bfloat16_, lm_head_bfloat16_;  // empty until keep_bfloat16()
+  const Operations<Real>* operations_ = &default_operations<Real>();
 };
 
 }  // namespace mamba2

@@ -6,6 +6,10 @@
 #include <mamba2/linear.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/ssd.hpp>
+#include <mamba2/tensor.hpp>
+
+#include <cstdint>
+#include <span>
 
 namespace mamba2 {
 
@@ -22,11 +26,28 @@ struct Operations {
   void (*gated_norm)(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out);
   /// \brief See mamba2::ssd().
   ScanOutput<Real> (*scan)(const ScanInput<Real>& input, const ScanOptions& options);
+  /// \brief See mamba2::convolution_step(); null for that function itself.
+  void (*convolution_step)(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                           Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) = nullptr;
+  /// \brief See mamba2::scan_step(); null for that function itself.
+  Tensor<Real, 4> (*scan_step)(const ScanInput<Real>& input, const ScanOptions& options,
+                               Tensor<Real, 4>& state) = nullptr;
+  /// \brief linear() with a weight in bfloat16; null where such weights are not supported.
+  void (*linear_bfloat16)(MatrixRef<const Real> x, MatrixRef<const std::uint16_t> weight, std::span<const Real> bias,
+                          MatrixRef<Real> y) = nullptr;
+  /// \brief The chunk that suits this scan, where nobody asks for another; 0 for the one in the model's configuration.
+  std::size_t chunk_size = 0;
 };
 
 /// \brief The operations as chapters 3 to 8 define them.
 /// \return a table that lives as long as the program
 template <class Real>
 const Operations<Real>& plain_operations();
+
+/// \brief The operations that a block or a model computes with unless it is told otherwise.
+/// \return fast_operations() in a program that holds them, as every program that links the whole library does; else
+///         plain_operations()
+template <class Real>
+const Operations<Real>& default_operations();
 
 }  // namespace mamba2

@@ -1,0 +1,264 @@
+// mamba2 bench: how fast this machine runs a model, beside what it could do at best.
+#include "commands.hpp"
+#include "loading.hpp"
+
+#include <mamba2/fast.hpp>
+#include <mamba2/kernels.hpp>
+#include <mamba2/limits.hpp>
+#include <mamba2/matrix.hpp>
+#include <mamba2/parallel.hpp>
+#include <mamba2/random.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <memory>
+#include <vector>
+
+namespace app {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Sizes = std::vector<std::size_t>;
+
+struct Bench {
+  std::string model, size = "130m", dtype = "float32";
+  Sizes prefill = {512, 2048}, logits = {512}, scan = {2048}, batch = {1, 8}, threads;
+  std::size_t decode = 16, runs = 3;
+  bool json = false;
+};
+
+// One line of the table.
+struct Figure {
+  std::string what;
+  std::size_t tokens, batch, threads;
+  double per_second;  // tokens
+  double limit;       // tokens per second, by the machine's product peak or its read bandwidth
+};
+
+// The width and depth of the published models; everything else is the same for all of them.
+mamba2::LanguageModelConfig published(const std::string& size) {
+  const std::map<std::string, std::pair<std::size_t, std::size_t>> sizes = {
+      {"130m", {768, 24}}, {"370m", {1024, 48}}, {"780m", {1536, 48}}, {"1.3b", {2048, 48}}, {"2.7b", {2560, 64}}};
+  const auto [d_model, n_layer] = sizes.at(size);
+  mamba2::LanguageModelConfig config{
+      .n_layer = n_layer, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = {}};
+  config.mixer.d_model = d_model;
+  return config;
+}
+
+double seconds(const std::function<void()>& task) {
+  const auto start = std::chrono::steady_clock::now();
+  task();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The best of several runs, each next to a measurement of its limit, whose best is taken likewise: what disturbs the
+// machine for a while disturbs both.
+struct Best {
+  double time = std::numeric_limits<double>::infinity(), limit = 0;
+};
+Best best(std::size_t runs, const std::function<void()>& task, const std::function<double()>& limit) {
+  Best result;
+  for (std::size_t run = 0; run < runs; ++run) {
+    result.limit = std::max(result.limit, limit());
+    result.time = std::min(result.time, seconds(task));
+  }
+  result.limit = std::max(result.limit, limit());
+  return result;
+}
+
+mamba2::ScanInput<float> scan_input(const mamba2::Mamba2Config& c, std::size_t seqlen) {
+  mamba2::Random random(1);
+  const auto fill = [&](auto& tensor, double low, double high) {
+    for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
+  };
+  mamba2::ScanInput<float> in;
+  fill(in.x = mamba2::zeros<float>(1, seqlen, c.nheads(), c.headdim), -1, 1);
+  fill(in.dt = mamba2::zeros<float>(1, seqlen, c.nheads()), -4, 0);
+  fill(in.A = mamba2::zeros<float>(c.nheads()), -16, -1);
+  fill(in.B = mamba2::zeros<float>(1, seqlen, c.ngroups, c.d_state), -1, 1);
+  fill(in.C = mamba2::zeros<float>(1, seqlen, c.ngroups, c.d_state), -1, 1);
+  return in;
+}
+
+class Measure {
+ public:
+  Measure(const Bench& options, const mamba2::LanguageModel<float>& model) : o_(options), model_(model) {}
+
+  std::vector<Figure> all() {
+    for (const std::size_t threads : o_.threads) {
+      mamba2::set_num_threads(threads);
+      for (const std::size_t tokens : o_.scan) scan(tokens, threads);
+      for (const std::size_t tokens : o_.prefill) prefill(tokens, threads);
+      for (const std::size_t tokens : o_.logits) logits(tokens, threads);
+      if (o_.decode > 0)
+        for (const std::size_t batch : o_.batch) decode(batch, threads);
+    }
+    return std::move(figures_);
+  }
+
+ private:
+  void add(const std::string& what, std::size_t tokens, std::size_t batch, std::size_t threads, double work,
+           Best best) {
+    const auto count = static_cast<double>(tokens * batch);
+    figures_.push_back({what, tokens, batch, threads, count / best.time, count * best.limit / work});
+  }
+
+  void scan(std::size_t tokens, std::size_t threads) {
+    const mamba2::Mamba2Config& c = model_.config().mixer;
+    const auto input = scan_input(c, tokens);
+    add("scan", tokens, 1, threads, static_cast<double>(tokens) * mamba2::scan_flops(c, chunk()),
+        best(
+            o_.runs, [&] { mamba2::fast_ssd(input, {.chunk_size = chunk()}); }, peak(threads)));
+  }
+
+  void prefill(std::size_t tokens, std::size_t threads) {
+    const auto ids = some_ids(1, tokens);
+    const auto& c = model_.config();
+    add("prefill", tokens, 1, threads,
+        static_cast<double>(tokens) * mamba2::layer_flops(c, chunk()) + mamba2::head_flops(c),
+        best(
+            o_.runs,
+            [&] {
+              auto cache = model_.empty_cache(1);
+              model_.prefill(ids, cache);
+            },
+            peak(threads)));
+  }
+
+  void logits(std::size_t tokens, std::size_t threads) {
+    const auto ids = some_ids(1, tokens);
+    const auto& c = model_.config();
+    add("all logits", tokens, 1, threads,
+        static_cast<double>(tokens) * (mamba2::layer_flops(c, chunk()) + mamba2::head_flops(c)),
+        best(
+            o_.runs, [&] { model_.forward(ids); }, peak(threads)));
+  }
+
+  void decode(std::size_t batch, std::size_t threads) {
+    auto cache = model_.empty_cache(batch);
+    const mamba2::Tensor<std::int64_t, 1> ids({batch}, 17);
+    model_.step(ids, cache);
+    const double weight_bytes = model_.keeps_bfloat16() ? 2 : 4;
+    add("decode", o_.decode, batch, threads,
+        static_cast<double>(o_.decode) * mamba2::step_bytes(model_.config(), weight_bytes, batch),
+        best(
+            o_.runs,
+            [&] {
+              for (std::size_t i = 0; i < o_.decode; ++i) model_.step(ids, cache);
+            },
+            [threads] { return mamba2::measure_read_bandwidth(threads); }));
+  }
+
+  static std::function<double()> peak(std::size_t threads) {
+    return [threads] { return mamba2::measure_product_peak(threads); };
+  }
+  static std::size_t chunk() { return mamba2::fast_operations<float>().chunk_size; }
+
+  mamba2::Tensor<std::int64_t, 2> some_ids(std::size_t batch, std::size_t tokens) const {
+    auto ids = mamba2::Tensor<std::int64_t, 2>::from_shape({batch, tokens});
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      ids.data()[i] = static_cast<std::int64_t>(i * 7919 % model_.config().vocab_size);
+    return ids;
+  }
+
+  const Bench& o_;
+  const mamba2::LanguageModel<float>& model_;
+  std::vector<Figure> figures_;
+};
+
+void print(const std::vector<Figure>& figures) {
+  std::printf("%-11s %7s %6s %8s  %12s %12s %6s\n", "", "tokens", "batch", "threads", "tokens/s", "limit", "ratio");
+  for (const Figure& f : figures)
+    std::printf("%-11s %7zu %6zu %8zu  %12.1f %12.1f %5.0f%%\n", f.what.c_str(), f.tokens, f.batch, f.threads,
+                f.per_second, f.limit, 100 * f.per_second / f.limit);
+  std::printf(
+      "\nThe limit of scan, prefill and logits is this machine's matrix-product peak, that of decoding its read "
+      "bandwidth.\n");
+}
+
+Json as_json(const std::vector<Figure>& figures, const Bench& options) {
+  Json rows = Json::array();
+  for (const Figure& f : figures)
+    rows.push_back({{"what", f.what},
+                    {"tokens", f.tokens},
+                    {"batch", f.batch},
+                    {"threads", f.threads},
+                    {"tokens_per_second", f.per_second},
+                    {"limit", f.limit},
+                    {"ratio", f.per_second / f.limit}});
+  return {{"model", options.model.empty() ? options.size : options.model},
+          {"dtype", options.dtype},
+          {"instruction_set", mamba2::kernels<float>().instruction_set},
+          {"figures", rows}};
+}
+
+mamba2::LanguageModel<float> make(const Bench& options) {
+  auto model = options.model.empty() ? mamba2::LanguageModel<float>(published(options.size), 0) : load(options.model);
+  if (options.dtype == "bfloat16") model.keep_bfloat16();
+  return model;
+}
+
+void run(Bench options) {
+  if (options.threads.empty()) {
+    options.threads = {1};
+    if (mamba2::num_threads() > 1) options.threads.push_back(mamba2::num_threads());
+  }
+  const mamba2::LanguageModel<float> model = make(options);
+  const std::vector<Figure> figures = Measure(options, model).all();
+  options.json ? void(std::cout << as_json(figures, options).dump(2) << "\n") : print(figures);
+}
+
+}  // namespace
+
+void add_bench(CLI::App& cli) {
+  CLI::App* command = cli.add_subcommand("bench", "Measure how fast this machine runs a model, beside its limits");
+  command->description(
+      "Measure how fast this machine runs a model, beside what it could do at best.\n\n"
+      "A prompt is bound by arithmetic: its limit is the speed of large matrix products. Writing is bound by memory: "
+      "its\n"
+      "limit is the bytes of weights and states, over the speed of reading. Both are measured between the runs, and "
+      "of\n"
+      "several runs the fastest counts. Without --model, a model of a published size with random weights is "
+      "measured.\n\n"
+      "  mamba2 bench --size 130m --prefill 512,2048 --decode 32 --threads 1,2\n");
+  const auto bench = std::make_shared<Bench>();
+  const auto list = [&](const char* name, Sizes& values, const char* text) {
+    command->add_option(name, values, text)
+        ->delimiter(',')
+        ->type_name("N,N")
+        ->check(CLI::PositiveNumber.description(""));
+  };
+  command->add_option("-m,--model", bench->model, "Directory of a model to measure")->type_name("DIR");
+  command->add_option("--size", bench->size, "Size of a model with random weights")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"130m", "370m", "780m", "1.3b", "2.7b"}).description(""))
+      ->type_name("130m|370m|780m|1.3b|2.7b");
+  list("--scan", bench->scan, "Lengths for the scan alone (2048)");
+  list("--prefill", bench->prefill, "Lengths of prompts, scores after the last token (512,2048)");
+  list("--logits", bench->logits, "Lengths of texts, scores after every token (512)");
+  command->add_option("--decode", bench->decode, "Tokens to write, one after the other; 0 for none")
+      ->capture_default_str()
+      ->type_name("N");
+  list("--batch", bench->batch, "Texts that are written together (1,8)");
+  list("--threads", bench->threads, "Numbers of threads (1 and all)");
+  command->add_option("--dtype", bench->dtype, "How the weights are kept: float32 or bfloat16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
+      ->type_name("TYPE");
+  command->add_option("--runs", bench->runs, "Of so many runs the fastest counts")
+      ->capture_default_str()
+      ->type_name("N");
+  command->add_flag("--json", bench->json, "As JSON, for programs");
+  command->callback([bench] { run(*bench); });
+}
+
+}  // namespace app

@@ -1,0 +1,169 @@
+// Blocks and models on the fast operations: steps, weights in bfloat16, what is counted, what is left allocated.
+#include <mamba2/cache.hpp>
+#include <mamba2/fast.hpp>
+#include <mamba2/half.hpp>
+#include <mamba2/limits.hpp>
+#include <mamba2/model_directory.hpp>
+#include <mamba2/parallel.hpp>
+#include <support/testing.hpp>
+
+#include <malloc.h>
+
+using namespace mamba2;
+using namespace testing;
+
+namespace {
+
+template <class Real>
+constexpr double rounding = std::is_same_v<Real, float> ? 2e-6 : 1e-13;
+
+// Every size is different; rows are longer than a register and no multiple of one.
+LanguageModelConfig small_config(bool tied = true) {
+  return {.n_layer = 2,
+          .vocab_size = 61,
+          .pad_vocab_size_multiple = 7,
+          .tie_embeddings = tied,
+          .mixer = {.d_model = 42, .d_state = 9, .headdim = 7, .ngroups = 3, .chunk_size = 16, .bias = true}};
+}
+
+Tensor<std::int64_t, 2> small_ids(std::size_t batch, std::size_t seqlen) {
+  auto ids = Tensor<std::int64_t, 2>::from_shape({batch, seqlen});
+  for (std::size_t i = 0; i < ids.size(); ++i) ids.data()[i] = static_cast<std::int64_t>((i * 31 + i * i * 7) % 61);
+  return ids;
+}
+
+// What a weight is after it has gone through bfloat16.
+template <class Real>
+void round_to_bfloat16(Tensor<Real, 2>& weight) {
+  for (Real& w : weight) w = static_cast<Real>(bfloat16_to_float(float_to_bfloat16(static_cast<float>(w))));
+}
+
+}  // namespace
+
+TEST_CASE("models begin with the fast operations", "[fast]") {
+  CHECK(&default_operations<float>() == &fast_operations<float>());
+  CHECK(&default_operations<double>() == &fast_operations<double>());
+}
+
+TEMPLATE_TEST_CASE("a fast step equals the plain one", "[fast]", float, double) {
+  const std::size_t batch = 2, channels = 23;
+  for (const std::size_t width : {1, 2, 4, 5}) {
+    const auto x = random_tensor<TestType, 2>({batch, channels + 3}, 1, -3, 3);
+    const auto weight = random_tensor<TestType, 2>({channels, width}, 2);
+    const auto bias = random_tensor<TestType, 1>({channels}, 3);
+    auto state = random_tensor<TestType, 3>({batch, channels, width}, 4), want_state = state;
+    auto got = zeros<TestType>(batch, channels), want = got;
+    const auto step = [&](const auto& function, Tensor<TestType, 3>& s, Tensor<TestType, 2>& y) {
+      const std::array parts{column_block(as_matrix(y), 0, 6), column_block(as_matrix(y), 6, channels - 6)};
+      function(column_block(as_matrix(x), 2, channels), as_matrix(weight), as_span(bias), s, parts);
+    };
+    step(fast_operations<TestType>().convolution_step, state, got);
+    step(convolution_step<TestType>, want_state, want);
+    CHECK(relative_error(got, want) < rounding<TestType>);
+    CHECK(relative_error(state, want_state) == 0);
+  }
+  for (const std::size_t skip : {0, 1, 5}) {  // no D, one for each head, one for each channel
+    ScanInput<TestType> in;
+    in.x = random_tensor<TestType, 4>({batch, 1, 6, 5}, 1);
+    in.dt = random_tensor<TestType, 3>({batch, 1, 6}, 2, -3, 1);
+    in.A = random_tensor<TestType, 1>({6}, 3, -8, -0.1);
+    in.B = random_tensor<TestType, 4>({batch, 1, 3, 7}, 4);
+    in.C = random_tensor<TestType, 4>({batch, 1, 3, 7}, 5);
+    if (skip > 0) in.D = random_tensor<TestType, 2>({6, skip}, 6);
+    in.dt_bias = random_tensor<TestType, 1>({6}, 8);
+    auto state = random_tensor<TestType, 4>({batch, 6, 5, 7}, 9), want_state = state;
+    const ScanOptions options{.dt_min = 0.05, .dt_max = 0.9};
+    const auto got = fast_operations<TestType>().scan_step(in, options, state);
+    CHECK(relative_error(got, scan_step(in, options, want_state)) < rounding<TestType>);
+    CHECK(relative_error(state, want_state) < rounding<TestType>);
+  }
+}
+
+TEST_CASE("a step of the scan refuses what it cannot do", "[fast][cache]") {
+  ScanInput<float> in;
+  in.x = zeros<float>(1, 1, 2, 3);
+  in.dt = zeros<float>(1, 1, 2);
+  in.A = zeros<float>(2);
+  in.B = zeros<float>(1, 1, 1, 4);
+  in.C = in.B;
+  auto state = zeros<float>(1, 2, 3, 4), wrong = zeros<float>(1, 2, 3, 5);
+  for (const auto step : {scan_step<float>, fast_operations<float>().scan_step}) {
+    CHECK_THROWS_AS(step(in, {}, wrong), ShapeError);
+    in.z = in.x;
+    CHECK_THROWS_AS(step(in, {}, state), ValueError);
+    in.z.reset();
+    CHECK_NOTHROW(step(in, {}, state));
+  }
+}
+
+TEMPLATE_TEST_CASE("a model with weights in bfloat16 is the model of the rounded weights", "[fast]", float, double) {
+  for (const bool tied : {true, false}) {
+    LanguageModel<TestType> model(small_config(tied), 1), rounded = model;
+    for (auto& layer : rounded.layers) {
+      round_to_bfloat16(layer.mixer.parameters().in_proj_weight);
+      round_to_bfloat16(layer.mixer.parameters().out_proj_weight);
+    }
+    round_to_bfloat16(rounded.embedding_weight);
+    if (!tied) round_to_bfloat16(rounded.lm_head_weight);
+    rounded.use(plain_operations<TestType>());
+
+    const auto exact = model.forward(small_ids(2, 19));
+    model.keep_bfloat16();
+    model.keep_bfloat16();  // once more changes nothing
+    CHECK(model.keeps_bfloat16());
+    CHECK(model.embedding_weight.size() == 0);
+    CHECK(model.layers[1].mixer.parameters().in_proj_weight.size() == 0);
+    for (const std::size_t seqlen : {3, 19}) {  // few tokens and many go different ways
+      const auto got = model.forward(small_ids(2, seqlen));
+      CHECK(relative_error(got, rounded.forward(small_ids(2, seqlen))) < rounding<TestType>);
+      if (seqlen == 19) CHECK(relative_error(got, exact) > 1e-4);
+      if (seqlen == 19) CHECK(relative_error(got, exact) < 2e-2);
+    }
+    auto cache = model.empty_cache(2), other = rounded.empty_cache(2);
+    model.prefill(small_ids(2, 5), cache);
+    rounded.prefill(small_ids(2, 5), other);
+    CHECK(relative_error(model.step({4, 60}, cache), rounded.step({4, 60}, other)) < rounding<TestType>);
+
+    CHECK_THROWS_AS(model.use(plain_operations<TestType>()), ValueError);
+    CHECK_THROWS_AS(rounded.keep_bfloat16(), ValueError);
+    CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
+    CHECK(!std::filesystem::exists("never_written"));
+  }
+}
+
+TEST_CASE("what is counted agrees with the model's own parameters", "[fast]") {
+  const LanguageModelConfig config = small_config();
+  const LanguageModel<float> model(config);
+  double products = 0, all = 0;
+  model.visit([&](const std::string& name, const auto& tensor) {
+    const auto size = static_cast<double>(tensor.size());
+    all += size;
+    for (const char* used : {"in_proj.weight", "out_proj.weight", "conv1d.weight"})
+      if (name.ends_with(used)) products += size;
+  });
+  const std::size_t Q = 16;
+  const Mamba2Config& c = config.mixer;
+  const double scans = static_cast<double>(config.n_layer) * scan_flops(c, Q);
+  CHECK(layer_flops(config, Q) == 2 * products + scans);
+  CHECK(scan_flops(c, Q) == 2.0 * (3 * 16 * 9 + 12 * (16 * 7 + 2 * 9 * 7)));
+  CHECK(head_flops(config) == 2.0 * 63 * 42);
+  const auto cache = model.empty_cache(5);
+  double state = 0;
+  for (const auto& layer : cache) state += static_cast<double>(layer.conv_state.size() + layer.ssm_state.size());
+  CHECK(step_bytes(config, 4, 5) == 4 * all + 2 * 4 * state);
+  CHECK(step_bytes(small_config(false), 2, 0) == 2 * all);  // an embedding of its own is hardly read
+}
+
+TEST_CASE("repeated calls leave nothing allocated", "[fast]") {
+  const LanguageModel<float> model(small_config(), 1);
+  auto cache = model.empty_cache(2);
+  const auto work = [&] {
+    model.prefill(small_ids(2, 40), cache);
+    for (int i = 0; i < 5; ++i) model.step({1, 2}, cache);
+  };
+  work();
+  const std::size_t before = mallinfo2().uordblks;
+  for (int i = 0; i < 20; ++i) work();
+  const std::size_t after = mallinfo2().uordblks;
+  CHECK(after <= before + 4096);
+}

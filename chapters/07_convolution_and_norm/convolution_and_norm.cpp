@@ -145,8 +145,11 @@ void check_shapes(const ShortConvolution<Real>& in) {
   if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {batch, seqlen}, "(batch, seqlen)");
 }
 
+}  // namespace
+
 template <class Real>
-void check_outputs(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
+void check_short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
+  check_shapes(in);
   std::size_t columns = 0;
   for (const MatrixRef<Real>& part : y) {
     columns += part.columns;
@@ -157,12 +160,9 @@ void check_outputs(const ShortConvolution<Real>& in, std::span<const MatrixRef<R
   throw ShapeError("y: expected " + std::to_string(in.x.columns) + " columns in all, got " + std::to_string(columns));
 }
 
-}  // namespace
-
 template <class Real>
 void short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
-  check_shapes(in);
-  check_outputs(in, y);
+  check_short_convolution(in, y);
   std::size_t first = 0;  // the channel that the first column of a part is
   for (const MatrixRef<Real>& part : y) {
     for (std::size_t row = 0; row < part.rows; ++row) {
@@ -308,6 +308,8 @@ void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNor
 
 template void short_convolution(const ShortConvolution<float>&, std::span<const MatrixRef<float>>);
 template void short_convolution(const ShortConvolution<double>&, std::span<const MatrixRef<double>>);
+template void check_short_convolution(const ShortConvolution<float>&, std::span<const MatrixRef<float>>);
+template void check_short_convolution(const ShortConvolution<double>&, std::span<const MatrixRef<double>>);
 template Tensor<float, 3> convolution_state(const ShortConvolution<float>&);
 template Tensor<double, 3> convolution_state(const ShortConvolution<double>&);
 template void rms_norm(MatrixRef<const float>, std::span<const float>, double, MatrixRef<float>);

@@ -1,6 +1,7 @@
 // Measures what chapter 14's figures show.
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
+#include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/random.hpp>
@@ -44,8 +45,51 @@ double seconds(const Task& task, int runs = 3) {
   return best;
 }
 
-double flops_per_token(double Q) {
-  return 2 * (Q * N + H * (Q * P + 2.0 * N * P));
+double flops_per_token(std::size_t Q) {
+  return scan_flops({.d_model = 768, .d_state = N, .headdim = P}, Q);
+}
+
+// Tokens per second of a task of so many tokens, and the most that a limit allows, measured before and after.
+template <class Task, class Limit>
+void against_limit(std::ostream& out, const std::string& what, double tokens, double work, const Task& task,
+                   const Limit& limit) {
+  double best = limit();
+  const double rate = tokens / seconds(task);
+  best = std::max(best, limit());
+  out << '"' << what << "\" " << rate << ' ' << best * tokens / work << '\n';
+}
+
+// Half of the 130M model: a prompt, and writing with weights of both widths.
+void whole_model(std::ostream& out, std::size_t all) {
+  LanguageModel<float> model({.n_layer = 12, .vocab_size = 25144, .mixer = {.d_model = 768}}, 1);
+  const LanguageModelConfig& config = model.config();
+  const std::size_t T = 512, steps = 16;
+  const Tensor<std::int64_t, 2> ids({1, T}, 7);
+  LanguageModelCache<float> cache = model.empty_cache(1);
+  const auto named = [](const std::string& what, std::size_t threads) {
+    return what + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  };
+  const auto write = [&](const std::string& what, double weight_bytes, std::size_t threads) {
+    set_num_threads(threads);
+    against_limit(
+        out, named(what, threads), steps, steps * step_bytes(config, weight_bytes, 1),
+        [&] {
+          for (std::size_t i = 0; i < steps; ++i) model.step({7}, cache);
+        },
+        [&] { return measure_read_bandwidth(threads); });
+  };
+  std::vector<std::size_t> counts{1};
+  if (all > 1) counts.push_back(all);
+  const std::size_t Q = fast_operations<float>().chunk_size;
+  for (const std::size_t threads : counts) {
+    set_num_threads(threads);
+    against_limit(
+        out, named("prompt", threads), T, T * layer_flops(config, Q) + head_flops(config),
+        [&] { model.prefill(ids, cache); }, [&] { return measure_product_peak(threads); });
+  }
+  for (const std::size_t threads : counts) write("writing", 4, threads);
+  model.keep_bfloat16();
+  for (const std::size_t threads : counts) write("writing, bfloat16", 2, threads);
 }
 
 }  // namespace
@@ -74,7 +118,7 @@ int main(int, char** argv) {
   std::ofstream chunk_length(out + "/chunk_length.dat");
   for (const std::size_t Q : {16, 24, 32, 48, 64, 96, 128, 192, 256}) {
     const double time = seconds([&] { fast_ssd(in, {.chunk_size = Q}); });
-    chunk_length << Q << ' ' << 1e6 * time / T << ' ' << 1e6 * flops_per_token(static_cast<double>(Q)) / peak << '\n';
+    chunk_length << Q << ' ' << 1e6 * time / T << ' ' << 1e6 * flops_per_token(Q) / peak << '\n';
   }
 
   std::ofstream length(out + "/length.dat");
@@ -84,6 +128,9 @@ int main(int, char** argv) {
     length << t << ' ' << micro([&] { ssd(some, {.algorithm = Algorithm::recurrent}); }) << ' '
            << micro([&] { ssd(some); }) << ' ' << micro([&] { fast_ssd(some); }) << '\n';
   }
+
+  std::ofstream model(out + "/model.dat");
+  whole_model(model, all);
 
   set_num_threads(all);
   const double bandwidth = measure_read_bandwidth(all);

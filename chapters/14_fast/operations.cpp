@@ -25,6 +25,7 @@ void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std:
   require_size("weight", weight, {y.columns, x.columns}, "(d_out, d_in)");
   require_size("y", y, {x.rows, weight.rows}, "(tokens, d_out)");
   if (!bias.empty()) require_length("bias", bias, weight.rows, "(d_out)");
+  if (x.rows == 0) return;  // no tokens: there may be no memory
   parallel_for(parts, [&](std::size_t part) {
     const std::size_t first = weight.rows * part / parts, count = weight.rows * (part + 1) / parts - first;
     const MatrixRef<Real> out = column_block(y, first, count);
@@ -85,6 +86,7 @@ void for_row_blocks(std::size_t rows, const Rows& task) {
 template <class Real>
 void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
   if (!in.silu || in.x.rows == 0) return short_convolution(in, y);
+  check_short_convolution(in, y);
   const std::size_t channels = in.x.columns, width = in.weight.columns, seqlen = in.x.rows / in.batch;
   Tensor<Real, 2> taps = zeros<Real>(width, channels);  // turned round: channels run fastest
   for (std::size_t c = 0; c < channels; ++c)

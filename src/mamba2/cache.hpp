@@ -22,7 +22,12 @@ template <class Real>
 void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                       Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y);
 
-/// \brief Refuse what convolution_step() cannot compute; its arguments.
+/// \brief Refuse what convolution_step() cannot compute.
+/// \param x      as there
+/// \param weight as there
+/// \param bias   as there
+/// \param state  as there
+/// \param y      as there
 /// \throws ShapeError if the shapes disagree
 template <class Real>
 void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,

@@ -32,6 +32,13 @@ struct ShortConvolution {
 template <class Real>
 void short_convolution(const ShortConvolution<Real>& input, std::span<const MatrixRef<Real>> y);
 
+/// \brief Refuse what short_convolution() cannot compute.
+/// \param input as there
+/// \param y     as there
+/// \throws ShapeError if rows, channels or taps disagree
+template <class Real>
+void check_short_convolution(const ShortConvolution<Real>& input, std::span<const MatrixRef<Real>> y);
+
 /// \brief What the convolution must remember to go on: the last d_conv inputs of each channel.
 /// \param input as for short_convolution(); weight and bias are only asked for their sizes
 /// \return (batch, channels, d_conv), the last one newest; zeros where the (last) sequence is shorter than that

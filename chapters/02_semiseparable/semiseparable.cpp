@@ -170,9 +170,9 @@ Tensor<Real, 2> segsum(const Tensor<Real, 1>& dA) {
 // $-\infty$ now does what it should. It enters the segments that contain it and no others.
 //
 // ::: aside Is the naive form never right?
-// Its error grows with the running sum, so it is harmless where the running sum is short. The fast algorithm of chapter 4 cuts the
-// sequence into chunks, begins the running sum anew in each, and takes differences only within one. The reference's kernels do the
-// same.
+// Its error grows with the running sum, so it does little harm where the running sum is short. The fast algorithm of chapter 4 cuts
+// the sequence into chunks, and most implementations of it, the reference's kernels among them, begin a running sum anew in each and
+// take differences within it. Ours sums every segment on its own there, too; chapter 4 shows what the difference comes to.
 // :::
 //
 // ## Mask first, then take the exponential {#semiseparable_exp}

@@ -84,9 +84,11 @@ namespace mamba2 {
 namespace {
 
 /// How many tokens before token t are of its own sequence, at most `most`.
-std::size_t reach(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size_t t, std::size_t most) {
+std::size_t reach(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size_t t,
+                  std::size_t most) {
   std::size_t back = 0;
-  while (back < std::min(t, most) && (!seq_idx || (*seq_idx)(b, t - back - 1) == (*seq_idx)(b, t))) ++back;
+  while (back < std::min(t, most) && (!seq_idx || (*seq_idx)(b, t - back - 1) == (*seq_idx)(b, t)))
+    ++back;
   return back;
 }
 
@@ -128,8 +130,8 @@ void check_shapes(const ShortConvolution<Real>& in) {
   const std::size_t batch = in.batch, channels = in.x.columns, width = in.weight.columns;
   const std::size_t seqlen = batch == 0 ? 0 : in.x.rows / batch;
   if (batch * seqlen != in.x.rows) {
-    throw ShapeError("x: expected batch * seqlen rows with batch = " + std::to_string(batch) + ", got " +
-                     std::to_string(in.x.rows));
+    throw ShapeError("x: expected batch * seqlen rows with batch = " + std::to_string(batch) +
+                     ", got " + std::to_string(in.x.rows));
   }
   if (in.weight.rows != channels || width == 0) {
     throw ShapeError("conv1d.weight: expected shape (channels, d_conv) = (" + std::to_string(channels) +
@@ -140,7 +142,8 @@ void check_shapes(const ShortConvolution<Real>& in) {
                      std::to_string(in.bias.size()));
   }
   if (in.initial_state) {
-    require_shape("conv_state", *in.initial_state, {batch, channels, width}, "(batch, conv_dim, d_conv)");
+    require_shape("conv_state", *in.initial_state, {batch, channels, width},
+                  "(batch, conv_dim, d_conv)");
   }
   if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {batch, seqlen}, "(batch, seqlen)");
 }
@@ -154,10 +157,12 @@ void check_short_convolution(const ShortConvolution<Real>& in, std::span<const M
   for (const MatrixRef<Real>& part : y) {
     columns += part.columns;
     if (part.rows == in.x.rows) continue;
-    throw ShapeError("y: expected " + std::to_string(in.x.rows) + " rows, got " + std::to_string(part.rows));
+    throw ShapeError("y: expected " + std::to_string(in.x.rows) + " rows, got " +
+                     std::to_string(part.rows));
   }
   if (columns == in.x.columns) return;
-  throw ShapeError("y: expected " + std::to_string(in.x.columns) + " columns in all, got " + std::to_string(columns));
+  throw ShapeError("y: expected " + std::to_string(in.x.columns) + " columns in all, got " +
+                   std::to_string(columns));
 }
 
 template <class Real>
@@ -198,7 +203,8 @@ Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
     const std::size_t last = seqlen - 1, back = reach(in.seq_idx, b, last, width - 1);
     const bool start = in.initial_state && last < width && from_start(in.seq_idx, b, last);
     for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t k = 0; k <= back; ++k) state(b, c, width - 1 - k) = in.x[b * seqlen + last - k][c];
+      for (std::size_t k = 0; k <= back; ++k)
+        state(b, c, width - 1 - k) = in.x[b * seqlen + last - k][c];
       for (std::size_t k = seqlen; start && k < width; ++k) {
         state(b, c, width - 1 - k) = (*in.initial_state)(b, c, width + last - k);
       }
@@ -224,10 +230,12 @@ Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
 namespace {
 
 template <class Real>
-void require_matrix(const char* argument, std::size_t rows, std::size_t columns, const MatrixRef<const Real>& m) {
+void require_matrix(const char* argument, std::size_t rows, std::size_t columns,
+                    const MatrixRef<const Real>& m) {
   if (m.rows == rows && m.columns == columns && !m.transposed) return;
-  throw ShapeError(std::string(argument) + ": expected shape (tokens, features) = " +
-                   shape_text(std::array{rows, columns}) + ", got " + shape_text(std::array{m.rows, m.columns}));
+  throw ShapeError(std::string(argument) +
+                   ": expected shape (tokens, features) = " + shape_text(std::array{rows, columns}) +
+                   ", got " + shape_text(std::array{m.rows, m.columns}));
 }
 
 template <class Real>
@@ -284,7 +292,8 @@ void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
 // :::
 
 template <class Real>
-void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out) {
+void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
+                MatrixRef<Real> out) {
   const std::size_t features = y.columns;
   require_matrix<Real>("z", y.rows, features, z);
   require_matrix<Real>("out", y.rows, features, out);
@@ -308,14 +317,18 @@ void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNor
 
 template void short_convolution(const ShortConvolution<float>&, std::span<const MatrixRef<float>>);
 template void short_convolution(const ShortConvolution<double>&, std::span<const MatrixRef<double>>);
-template void check_short_convolution(const ShortConvolution<float>&, std::span<const MatrixRef<float>>);
-template void check_short_convolution(const ShortConvolution<double>&, std::span<const MatrixRef<double>>);
+template void check_short_convolution(const ShortConvolution<float>&,
+                                      std::span<const MatrixRef<float>>);
+template void check_short_convolution(const ShortConvolution<double>&,
+                                      std::span<const MatrixRef<double>>);
 template Tensor<float, 3> convolution_state(const ShortConvolution<float>&);
 template Tensor<double, 3> convolution_state(const ShortConvolution<double>&);
 template void rms_norm(MatrixRef<const float>, std::span<const float>, double, MatrixRef<float>);
 template void rms_norm(MatrixRef<const double>, std::span<const double>, double, MatrixRef<double>);
-template void gated_norm(MatrixRef<const float>, MatrixRef<const float>, const GatedNorm<float>&, MatrixRef<float>);
-template void gated_norm(MatrixRef<const double>, MatrixRef<const double>, const GatedNorm<double>&, MatrixRef<double>);
+template void gated_norm(MatrixRef<const float>, MatrixRef<const float>, const GatedNorm<float>&,
+                         MatrixRef<float>);
+template void gated_norm(MatrixRef<const double>, MatrixRef<const double>, const GatedNorm<double>&,
+                         MatrixRef<double>);
 
 }  // namespace mamba2
 

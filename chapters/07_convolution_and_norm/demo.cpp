@@ -31,7 +31,8 @@ Tensor<double, 2> noise(std::size_t rows, std::size_t columns, std::uint64_t see
 
 double difference(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
   double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
+  for (std::size_t i = 0; i < a.size(); ++i)
+    largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
   return largest;
 }
 
@@ -54,7 +55,8 @@ void causal() {
   std::printf("token 4 changes the outputs at");
   for (std::size_t t = 0; t < seqlen; ++t) {
     double change = 0;
-    for (std::size_t c = 0; c < channels; ++c) change = std::max(change, std::abs(after(t, c) - before(t, c)));
+    for (std::size_t c = 0; c < channels; ++c)
+      change = std::max(change, std::abs(after(t, c) - before(t, c)));
     if (change > 0) std::printf(" %zu", t);
   }
   std::printf("\n");
@@ -97,7 +99,8 @@ void cut() {
     std::copy(second.begin(), second.end(), y.begin() + static_cast<std::ptrdiff_t>(at * channels));
     largest = std::max(largest, difference(y, whole));
   }
-  std::printf("cut after 0, 1, ... %zu tokens: the same outputs to 1e-12: %s\n", seqlen, yes(largest < 1e-12));
+  std::printf("cut after 0, 1, ... %zu tokens: the same outputs to 1e-12: %s\n", seqlen,
+              yes(largest < 1e-12));
 }
 
 // A row whose gates are all turned down, under both orders.
@@ -111,13 +114,15 @@ double size(const Tensor<double, 2>& row) {
 void gate() {
   const auto y = noise(1, 8, 5);
   const Tensor<double, 1> weight({8}, 1.0);
-  std::printf("root mean square of the row, all gates at z:\n     z   silu(z)   norm(y silu(z))   norm(y) silu(z)\n");
+  std::printf(
+      "root mean square of the row, all gates at z:\n     z   silu(z)   norm(y silu(z))   norm(y) "
+      "silu(z)\n");
   for (const double z : {4.0, 1.0, 0.1}) {
     const Tensor<double, 2> gates({1, 8}, z);
     auto after = zeros<double>(1, 8), before = zeros<double>(1, 8);
     mamba2::gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight}, as_matrix(after));
-    mamba2::gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight, .norm_before_gate = true},
-                               as_matrix(before));
+    mamba2::gated_norm<double>(as_matrix(y), as_matrix(gates),
+                               {.weight = weight, .norm_before_gate = true}, as_matrix(before));
     std::printf("  %4.1f   %7.3f   %15.2f   %15.2f\n", z, mamba2::silu(z), size(after), size(before));
   }
 }

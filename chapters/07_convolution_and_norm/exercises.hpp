@@ -16,8 +16,8 @@ using mamba2::Tensor;
 /// \param bias  added to each output
 /// \param state the d_conv inputs before the first token, the newest last, (d_conv)
 /// \return outputs, (seqlen)
-Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps, double bias,
-                                   const Tensor<double, 1>& state);
+Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps,
+                                   double bias, const Tensor<double, 1>& state);
 
 /// \brief Exercise 7.2: the inputs that one channel must remember.
 /// \param x     inputs, (seqlen); seqlen may be less than d_conv, or 0
@@ -33,8 +33,9 @@ Tensor<double, 1> state_after(const Tensor<double, 1>& x, const Tensor<double, 1
 /// \param norm_before_gate norm(y) * silu(z) rather than norm(y * silu(z))
 /// \param eps              added to the mean square
 /// \return (features)
-Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z, const Tensor<double, 1>& weight,
-                                std::size_t groups, bool norm_before_gate, double eps);
+Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z,
+                                const Tensor<double, 1>& weight, std::size_t groups,
+                                bool norm_before_gate, double eps);
 
 /// \brief What exercise 7.4 gives back.
 struct Taps {

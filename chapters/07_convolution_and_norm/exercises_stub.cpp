@@ -10,8 +10,8 @@ namespace exercises {
 
 // 7.1  y_t = bias + sum over k of taps_k x_{t - (d_conv - 1) + k}; inputs from before the first token are in `state`.
 //      The newest of them is the state's last number. No SiLU.
-Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps, double bias,
-                                   const Tensor<double, 1>& state) {
+Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps,
+                                   double bias, const Tensor<double, 1>& state) {
   throw exercises::not_implemented("7.1");
 }
 
@@ -23,8 +23,9 @@ Tensor<double, 1> state_after(const Tensor<double, 1>& x, const Tensor<double, 1
 
 // 7.3  norm(y * silu(z)), or norm(y) * silu(z), each group with its own mean square.
 //      norm(v)_i = weight_i v_i / sqrt(mean of v^2 over the group + eps).
-Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z, const Tensor<double, 1>& weight,
-                                std::size_t groups, bool norm_before_gate, double eps) {
+Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z,
+                                const Tensor<double, 1>& weight, std::size_t groups,
+                                bool norm_before_gate, double eps) {
   throw exercises::not_implemented("7.3");
 }
 

@@ -59,9 +59,10 @@ GRADE("7.1", "one channel") {
   for (const std::size_t seqlen : {9, 2}) {
     const auto x = noise(seqlen, 3);
     const std::string length = " of " + std::to_string(seqlen) + " tokens";
-    grader::expect_close(exercises::convolve_channel(x, taps, 0, nothing), convolve(x, taps, 0, nothing),
-                         "outputs" + length + ", nothing before them");
-    grader::expect_close(exercises::convolve_channel(x, taps, 0.5, state), convolve(x, taps, 0.5, state),
+    grader::expect_close(exercises::convolve_channel(x, taps, 0, nothing),
+                         convolve(x, taps, 0, nothing), "outputs" + length + ", nothing before them");
+    grader::expect_close(exercises::convolve_channel(x, taps, 0.5, state),
+                         convolve(x, taps, 0.5, state),
                          "outputs" + length + " with a bias, from a state");
   }
 }
@@ -93,9 +94,11 @@ GRADE("7.3", "the gated norm by groups") {
     for (const std::size_t groups : {1, 3}) {
       Tensor<double, 1> expected = zeros<double>(features);
       mamba2::gated_norm<double>(
-          row(y), row(z), {.weight = weight, .groups = groups, .norm_before_gate = norm_before_gate, .eps = 0.01},
+          row(y), row(z),
+          {.weight = weight, .groups = groups, .norm_before_gate = norm_before_gate, .eps = 0.01},
           {expected.data(), 1, features, features});
-      grader::expect_close(exercises::gate_and_norm(y, z, weight, groups, norm_before_gate, 0.01), expected,
+      grader::expect_close(exercises::gate_and_norm(y, z, weight, groups, norm_before_gate, 0.01),
+                           expected,
                            std::string(norm_before_gate ? "norm before gate" : "gate before norm")
                                .append(", groups = ")
                                .append(std::to_string(groups)));
@@ -105,9 +108,11 @@ GRADE("7.3", "the gated norm by groups") {
 
 GRADE("7.4", "the key of the token before") {
   const auto [key, value] = exercises::taps_of_a_memory();
-  grader::expect(key.size() == 4 && value.size() == 4, "four taps are needed for either kind of channel");
+  grader::expect(key.size() == 4 && value.size() == 4,
+                 "four taps are needed for either kind of channel");
   const auto keys = noise(10, 10), values = noise(10, 11);
-  const auto k = convolve(keys, key, 0, zeros<double>(4)), v = convolve(values, value, 0, zeros<double>(4));
+  const auto k = convolve(keys, key, 0, zeros<double>(4)),
+             v = convolve(values, value, 0, zeros<double>(4));
   for (std::size_t t = 1; t < 10; t += 2) {
     grader::expect_close(k(t), keys(t - 1), "the key channel at step " + std::to_string(t));
     grader::expect_close(v(t), values(t), "the value channel at step " + std::to_string(t));

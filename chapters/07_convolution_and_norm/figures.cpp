@@ -26,7 +26,8 @@ void gate_order(std::ofstream out) {
     const Tensor<double, 2> gates({1, 8}, z);
     auto after = zeros<double>(1, 8), before = zeros<double>(1, 8);
     gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight}, as_matrix(after));
-    gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight, .norm_before_gate = true}, as_matrix(before));
+    gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight, .norm_before_gate = true},
+                       as_matrix(before));
     out << z << ' ' << size(after) << ' ' << size(before) << '\n';
   }
 }
@@ -35,12 +36,14 @@ void gate_order(std::ofstream out) {
 void groups(std::ofstream out) {
   Random random(8);
   auto y = zeros<double>(1, 16), one = y, four = y;
-  for (std::size_t i = 0; i < 16; ++i) y(0, i) = std::pow(0.45, static_cast<double>(i / 4)) * random.uniform(0.5, 2);
+  for (std::size_t i = 0; i < 16; ++i)
+    y(0, i) = std::pow(0.45, static_cast<double>(i / 4)) * random.uniform(0.5, 2);
   const Tensor<double, 2> open({1, 16}, 1.2784645427610738);  // where silu is 1
   const Tensor<double, 1> weight({16}, 1.0);
   gated_norm<double>(as_matrix(y), as_matrix(open), {.weight = weight}, as_matrix(one));
   gated_norm<double>(as_matrix(y), as_matrix(open), {.weight = weight, .groups = 4}, as_matrix(four));
-  for (std::size_t i = 0; i < 16; ++i) out << i << ' ' << y(0, i) << ' ' << one(0, i) << ' ' << four(0, i) << '\n';
+  for (std::size_t i = 0; i < 16; ++i)
+    out << i << ' ' << y(0, i) << ' ' << one(0, i) << ' ' << four(0, i) << '\n';
 }
 
 }  // namespace

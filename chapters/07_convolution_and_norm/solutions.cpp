@@ -8,8 +8,8 @@
 namespace exercises {
 
 //: 7.1
-Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps, double bias,
-                                   const Tensor<double, 1>& state) {
+Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps,
+                                   double bias, const Tensor<double, 1>& state) {
   const std::size_t width = taps.size();
   Tensor<double, 1> y = mamba2::zeros<double>(x.size());
   for (std::size_t t = 0; t < x.size(); ++t) {
@@ -37,8 +37,9 @@ Tensor<double, 1> state_after(const Tensor<double, 1>& x, const Tensor<double, 1
 //: end
 
 //: 7.3
-Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z, const Tensor<double, 1>& weight,
-                                std::size_t groups, bool norm_before_gate, double eps) {
+Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z,
+                                const Tensor<double, 1>& weight, std::size_t groups,
+                                bool norm_before_gate, double eps) {
   const std::size_t width = y.size() / groups;
   Tensor<double, 1> out = mamba2::zeros<double>(y.size());
   for (std::size_t first = 0; first < y.size(); first += width) {

@@ -53,8 +53,9 @@ std::size_t count(const mamba2::Mamba2Parameters<double>& parameters) {
 // Three configurations that make no block.
 
 void refused() {
-  for (const auto& config : {Mamba2Config{.d_model = 768, .headdim = 80}, Mamba2Config{.d_model = 768, .ngroups = 5},
-                             Mamba2Config{.d_model = 768, .dt_limit_min = 0.1, .dt_limit_max = 0.01}}) {
+  for (const auto& config :
+       {Mamba2Config{.d_model = 768, .headdim = 80}, Mamba2Config{.d_model = 768, .ngroups = 5},
+        Mamba2Config{.d_model = 768, .dt_limit_min = 0.1, .dt_limit_max = 0.01}}) {
     try {
       config.check();
     } catch (const mamba2::ValueError& error) {
@@ -81,13 +82,15 @@ void equal() {
   const Mamba2Block<double> block(small(), 0);
   const auto u = noise<double>(2, 45, 32);
   const auto y = block.forward(u, {.algorithm = Algorithm::recurrent}).y;
-  const double quadratic = relative_difference(block.forward(u, {.algorithm = Algorithm::quadratic}).y, y);
+  const double quadratic =
+      relative_difference(block.forward(u, {.algorithm = Algorithm::quadratic}).y, y);
   std::printf("recurrent and quadratic agree to 1e-12: %s\n", yes(quadratic < 1e-12));
   double chunked = 0;
   for (const std::size_t chunk_size : {1, 7, 16, 45, 100}) {
     chunked = std::max(chunked, relative_difference(block.forward(u, {.chunk_size = chunk_size}).y, y));
   }
-  std::printf("recurrent and chunked agree to 1e-12, chunks of 1, 7, 16, 45, 100: %s\n", yes(chunked < 1e-12));
+  std::printf("recurrent and chunked agree to 1e-12, chunks of 1, 7, 16, 45, 100: %s\n",
+              yes(chunked < 1e-12));
 }
 
 // Three texts of 20, 2 and 23 tokens, packed into one row of 45, against the same three by themselves.
@@ -113,7 +116,8 @@ void option(const char* name, Mamba2Config config) {
   const auto u = noise<double>(1, 45, 32);
   const Mamba2Block<double> plain(small(), 0), with(config, 0);
   const double difference = relative_difference(with.forward(u).y, plain.forward(u).y);
-  std::printf("%-28s %10zu   %s\n", name, count(with.parameters()), difference < 1e-12 ? "as without" : "changed");
+  std::printf("%-28s %10zu   %s\n", name, count(with.parameters()),
+              difference < 1e-12 ? "as without" : "changed");
 }
 
 void options() {
@@ -169,7 +173,8 @@ void differ() {
     for (auto& value : tensor) value = to_bfloat16(value);
   });
   const auto show = [&](const char* cause, const Mamba2Block<double>& other) {
-    std::printf("  %-42s %.1g\n", cause, relative_difference(other.forward(noise<double>(1, 45, 32)).y, y));
+    std::printf("  %-42s %.1g\n", cause,
+                relative_difference(other.forward(noise<double>(1, 45, 32)).y, y));
   };
   show("weights rounded to bfloat16:", rounded);
 

@@ -18,8 +18,8 @@ using mamba2::Tensor;
 /// \param d_state  state size
 /// \param d_conv   taps of the convolution
 /// \return the number
-std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim, std::size_t ngroups,
-                             std::size_t d_state, std::size_t d_conv);
+std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim,
+                             std::size_t ngroups, std::size_t d_state, std::size_t d_conv);
 
 /// \brief What exercise 8.2 gives back: the parts of one row, each of its own length.
 struct Parts {
@@ -40,7 +40,8 @@ Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config);
 /// \param parameters weights
 /// \param u          inputs, (seqlen, d_model)
 /// \return outputs, (seqlen, d_model)
-Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config, const mamba2::Mamba2Parameters<double>& parameters,
+Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config,
+                                const mamba2::Mamba2Parameters<double>& parameters,
                                 const Tensor<double, 2>& u);
 
 }  // namespace exercises

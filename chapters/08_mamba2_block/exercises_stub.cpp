@@ -12,8 +12,8 @@ namespace exercises {
 
 // 8.1  All numbers in dt_bias, A_log, D, in_proj, conv1d (with its bias), norm and out_proj.
 //      The projections have no biases.
-std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim, std::size_t ngroups,
-                             std::size_t d_state, std::size_t d_conv) {
+std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim,
+                             std::size_t ngroups, std::size_t d_state, std::size_t d_conv) {
   throw exercises::not_implemented("8.1");
 }
 
@@ -25,7 +25,8 @@ Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config) 
 
 // 8.3  Input projection, convolution with SiLU, scan, gated norm, output projection.
 //      Mamba2Block is not allowed; all that it is made of is.
-Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config, const mamba2::Mamba2Parameters<double>& parameters,
+Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config,
+                                const mamba2::Mamba2Parameters<double>& parameters,
                                 const Tensor<double, 2>& u) {
   throw exercises::not_implemented("8.3");
 }

@@ -11,20 +11,25 @@ using mamba2::zeros;
 GRADE("8.1", "count before you allocate") {
   for (const auto& config :
        {Mamba2Config{.d_model = 768},
-        Mamba2Config{.d_model = 10, .d_state = 7, .d_conv = 3, .expand = 3, .headdim = 5, .ngroups = 2}}) {
+        Mamba2Config{
+            .d_model = 10, .d_state = 7, .d_conv = 3, .expand = 3, .headdim = 5, .ngroups = 2}}) {
     std::size_t expected = 0;
-    mamba2::zero_parameters<float>(config).visit([&](const char*, const auto& tensor) { expected += tensor.size(); });
-    const std::size_t yours = exercises::count_parameters(config.d_model, config.expand, config.headdim, config.ngroups,
-                                                          config.d_state, config.d_conv);
-    grader::expect_close(yours, expected, "parameters of a block with d_model = " + std::to_string(config.d_model));
+    mamba2::zero_parameters<float>(config).visit(
+        [&](const char*, const auto& tensor) { expected += tensor.size(); });
+    const std::size_t yours = exercises::count_parameters(
+        config.d_model, config.expand, config.headdim, config.ngroups, config.d_state, config.d_conv);
+    grader::expect_close(yours, expected,
+                         "parameters of a block with d_model = " + std::to_string(config.d_model));
   }
 }
 
 GRADE("8.2", "cut the row") {
   for (const std::size_t d_ssm : {0, 8}) {  // 0: all channels go through the scan
-    const Mamba2Config config{.d_model = 6, .d_state = 5, .expand = 2, .headdim = 2, .d_ssm = d_ssm, .ngroups = 2};
+    const Mamba2Config config{
+        .d_model = 6, .d_state = 5, .expand = 2, .headdim = 2, .d_ssm = d_ssm, .ngroups = 2};
     Tensor<double, 1> row = zeros<double>(config.d_in_proj());
-    for (std::size_t i = 0; i < row.size(); ++i) row(i) = static_cast<double>(i);  // each number is its place
+    for (std::size_t i = 0; i < row.size(); ++i)
+      row(i) = static_cast<double>(i);  // each number is its place
     const auto yours = exercises::cut_row(row, config);
     double next = 0;
     const auto expect = [&](const char* name, const Tensor<double, 1>& part, std::size_t size) {
@@ -45,8 +50,13 @@ GRADE("8.2", "cut the row") {
 }
 
 GRADE("8.3", "the block, from its parts") {
-  const Mamba2Config config{
-      .d_model = 10, .d_state = 7, .d_conv = 3, .expand = 2, .headdim = 5, .ngroups = 2, .chunk_size = 8};
+  const Mamba2Config config{.d_model = 10,
+                            .d_state = 7,
+                            .d_conv = 3,
+                            .expand = 2,
+                            .headdim = 5,
+                            .ngroups = 2,
+                            .chunk_size = 8};
   mamba2::Mamba2Block<double> block(config, 4);
   mamba2::Random random(5);  // as if trained: no parameter at one
   block.parameters().visit([&](const char*, auto& tensor) {
@@ -56,5 +66,6 @@ GRADE("8.3", "the block, from its parts") {
   for (auto& value : u) value = random.uniform(-2, 2);
   const Tensor<double, 2> row = xt::view(u, 0);
   const Tensor<double, 2> expected = xt::view(block.forward(u).y, 0);
-  grader::expect_close(exercises::block_forward(config, block.parameters(), row), expected, "outputs of the block");
+  grader::expect_close(exercises::block_forward(config, block.parameters(), row), expected,
+                       "outputs of the block");
 }

@@ -15,7 +15,8 @@ constexpr std::size_t d_model = 64, seqlen = 96, layers = 24;
 
 // The stream after each layer of x = x + block(norm(x)).
 template <class Real>
-std::vector<Tensor<Real, 3>> stream(const std::vector<Mamba2Block<Real>>& blocks, const ForwardOptions<Real>& options) {
+std::vector<Tensor<Real, 3>> stream(const std::vector<Mamba2Block<Real>>& blocks,
+                                    const ForwardOptions<Real>& options) {
   Random random(1);
   auto x = zeros<Real>(1, seqlen, d_model), normed = x;
   for (auto& value : x) value = static_cast<Real>(random.normal());
@@ -68,8 +69,9 @@ void rounding(std::ofstream out) {
   const auto recurrent = stream<float>(single, {.algorithm = Algorithm::recurrent});
   const auto short_weights = stream<double>(rounded, {});
   for (std::size_t i = 0; i < layers; ++i) {
-    out << i + 1 << ' ' << relative_difference(chunked[i], want[i]) << ' ' << relative_difference(recurrent[i], want[i])
-        << ' ' << relative_difference(short_weights[i], want[i]) << '\n';
+    out << i + 1 << ' ' << relative_difference(chunked[i], want[i]) << ' '
+        << relative_difference(recurrent[i], want[i]) << ' '
+        << relative_difference(short_weights[i], want[i]) << '\n';
   }
 }
 

@@ -67,15 +67,18 @@
 namespace mamba2 {
 
 template <class Real>
-void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias, MatrixRef<Real> y) {
+void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+            MatrixRef<Real> y) {
   if (weight.columns != x.columns || y.rows != x.rows || y.columns != weight.rows) {
-    throw ShapeError("linear: expected x (tokens, d_in), weight (d_out, d_in), y (tokens, d_out), got " +
-                     shape_text(std::array{x.rows, x.columns}) + ", " +
-                     shape_text(std::array{weight.rows, weight.columns}) + ", " +
-                     shape_text(std::array{y.rows, y.columns}));
+    throw ShapeError(
+        "linear: expected x (tokens, d_in), weight (d_out, d_in), y (tokens, d_out), got " +
+        shape_text(std::array{x.rows, x.columns}) + ", " +
+        shape_text(std::array{weight.rows, weight.columns}) + ", " +
+        shape_text(std::array{y.rows, y.columns}));
   }
   if (!bias.empty() && bias.size() != y.columns) {
-    throw ShapeError("bias: expected " + std::to_string(y.columns) + " values, got " + std::to_string(bias.size()));
+    throw ShapeError("bias: expected " + std::to_string(y.columns) + " values, got " +
+                     std::to_string(bias.size()));
   }
   for (std::size_t t = 0; t < y.rows; ++t) {
     for (std::size_t i = 0; i < y.columns; ++i) y[t][i] = bias.empty() ? Real(0) : bias[i];
@@ -89,8 +92,8 @@ void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<con
 
 template <class Real>
 const Operations<Real>& plain_operations() {
-  static const Operations<Real> table{linear<Real>, short_convolution<Real>, rms_norm<Real>, gated_norm<Real>,
-                                      ssd<Real>};
+  static const Operations<Real> table{linear<Real>, short_convolution<Real>, rms_norm<Real>,
+                                      gated_norm<Real>, ssd<Real>};
   return table;
 }
 
@@ -129,8 +132,8 @@ void positive(const char* field, std::size_t value) {
 }
 
 void divides(const char* field, std::size_t part, const std::string& whole_name, std::size_t whole) {
-  require(part > 0 && whole % part == 0, field, "a divisor of " + whole_name + " = " + std::to_string(whole),
-          std::to_string(part));
+  require(part > 0 && whole % part == 0, field,
+          "a divisor of " + whole_name + " = " + std::to_string(whole), std::to_string(part));
 }
 
 /// Written so that NaN is refused: every comparison with it is false.
@@ -152,8 +155,8 @@ void Mamba2Config::check() const {
   positive("expand", expand);
   positive("headdim", headdim);
   positive("chunk_size", chunk_size);
-  require(d_ssm <= d_inner(), "d_ssm", "at most d_inner = expand * d_model = " + std::to_string(d_inner()),
-          std::to_string(d_ssm));
+  require(d_ssm <= d_inner(), "d_ssm",
+          "at most d_inner = expand * d_model = " + std::to_string(d_inner()), std::to_string(d_ssm));
   divides("headdim", headdim, "the channels of the scan", ssm_channels());
   divides("ngroups", ngroups, "the number of heads", nheads());
   above_zero("A_init_min", A_init_min);
@@ -217,7 +220,8 @@ template <class Real>
 Mamba2Parameters<Real> initial_parameters(const Mamba2Config& config, Random& random) {
   auto p = zero_parameters<Real>(config);
   const auto root = [](std::size_t n) { return 1 / std::sqrt(static_cast<double>(n)); };
-  p.dt_bias = initial_dt_bias<Real>(config.nheads(), config.dt_min, config.dt_max, config.dt_init_floor, random);
+  p.dt_bias = initial_dt_bias<Real>(config.nheads(), config.dt_min, config.dt_max, config.dt_init_floor,
+                                    random);
   p.A_log = initial_A_log<Real>(config.nheads(), config.A_init_min, config.A_init_max, random);
   p.D.fill(1);
   p.norm_weight.fill(1);
@@ -232,7 +236,8 @@ Mamba2Parameters<Real> initial_parameters(const Mamba2Config& config, Random& ra
 
 template <class Real>
 Mamba2Cache<Real> empty_cache(const Mamba2Config& c, std::size_t batch) {
-  return {zeros<Real>(batch, c.conv_dim(), c.d_conv), zeros<Real>(batch, c.nheads(), c.headdim, c.d_state)};
+  return {zeros<Real>(batch, c.conv_dim(), c.d_conv),
+          zeros<Real>(batch, c.nheads(), c.headdim, c.d_state)};
 }
 
 template <class Real>
@@ -250,14 +255,19 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real
   const std::size_t biased = c.bias ? 1 : 0;
   require_shape("dt_bias", p.dt_bias, {c.nheads()}, "(nheads)");
   require_shape("A_log", p.A_log, {c.nheads()}, "(nheads)");
-  require_shape("D", p.D, {c.D_has_hdim ? c.ssm_channels() : c.nheads()}, c.D_has_hdim ? "(d_ssm)" : "(nheads)");
+  require_shape("D", p.D, {c.D_has_hdim ? c.ssm_channels() : c.nheads()},
+                c.D_has_hdim ? "(d_ssm)" : "(nheads)");
   require_shape("in_proj.weight", p.in_proj_weight, {c.d_in_proj(), c.d_model}, "(d_in_proj, d_model)");
-  require_shape("in_proj.bias", p.in_proj_bias, {biased * c.d_in_proj()}, c.bias ? "(d_in_proj)" : "(none)");
+  require_shape("in_proj.bias", p.in_proj_bias, {biased * c.d_in_proj()},
+                c.bias ? "(d_in_proj)" : "(none)");
   require_shape("conv1d.weight", p.conv1d_weight, {c.conv_dim(), 1, c.d_conv}, "(conv_dim, 1, d_conv)");
-  require_shape("conv1d.bias", p.conv1d_bias, {c.conv_bias ? c.conv_dim() : 0}, c.conv_bias ? "(conv_dim)" : "(none)");
-  require_shape("norm.weight", p.norm_weight, {c.rmsnorm ? c.ssm_channels() : 0}, c.rmsnorm ? "(d_ssm)" : "(none)");
+  require_shape("conv1d.bias", p.conv1d_bias, {c.conv_bias ? c.conv_dim() : 0},
+                c.conv_bias ? "(conv_dim)" : "(none)");
+  require_shape("norm.weight", p.norm_weight, {c.rmsnorm ? c.ssm_channels() : 0},
+                c.rmsnorm ? "(d_ssm)" : "(none)");
   require_shape("out_proj.weight", p.out_proj_weight, {c.d_model, c.d_inner()}, "(d_model, d_inner)");
-  require_shape("out_proj.bias", p.out_proj_bias, {biased * c.d_model}, c.bias ? "(d_model)" : "(none)");
+  require_shape("out_proj.bias", p.out_proj_bias, {biased * c.d_model},
+                c.bias ? "(d_model)" : "(none)");
 }
 
 // ## The way in {#mamba2_block_in}
@@ -287,7 +297,8 @@ Mamba2Activations<Real> Mamba2Block<Real>::enter(MatrixRef<const Real> u, std::s
   a.scan.C = Tensor<Real, 4>::from_shape({batch, seqlen, c.ngroups, c.d_state});
   a.scan.dt = Tensor<Real, 3>::from_shape({batch, seqlen, c.nheads()});
   const MatrixRef<Real> dt = split_columns(c, as_matrix(a.zxbcdt)).dt;
-  for (std::size_t t = 0; t < tokens; ++t) std::copy_n(dt[t], c.nheads(), a.scan.dt.data() + t * c.nheads());
+  for (std::size_t t = 0; t < tokens; ++t)
+    std::copy_n(dt[t], c.nheads(), a.scan.dt.data() + t * c.nheads());
   a.scan.dt_bias = p.dt_bias;
   a.scan.A = rates(p.A_log);
   a.scan.D = Tensor<Real, 2>::from_shape({c.nheads(), p.D.size() / c.nheads()});
@@ -325,7 +336,8 @@ void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) con
 template <class Real>
 void Mamba2Block<Real>::check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const {
   const Mamba2Config& c = config_;
-  require_shape("conv_state", cache.conv_state, {batch, c.conv_dim(), c.d_conv}, "(batch, conv_dim, d_conv)");
+  require_shape("conv_state", cache.conv_state, {batch, c.conv_dim(), c.d_conv},
+                "(batch, conv_dim, d_conv)");
   require_shape("ssm_state", cache.ssm_state, {batch, c.nheads(), c.headdim, c.d_state},
                 "(batch, nheads, headdim, d_state)");
 }
@@ -356,7 +368,8 @@ void Mamba2Block<Real>::use(const Operations<Real>& operations) {
 // And the whole:
 
 template <class Real>
-Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u, const ForwardOptions<Real>& options) const {
+Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u,
+                                              const ForwardOptions<Real>& options) const {
   const std::size_t batch = u.shape(0), seqlen = u.shape(1);
   require_shape("u", u, {batch, seqlen, config_.d_model}, "(batch, seqlen, d_model)");
   if (options.cache) check_cache(*options.cache, batch);
@@ -382,8 +395,10 @@ Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u, const Fo
   return output;
 }
 
-template void linear(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>, MatrixRef<float>);
-template void linear(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>, MatrixRef<double>);
+template void linear(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>,
+                     MatrixRef<float>);
+template void linear(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>,
+                     MatrixRef<double>);
 template const Operations<float>& plain_operations<float>();
 template const Operations<double>& plain_operations<double>();
 template Mamba2Parameters<float> zero_parameters(const Mamba2Config&);
@@ -406,10 +421,12 @@ template void Mamba2Block<float>::use(const Operations<float>&);
 template void Mamba2Block<double>::use(const Operations<double>&);
 template void Mamba2Block<float>::check_cache(const Mamba2Cache<float>&, std::size_t) const;
 template ScanOptions Mamba2Block<float>::scan_options(const ForwardOptions<float>&) const;
-template Mamba2Output<float> Mamba2Block<float>::forward(const Tensor<float, 3>&, const ForwardOptions<float>&) const;
+template Mamba2Output<float> Mamba2Block<float>::forward(const Tensor<float, 3>&,
+                                                         const ForwardOptions<float>&) const;
 template Mamba2Block<double>::Mamba2Block(const Mamba2Config&, std::uint64_t);
 template Mamba2Block<double>::Mamba2Block(const Mamba2Config&, Mamba2Parameters<double>);
-template Mamba2Activations<double> Mamba2Block<double>::enter(MatrixRef<const double>, std::size_t) const;
+template Mamba2Activations<double> Mamba2Block<double>::enter(MatrixRef<const double>,
+                                                              std::size_t) const;
 template void Mamba2Block<double>::leave(Mamba2Activations<double>&, MatrixRef<double>) const;
 template void Mamba2Block<double>::check_cache(const Mamba2Cache<double>&, std::size_t) const;
 template ScanOptions Mamba2Block<double>::scan_options(const ForwardOptions<double>&) const;

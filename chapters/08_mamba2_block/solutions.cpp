@@ -10,8 +10,8 @@
 namespace exercises {
 
 //: 8.1
-std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim, std::size_t ngroups,
-                             std::size_t d_state, std::size_t d_conv) {
+std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim,
+                             std::size_t ngroups, std::size_t d_state, std::size_t d_conv) {
   const std::size_t d_inner = expand * d_model, nheads = d_inner / headdim, BC = 2 * ngroups * d_state;
   const std::size_t in_proj = (2 * d_inner + BC + nheads) * d_model;
   const std::size_t conv1d = (d_inner + BC) * (d_conv + 1);
@@ -43,7 +43,8 @@ Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config) 
 //: end
 
 //: 8.3
-Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config, const mamba2::Mamba2Parameters<double>& parameters,
+Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config,
+                                const mamba2::Mamba2Parameters<double>& parameters,
                                 const Tensor<double, 2>& u) {
   using mamba2::as_matrix, mamba2::column_block, mamba2::MatrixRef, mamba2::zeros;
   const auto& c = config;

@@ -42,8 +42,8 @@ double relative_difference(const Tensor<double, N>& a, const Tensor<double, N>& 
 }
 
 // Feed tokens first ... last - 1 one at a time; their outputs go to the same places of y.
-void steps(const Mamba2Block<double>& block, const Tensor<double, 3>& u, std::size_t first, std::size_t last,
-           Mamba2Cache<double>& cache, Tensor<double, 3>& y) {
+void steps(const Mamba2Block<double>& block, const Tensor<double, 3>& u, std::size_t first,
+           std::size_t last, Mamba2Cache<double>& cache, Tensor<double, 3>& y) {
   for (std::size_t t = first; t < last; ++t) {
     const Tensor<double, 2> token = xt::view(u, xt::all(), t);  // (batch, d_model)
     xt::view(y, xt::all(), t) = block.step(token, cache);
@@ -56,8 +56,10 @@ void size() {
   const Mamba2Config config{.d_model = 768};
   const std::size_t layers = 24, bytes = sizeof(float);
   const auto cache = mamba2::empty_cache<float>(config, 1);
-  const std::size_t conv = layers * bytes * cache.conv_state.size(), ssm = layers * bytes * cache.ssm_state.size();
-  const std::size_t attention = layers * bytes * 2 * config.d_model;  // a key and a value for each token
+  const std::size_t conv = layers * bytes * cache.conv_state.size(),
+                    ssm = layers * bytes * cache.ssm_state.size();
+  const std::size_t attention =
+      layers * bytes * 2 * config.d_model;  // a key and a value for each token
   std::printf("conv_state, all layers        %9zu bytes\n", conv);
   std::printf("ssm_state, all layers         %9zu bytes\n", ssm);
   std::printf("attention, for each token     %9zu bytes\n", attention);
@@ -90,8 +92,8 @@ void same() {
                          relative_difference(rest.cache.conv_state, whole.cache.conv_state)});
     }
   }
-  std::printf("%zu ways to cut: outputs agree to 1e-12: %s, states agree to 1e-12: %s\n", ways, yes(outputs < 1e-12),
-              yes(states < 1e-12));
+  std::printf("%zu ways to cut: outputs agree to 1e-12: %s, states agree to 1e-12: %s\n", ways,
+              yes(outputs < 1e-12), yes(states < 1e-12));
 }
 
 // A block whose step sizes are limited, continued with the limits, and without them as the reference's step does.
@@ -131,9 +133,11 @@ void long_text() {
   steps(block, u, 0, length, cache, y);
   std::printf("numbers in the cache before and after %zu tokens: %zu and %zu\n", length, before,
               cache.conv_state.size() + cache.ssm_state.size());
-  std::printf("outputs agree with one pass to 1e-12: %s\n", yes(relative_difference(y, whole.y) < 1e-12));
+  std::printf("outputs agree with one pass to 1e-12: %s\n",
+              yes(relative_difference(y, whole.y) < 1e-12));
   std::printf("the last thousand alone agree to 1e-12: %s\n",
-              yes(relative_difference(piece(y, length - 1000, length), piece(whole.y, length - 1000, length)) < 1e-12));
+              yes(relative_difference(piece(y, length - 1000, length),
+                                      piece(whole.y, length - 1000, length)) < 1e-12));
 }
 
 }  // namespace

@@ -13,8 +13,7 @@ using mamba2::Tensor;
 /// \brief The last inputs of one channel, in a ring.
 struct Ring {
   Tensor<double, 1> inputs;  ///< the last d_conv inputs, (d_conv)
-  std::size_t
-      newest;  ///< where the newest of them is; the one before it lies one place to the left, and so round the ring
+  std::size_t newest;  ///< place of the newest; the one before it lies to its left, round the ring
 };
 
 /// \brief Exercise 9.1: one step of the convolution without moving a number, and without SiLU.
@@ -41,8 +40,9 @@ struct Head {
 /// \param C      how the state is read, (d_state)
 /// \param state  before the token on entry, after it on return, (headdim, d_state)
 /// \return outputs, (headdim)
-Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt, const Tensor<double, 1>& B,
-                            const Tensor<double, 1>& C, Tensor<double, 2>& state);
+Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt,
+                            const Tensor<double, 1>& B, const Tensor<double, 1>& C,
+                            Tensor<double, 2>& state);
 
 /// \brief Exercise 9.3: from which length on attention keeps more numbers than Mamba-2.
 /// \param config sizes of the Mamba-2 blocks; attention has the same d_model and as many layers

@@ -17,8 +17,9 @@ double ring_step(double x, const Tensor<double, 1>& taps, double bias, Ring& rin
 
 // 9.2  Step size: bias, softplus, limits. State: fade, write. Output: read, plus D x.
 //      The state is changed in place.
-Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt, const Tensor<double, 1>& B,
-                            const Tensor<double, 1>& C, Tensor<double, 2>& state) {
+Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt,
+                            const Tensor<double, 1>& B, const Tensor<double, 1>& C,
+                            Tensor<double, 2>& state) {
   throw exercises::not_implemented("9.2");
 }
 

@@ -38,7 +38,8 @@ GRADE("9.1", "a window that does not move") {
                                        .initial_state = &initial_state,
                                        .silu = false},
                                       std::array{MatrixRef<double>{expected.data(), seqlen, 1, 1}});
-    exercises::Ring ring{zeros<double>(width), 1};  // the newest lies at place 1, so the oldest at place 2
+    exercises::Ring ring{zeros<double>(width),
+                         1};  // the newest lies at place 1, so the oldest at place 2
     for (std::size_t i = 0; i < width; ++i) ring.inputs((i + 2) % width) = before(i);
     for (std::size_t t = 0; t < seqlen; ++t) yours(t) = exercises::ring_step(x(t), taps, bias, ring);
     grader::expect_close(yours, expected, "outputs of 11 steps, window of " + std::to_string(width));
@@ -49,13 +50,16 @@ GRADE("9.1", "a window that does not move") {
 
 GRADE("9.2", "one head, one token") {
   const std::size_t headdim = 3, d_state = 5;
-  for (const double limit : {100.0, 0.6}) {  // wide open, and so that all three cases of the limits come up
-    const exercises::Head head{.A = -0.7, .dt_bias = -0.4, .dt_min = limit > 1 ? 0 : 0.35, .dt_max = limit, .D = 0.8};
+  for (const double limit :
+       {100.0, 0.6}) {  // wide open, and so that all three cases of the limits come up
+    const exercises::Head head{
+        .A = -0.7, .dt_bias = -0.4, .dt_min = limit > 1 ? 0 : 0.35, .dt_max = limit, .D = 0.8};
     auto state = noise<2>({headdim, d_state}, 4);
     auto expected_state = zeros<double>(1, 1, headdim, d_state);
     std::copy(state.begin(), state.end(), expected_state.begin());
     for (std::uint64_t t = 0; t < 6; ++t) {
-      const auto x = noise<1>({headdim}, 10 + t), B = noise<1>({d_state}, 20 + t), C = noise<1>({d_state}, 30 + t);
+      const auto x = noise<1>({headdim}, 10 + t), B = noise<1>({d_state}, 20 + t),
+                 C = noise<1>({d_state}, 30 + t);
       mamba2::ScanInput<double> token;
       token.x = zeros<double>(1, 1, 1, headdim);
       std::copy(x.begin(), x.end(), token.x.begin());
@@ -68,12 +72,14 @@ GRADE("9.2", "one head, one token") {
       token.A = Tensor<double, 1>({1}, head.A);
       token.dt_bias = Tensor<double, 1>({1}, head.dt_bias);
       token.D = Tensor<double, 2>({1, 1}, head.D);
-      const auto y = mamba2::scan_step(token, {.dt_min = head.dt_min, .dt_max = head.dt_max}, expected_state);
+      const auto y =
+          mamba2::scan_step(token, {.dt_min = head.dt_min, .dt_max = head.dt_max}, expected_state);
 
       const auto yours = exercises::head_step(head, x, raw_dt, B, C, state);
       const std::string where = " of token " + std::to_string(t) + (limit > 1 ? "" : ", with limits");
       grader::expect_close(yours, Tensor<double, 1>(xt::view(y, 0, 0, 0)), "outputs" + where);
-      grader::expect_close(state, Tensor<double, 2>(xt::view(expected_state, 0, 0)), "the state" + where);
+      grader::expect_close(state, Tensor<double, 2>(xt::view(expected_state, 0, 0)),
+                           "the state" + where);
     }
   }
 }

@@ -15,7 +15,8 @@ namespace {
 constexpr std::size_t d_model = 64, length = 100000;
 
 const Mamba2Block<float>& block() {
-  static const Mamba2Block<float> made({.d_model = d_model, .d_state = 16, .headdim = 16, .chunk_size = 64}, 0);
+  static const Mamba2Block<float> made(
+      {.d_model = d_model, .d_state = 16, .headdim = 16, .chunk_size = 64}, 0);
   return made;
 }
 

@@ -62,10 +62,12 @@
 namespace mamba2 {
 
 template <class Real>
-void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                            const Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) {
+void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
+                            std::span<const Real> bias, const Tensor<Real, 3>& state,
+                            std::span<const MatrixRef<Real>> y) {
   const std::size_t channels = x.columns;
-  require_shape("conv_state", state, {x.rows, weight.rows, weight.columns}, "(batch, conv_dim, d_conv)");
+  require_shape("conv_state", state, {x.rows, weight.rows, weight.columns},
+                "(batch, conv_dim, d_conv)");
   std::size_t columns = 0;
   for (const auto& out : y) columns += out.columns;
   if (weight.rows != channels || columns != channels || (!bias.empty() && bias.size() != channels)) {
@@ -106,19 +108,23 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // beside that.
 
 template <class Real>
-ScanSizes scan_step_sizes(const ScanInput<Real>& input, const ScanOptions& options, const Tensor<Real, 4>& state) {
+ScanSizes scan_step_sizes(const ScanInput<Real>& input, const ScanOptions& options,
+                          const Tensor<Real, 4>& state) {
   const ScanSizes s = scan_sizes(input, options);
   require_shape("x", input.x, {s.batch, 1, s.nheads, s.headdim}, "(batch, 1, nheads, headdim)");
-  require_shape("state", state, {s.batch, s.nheads, s.headdim, s.d_state}, "(batch, nheads, headdim, d_state)");
+  require_shape("state", state, {s.batch, s.nheads, s.headdim, s.d_state},
+                "(batch, nheads, headdim, d_state)");
   if (input.z || input.initial_state || input.seq_idx)
     throw ValueError("scan_step: expected no z, no initial_state and no seq_idx");
   return s;
 }
 
 template <class Real>
-Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state) {
+Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options,
+                          Tensor<Real, 4>& state) {
   const ScanSizes sizes = scan_step_sizes(input, options, state);
-  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim, d_state = sizes.d_state;
+  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim,
+                    d_state = sizes.d_state;
   auto y = zeros<Real>(batch, 1, nheads, headdim);
   for (std::size_t b = 0; b < batch; ++b) {
     for (std::size_t h = 0; h < nheads; ++h) {
@@ -156,7 +162,8 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
 
   Mamba2Activations<Real> a = enter(as_matrix(u), batch);
   const MatrixRef<const Real> xBC = split_columns(config_, as_matrix(a.zxbcdt)).xBC;
-  const auto convolve = operations_->convolution_step ? operations_->convolution_step : convolution_step<Real>;
+  const auto convolve =
+      operations_->convolution_step ? operations_->convolution_step : convolution_step<Real>;
   const auto scan = operations_->scan_step ? operations_->scan_step : scan_step<Real>;
   convolve(xBC, taps(), parameters_.conv1d_bias, cache.conv_state, convolved_columns(a.scan));
   a.y = scan(a.scan, scan_options(), cache.ssm_state);
@@ -168,18 +175,24 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
 
 template void convolution_step(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>,
                                Tensor<float, 3>&, std::span<const MatrixRef<float>>);
-template void convolution_step(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>,
-                               Tensor<double, 3>&, std::span<const MatrixRef<double>>);
-template void check_convolution_step(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>,
-                                     const Tensor<float, 3>&, std::span<const MatrixRef<float>>);
-template void check_convolution_step(MatrixRef<const double>, MatrixRef<const double>, std::span<const double>,
-                                     const Tensor<double, 3>&, std::span<const MatrixRef<double>>);
-template ScanSizes scan_step_sizes(const ScanInput<float>&, const ScanOptions&, const Tensor<float, 4>&);
-template ScanSizes scan_step_sizes(const ScanInput<double>&, const ScanOptions&, const Tensor<double, 4>&);
+template void convolution_step(MatrixRef<const double>, MatrixRef<const double>,
+                               std::span<const double>, Tensor<double, 3>&,
+                               std::span<const MatrixRef<double>>);
+template void check_convolution_step(MatrixRef<const float>, MatrixRef<const float>,
+                                     std::span<const float>, const Tensor<float, 3>&,
+                                     std::span<const MatrixRef<float>>);
+template void check_convolution_step(MatrixRef<const double>, MatrixRef<const double>,
+                                     std::span<const double>, const Tensor<double, 3>&,
+                                     std::span<const MatrixRef<double>>);
+template ScanSizes scan_step_sizes(const ScanInput<float>&, const ScanOptions&,
+                                   const Tensor<float, 4>&);
+template ScanSizes scan_step_sizes(const ScanInput<double>&, const ScanOptions&,
+                                   const Tensor<double, 4>&);
 template Tensor<float, 4> scan_step(const ScanInput<float>&, const ScanOptions&, Tensor<float, 4>&);
 template Tensor<double, 4> scan_step(const ScanInput<double>&, const ScanOptions&, Tensor<double, 4>&);
 template Tensor<float, 2> Mamba2Block<float>::step(const Tensor<float, 2>&, Mamba2Cache<float>&) const;
-template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&, Mamba2Cache<double>&) const;
+template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&,
+                                                     Mamba2Cache<double>&) const;
 
 }  // namespace mamba2
 

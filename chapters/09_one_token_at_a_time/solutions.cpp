@@ -22,8 +22,9 @@ double ring_step(double x, const Tensor<double, 1>& taps, double bias, Ring& rin
 //: end
 
 //: 9.2
-Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt, const Tensor<double, 1>& B,
-                            const Tensor<double, 1>& C, Tensor<double, 2>& state) {
+Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt,
+                            const Tensor<double, 1>& B, const Tensor<double, 1>& C,
+                            Tensor<double, 2>& state) {
   const double dt = std::clamp(mamba2::softplus(raw_dt + head.dt_bias), head.dt_min, head.dt_max);
   const double decay = std::exp(dt * head.A);
   Tensor<double, 1> y = mamba2::zeros<double>(x.size());

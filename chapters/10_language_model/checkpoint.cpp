@@ -69,8 +69,8 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit)
   const MappedFile file(path);
   const auto bytes = file.bytes();
   if (bytes.size() > limit)
-    fail(path, "is " + std::to_string(bytes.size()) + " bytes long, more than the " + std::to_string(limit) +
-                   " that such a file may have");
+    fail(path, "is " + std::to_string(bytes.size()) + " bytes long, more than the " +
+                   std::to_string(limit) + " that such a file may have");
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -155,13 +155,14 @@ void decode(const std::byte* bytes, ElementType type, std::span<Real> out) {
 
 Checkpoint::Checkpoint(std::vector<std::unique_ptr<MappedFile>> files, std::vector<TensorEntry> tensors)
     : files_(std::move(files)), tensors_(std::move(tensors)) {
-  std::sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
 }
 
 const TensorEntry* Checkpoint::find(const std::string& name) const {
-  const auto place =
-      std::lower_bound(tensors_.begin(), tensors_.end(), name,
-                       [](const TensorEntry& entry, const std::string& key) { return entry.name < key; });
+  const auto place = std::lower_bound(
+      tensors_.begin(), tensors_.end(), name,
+      [](const TensorEntry& entry, const std::string& key) { return entry.name < key; });
   return place != tensors_.end() && place->name == name ? &*place : nullptr;
 }
 
@@ -178,14 +179,15 @@ template <class Real>
 void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
   std::size_t size = 0;
   if (!element_count(entry.shape, size) || size != out.size())
-    throw ShapeError(path(entry).string() + ": tensor '" + entry.name + "' of shape " + shape_text(entry.shape) +
-                     " read into " + std::to_string(out.size()) + " numbers");
+    throw ShapeError(path(entry).string() + ": tensor '" + entry.name + "' of shape " +
+                     shape_text(entry.shape) + " read into " + std::to_string(out.size()) + " numbers");
   if (size == 0) return;
   const MappedFile& file = *files_[entry.file];
   const std::size_t width = element_size(entry.type), most = std::size_t{1} << 20;
 
   std::size_t run = 1, outer = entry.shape.size();  // axes from `outer` on lie together: `run` numbers
-  while (outer > 0 && (entry.shape[outer - 1] == 1 || entry.strides[outer - 1] == run)) run *= entry.shape[--outer];
+  while (outer > 0 && (entry.shape[outer - 1] == 1 || entry.strides[outer - 1] == run))
+    run *= entry.shape[--outer];
 
   std::vector<std::size_t> index(outer, 0);
   for (std::size_t done = 0; done < size; done += run) {
@@ -217,7 +219,8 @@ std::array<Unfinished, 4> unfinished;
 int claim_slot(const std::string& path) {
   for (std::size_t i = 0; i < unfinished.size(); ++i) {
     bool free = false;
-    if (path.size() >= sizeof(unfinished[i].path) || !unfinished[i].in_use.compare_exchange_strong(free, true))
+    if (path.size() >= sizeof(unfinished[i].path) ||
+        !unfinished[i].in_use.compare_exchange_strong(free, true))
       continue;
     std::memcpy(unfinished[i].path, path.c_str(), path.size() + 1);
     unfinished[i].on_disk = true;
@@ -261,7 +264,8 @@ NewFile::~NewFile() {
 }
 
 void NewFile::write(std::span<const std::byte> bytes) {
-  stream_.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  stream_.write(reinterpret_cast<const char*>(bytes.data()),
+                static_cast<std::streamsize>(bytes.size()));
   if (!stream_) fail_with_errno(path_, "cannot be written");
   size_ += bytes.size();
 }
@@ -272,7 +276,8 @@ void NewFile::write(const std::string& text) {
 
 void NewFile::overwrite(std::size_t offset, std::span<const std::byte> bytes) {
   stream_.seekp(static_cast<std::streamoff>(offset));
-  stream_.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  stream_.write(reinterpret_cast<const char*>(bytes.data()),
+                static_cast<std::streamsize>(bytes.size()));
   stream_.seekp(0, std::ios::end);
   if (!stream_) fail_with_errno(path_, "cannot be written");
 }
@@ -282,7 +287,8 @@ void NewFile::commit() {
   const int descriptor = stream_ ? ::open(aside_.c_str(), O_RDONLY | O_CLOEXEC) : -1;
   const bool safe = descriptor >= 0 && ::fsync(descriptor) == 0;
   if (descriptor >= 0) ::close(descriptor);
-  if (!safe || ::rename(aside_.c_str(), path_.c_str()) != 0) fail_with_errno(path_, "cannot be written");
+  if (!safe || ::rename(aside_.c_str(), path_.c_str()) != 0)
+    fail_with_errno(path_, "cannot be written");
   stream_.close();
   release_slot(std::exchange(slot_, -1));
 }

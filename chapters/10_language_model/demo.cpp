@@ -31,7 +31,8 @@ template <class Real, std::size_t N>
 double relative_error(const Tensor<Real, N>& got, const Tensor<Real, N>& want) {
   double difference = 0, size = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
-    const double d = static_cast<double>(got.data()[i] - want.data()[i]), w = static_cast<double>(want.data()[i]);
+    const double d = static_cast<double>(got.data()[i] - want.data()[i]),
+                 w = static_cast<double>(want.data()[i]);
     difference += d * d;
     size += w * w;
   }
@@ -49,8 +50,10 @@ void show_sizes() {
   for (const auto& [name, d_model, n_layer] :
        {Size{"mamba2-130m", 768, 24}, Size{"mamba2-370m", 1024, 48}, Size{"mamba2-780m", 1536, 48},
         Size{"mamba2-1.3b", 2048, 48}, Size{"mamba2-2.7b", 2560, 64}}) {
-    const std::size_t count = mamba2::parameter_count(
-        {.n_layer = n_layer, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = {.d_model = d_model}});
+    const std::size_t count = mamba2::parameter_count({.n_layer = n_layer,
+                                                       .vocab_size = 50277,
+                                                       .pad_vocab_size_multiple = 16,
+                                                       .mixer = {.d_model = d_model}});
     std::printf("%s   %7zu  %6zu  %13zu\n", name, d_model, n_layer, count);
   }
 }
@@ -66,7 +69,8 @@ mamba2::LanguageModelConfig small_config() {
 
 Tensor<std::int64_t, 2> some_text() {
   auto ids = Tensor<std::int64_t, 2>::from_shape({1, 37});
-  for (std::size_t i = 0; i < ids.size(); ++i) ids.data()[i] = static_cast<std::int64_t>((i * i + 7 * i + 3) % 60);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids.data()[i] = static_cast<std::int64_t>((i * i + 7 * i + 3) % 60);
   return ids;
 }
 
@@ -76,8 +80,10 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   const auto agrees = [&](const mamba2::LanguageModelOptions& options) {
     return yes(relative_error(model.forward(some_text(), options), logits) < 1e-12);
   };
-  std::printf("[forms]\nlogits have shape (%zu, %zu, %zu)\n", logits.shape(0), logits.shape(1), logits.shape(2));
-  std::printf("quadratic and recurrent agree to 1e-12: %s\n", agrees({.algorithm = Algorithm::quadratic}));
+  std::printf("[forms]\nlogits have shape (%zu, %zu, %zu)\n", logits.shape(0), logits.shape(1),
+              logits.shape(2));
+  std::printf("quadratic and recurrent agree to 1e-12: %s\n",
+              agrees({.algorithm = Algorithm::quadratic}));
   std::printf("chunked and recurrent agree to 1e-12: %s\n", agrees({.algorithm = Algorithm::chunked}));
   std::printf("chunked by 5 and recurrent agree to 1e-12: %s\n", agrees({.chunk_size = 5}));
 
@@ -89,7 +95,8 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   for (std::size_t t = 20; t < 37; ++t) last = model.step({ids(0, t)}, cache);
   Tensor<double, 2> expected = Tensor<double, 2>::from_shape(last.shape());
   std::copy_n(&logits(0, 36, 0), expected.size(), expected.data());
-  std::printf("20 tokens at once, 17 one by one, agree to 1e-12: %s\n", yes(relative_error(last, expected) < 1e-12));
+  std::printf("20 tokens at once, 17 one by one, agree to 1e-12: %s\n",
+              yes(relative_error(last, expected) < 1e-12));
 }
 
 // How the residual stream grows: the same loop as in the model, with a look at the stream after each layer. Fresh weights write little; so the program also shows the same model with
@@ -164,9 +171,12 @@ void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path
   const auto error = [&](const char* name, ElementType type) {
     return relative_error(round_trip(name, hugging_face, type).forward(some_text()), want);
   };
-  std::printf("logits from float32 weights agree to 1e-6: %s\n", yes(error("c", ElementType::float32) < 1e-6));
-  std::printf("logits from float16 weights agree to 1e-3: %s\n", yes(error("d", ElementType::float16) < 1e-3));
-  std::printf("logits from bfloat16 weights agree to 1e-2: %s\n", yes(error("e", ElementType::bfloat16) < 1e-2));
+  std::printf("logits from float32 weights agree to 1e-6: %s\n",
+              yes(error("c", ElementType::float32) < 1e-6));
+  std::printf("logits from float16 weights agree to 1e-3: %s\n",
+              yes(error("d", ElementType::float16) < 1e-3));
+  std::printf("logits from bfloat16 weights agree to 1e-2: %s\n",
+              yes(error("e", ElementType::bfloat16) < 1e-2));
 
   const std::string file = contents(scratch / "b" / "model.safetensors");
   std::uint64_t length = 0;
@@ -193,14 +203,16 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 void show_lies() {
   std::printf("[lies]\n");
-  show_refusal("a pickle that would run a command",
-               [] { mamba2::read_state_dict(bytes_of("cos\nsystem\n(S'echo gotcha'\ntR."), "weights.bin"); });
+  show_refusal("a pickle that would run a command", [] {
+    mamba2::read_state_dict(bytes_of("cos\nsystem\n(S'echo gotcha'\ntR."), "weights.bin");
+  });
   const auto header = [](const std::string& text) {
     const std::uint64_t length = text.size();
     return std::string(reinterpret_cast<const char*>(&length), 8) + text + std::string(8, '\0');
   };
   show_refusal("a shape whose size overflows to the right one", [&] {
-    const std::string file = header(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})");
+    const std::string file =
+        header(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})");
     mamba2::read_safetensors(bytes_of(file), "weights");
   });
   show_refusal("two tensors on the same bytes", [&] {

@@ -34,11 +34,12 @@ std::string safetensors(const std::string& header, const std::vector<float>& dat
 const std::vector<float> seven = {0.5f, -1, 2, 3.25f, -4, 5, 600};
 
 std::string good_file() {
-  return safetensors(R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},)"
-                     R"("half":{"dtype":"F16","shape":[2],"data_offsets":[8,12]},)"
-                     R"("whole":{"dtype":"I32","shape":[1],"data_offsets":[8,12]},)"
-                     R"("b":{"dtype":"F32","shape":[2,2],"data_offsets":[12,28]}})",
-                     seven);
+  return safetensors(
+      R"({"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2,1],"data_offsets":[0,8]},)"
+      R"("half":{"dtype":"F16","shape":[2],"data_offsets":[8,12]},)"
+      R"("whole":{"dtype":"I32","shape":[1],"data_offsets":[8,12]},)"
+      R"("b":{"dtype":"F32","shape":[2,2],"data_offsets":[12,28]}})",
+      seven);
 }
 
 void refuses(const std::string& file, const std::string& name, const std::string& message) {
@@ -59,8 +60,9 @@ GRADE("10.1", "half a float") {
   }
   const auto same = [](float value) {
     const std::uint32_t yours = exercises::narrow(value), want = mamba2::float_to_bfloat16(value);
-    grader::expect(yours == want, "narrow() of the float with bits " + hex(std::bit_cast<std::uint32_t>(value)) +
-                                      " should be " + hex(want) + ", yours is " + hex(yours));
+    grader::expect(yours == want, "narrow() of the float with bits " +
+                                      hex(std::bit_cast<std::uint32_t>(value)) + " should be " +
+                                      hex(want) + ", yours is " + hex(yours));
   };
   std::uint32_t state = 10;
   for (int i = 0; i < 2000; ++i) {
@@ -68,7 +70,8 @@ GRADE("10.1", "half a float") {
     if (!std::isnan(std::bit_cast<float>(state))) same(std::bit_cast<float>(state));
   }
   for (std::uint32_t upper = 0x3f80; upper < 0x3f90; ++upper)  // just below, on and just above half way
-    for (const std::uint32_t lower : {0x7fffu, 0x8000u, 0x8001u}) same(std::bit_cast<float>(upper << 16 | lower));
+    for (const std::uint32_t lower : {0x7fffu, 0x8000u, 0x8001u})
+      same(std::bit_cast<float>(upper << 16 | lower));
   for (const float value :
        {0.0f, -0.0f, 1.0f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::max()})
     same(value);
@@ -101,29 +104,36 @@ GRADE("10.2", "count the parameters") {
                                                                 .ngroups = s.ngroups}});
     const std::size_t yours = exercises::count_parameters(s);
     grader::expect(yours == want, "a model of " + std::to_string(s.n_layer) + " layers of width " +
-                                      std::to_string(s.d_model) + " has " + std::to_string(want) + " parameters, not " +
-                                      std::to_string(yours));
+                                      std::to_string(s.d_model) + " has " + std::to_string(want) +
+                                      " parameters, not " + std::to_string(yours));
   }
 }
 
 GRADE("10.3", "read a tensor") {
   const std::string file = good_file();
   grader::expect_close(exercises::read_tensor(file, "a"), std::vector<double>{0.5, -1}, "tensor a");
-  grader::expect_close(exercises::read_tensor(file, "b"), std::vector<double>{3.25, -4, 5, 600}, "tensor b");
+  grader::expect_close(exercises::read_tensor(file, "b"), std::vector<double>{3.25, -4, 5, 600},
+                       "tensor b");
   refuses(file, "c", "a tensor that is not in the header should be refused");
   refuses(file, "half", "a tensor of halves should be refused");
-  refuses(file, "whole", "a tensor of whole numbers should be refused, though its size is that of floats");
+  refuses(file, "whole",
+          "a tensor of whole numbers should be refused, though its size is that of floats");
   for (std::size_t length : {0u, 5u, 8u, 40u, 200u})
-    refuses(file.substr(0, length), "b", "a file cut off after " + std::to_string(length) + " bytes should be refused");
-  refuses(file.substr(0, file.size() - 4), "b", "data that ends before the tensor does should be refused");
+    refuses(file.substr(0, length), "b",
+            "a file cut off after " + std::to_string(length) + " bytes should be refused");
+  refuses(file.substr(0, file.size() - 4), "b",
+          "data that ends before the tensor does should be refused");
   const auto lie = [](const std::string& shape, const std::string& range) {
-    return safetensors("{\"a\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":" + range + "}}", seven);
+    return safetensors(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":" + range + "}}", seven);
   };
   refuses(safetensors(R"({"a":{"dtype":"I32","shape":[2],"data_offsets":[0,8]}})", seven), "a",
           "a tensor of whole numbers, as wide as floats, should be refused");
   refuses(lie("[3]", "[0,8]"), "a", "three floats in eight bytes should be refused");
-  refuses(lie("[4294967296,4294967296]", "[0,0]"), "a", "a shape whose product wraps to zero should be refused");
-  refuses(lie("[4611686018427387906]", "[0,8]"), "a", "a shape whose size in bytes wraps to eight should be refused");
+  refuses(lie("[4294967296,4294967296]", "[0,0]"), "a",
+          "a shape whose product wraps to zero should be refused");
+  refuses(lie("[4611686018427387906]", "[0,8]"), "a",
+          "a shape whose size in bytes wraps to eight should be refused");
   refuses(lie("[8]", "[0,32]"), "a", "a range beyond the end of the file should be refused");
   refuses(lie("[2]", "[16,8]"), "a", "a range that ends before it begins should be refused");
   refuses(std::string(8, '\xff') + file.substr(8), "a",

@@ -40,7 +40,8 @@ void copy_parameters(LanguageModel<To>& to, const LanguageModel<From>& from, Cha
   std::size_t next = 0;
   to.visit([&](const std::string&, auto& tensor) {
     const From* source = sources[next++];
-    for (std::size_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<To>(change(source[i]));
+    for (std::size_t i = 0; i < tensor.size(); ++i)
+      tensor.data()[i] = static_cast<To>(change(source[i]));
   });
 }
 
@@ -48,21 +49,26 @@ void copy_parameters(LanguageModel<To>& to, const LanguageModel<From>& from, Cha
 
 int main(int, char** argv) {
   const mamba2::LanguageModelConfig config{
-      .n_layer = 8, .vocab_size = 256, .mixer = {.d_model = 64, .d_state = 32, .headdim = 16, .chunk_size = 64}};
+      .n_layer = 8,
+      .vocab_size = 256,
+      .mixer = {.d_model = 64, .d_state = 32, .headdim = 16, .chunk_size = 64}};
   const LanguageModel<float> model(config, 10);
   LanguageModel<double> exact(config);
   copy_parameters(exact, model, [](float v) { return v; });
   auto ids = Tensor<std::int64_t, 2>::from_shape({1, seqlen});
-  for (std::size_t i = 0; i < seqlen; ++i) ids.data()[i] = static_cast<std::int64_t>((i * i * 3 + 11 * i + 5) % 251);
+  for (std::size_t i = 0; i < seqlen; ++i)
+    ids.data()[i] = static_cast<std::int64_t>((i * i * 3 + 11 * i + 5) % 251);
   const auto want = exact.forward(ids);
 
   LanguageModel<double> rounded(config);
   std::vector<std::vector<double>> columns;
   for (const auto algorithm : {Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked})
     columns.push_back(errors(model.forward(ids, {.algorithm = algorithm}), want));
-  copy_parameters(rounded, model, [](float v) { return mamba2::float16_to_float(mamba2::float_to_float16(v)); });
+  copy_parameters(rounded, model,
+                  [](float v) { return mamba2::float16_to_float(mamba2::float_to_float16(v)); });
   columns.push_back(errors(rounded.forward(ids), want));
-  copy_parameters(rounded, model, [](float v) { return mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(v)); });
+  copy_parameters(rounded, model,
+                  [](float v) { return mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(v)); });
   columns.push_back(errors(rounded.forward(ids), want));
 
   std::ofstream file(std::string(argv[1]) + "/precision.dat");

@@ -50,7 +50,8 @@ std::uint16_t float_to_bfloat16(float value) {
 // $f \cdot 2^{-14}$, evenly spaced down to zero. Every half is a float, so nothing is rounded on the way up.
 
 float float16_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, fraction = bits & 0x3ffu;
+  const std::uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u,
+                      fraction = bits & 0x3ffu;
   if (exponent == 0) {
     const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
     return sign != 0 ? -magnitude : magnitude;

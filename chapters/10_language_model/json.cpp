@@ -63,7 +63,8 @@ std::string quote_python_numbers(std::string_view text) {
       continue;
     }
     if (text[i] == '"') inside = !inside;
-    if (inside && text[i] == '\\' && i + 1 < text.size()) result += text[i++];  // the next one is escaped
+    if (inside && text[i] == '\\' && i + 1 < text.size())
+      result += text[i++];  // the next one is escaped
     result += text[i++];
   }
   return result;

@@ -85,7 +85,8 @@ void LanguageModelConfig::check() const {
   at_least_one("n_layer", n_layer, 4096);
   at_least_one("vocab_size", vocab_size, std::size_t{1} << 24);
   at_least_one("pad_vocab_size_multiple", pad_vocab_size_multiple, std::size_t{1} << 16);
-  require(norm_eps >= 0 && norm_eps < 1, "norm_eps", "a small positive number", std::to_string(norm_eps));
+  require(norm_eps >= 0 && norm_eps < 1, "norm_eps", "a small positive number",
+          std::to_string(norm_eps));
   mixer.check();
 }
 
@@ -146,8 +147,8 @@ namespace {
 template <class T>
 auto rows_of(T& x) {
   const std::size_t width = x.shape(x.dimension() - 1);
-  return MatrixRef<std::remove_pointer_t<decltype(x.data())>>{x.data(), width == 0 ? 0 : x.size() / width, width,
-                                                              width};
+  return MatrixRef<std::remove_pointer_t<decltype(x.data())>>{
+      x.data(), width == 0 ? 0 : x.size() / width, width, width};
 }
 
 }  // namespace
@@ -159,10 +160,12 @@ Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 
   Tensor<Real, 3> x = embed(ids);  // (batch, seqlen, d_model)
   auto normed = Tensor<Real, 3>::from_shape(x.shape());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps, rows_of(normed));
-    Mamba2Output<Real> output = layers[i].mixer.forward(
-        normed,
-        {.cache = cache ? &(*cache)[i] : nullptr, .algorithm = options.algorithm, .chunk_size = options.chunk_size});
+    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
+                          rows_of(normed));
+    Mamba2Output<Real> output =
+        layers[i].mixer.forward(normed, {.cache = cache ? &(*cache)[i] : nullptr,
+                                         .algorithm = options.algorithm,
+                                         .chunk_size = options.chunk_size});
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += output.y.data()[k];
     if (cache) (*cache)[i] = std::move(output.cache);
   }
@@ -189,7 +192,8 @@ void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits)
   const auto& head = config_.tie_embeddings ? embedding_weight : lm_head_weight;
   const auto& rounded = config_.tie_embeddings ? embedding_bfloat16_ : lm_head_bfloat16_;
   if (keeps_bfloat16())
-    return operations_->linear_bfloat16(as_matrix(std::as_const(normed)), as_matrix(rounded), {}, logits);
+    return operations_->linear_bfloat16(as_matrix(std::as_const(normed)), as_matrix(rounded), {},
+                                        logits);
   operations_->linear(as_matrix(std::as_const(normed)), as_matrix(head), {}, logits);
 }
 
@@ -214,7 +218,8 @@ Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
 // pieces of 512 tokens: enough for the products to be large, and however long the prompt is, the memory is that of one piece.
 
 template <class Real>
-Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>& cache,
+Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
+                                             LanguageModelCache<Real>& cache,
                                              const LanguageModelOptions& options) const {
   require(ids.shape(1) > 0, "ids", "at least one token", "none");
   require(options.piece > 0, "piece", "at least 1", "0");
@@ -235,7 +240,8 @@ Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
 // After that, one token at a time, by the step of chapter 9. No shape in it depends on how many tokens came before.
 
 template <class Real>
-Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids, LanguageModelCache<Real>& cache) const {
+Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
+                                          LanguageModelCache<Real>& cache) const {
   check_cache(cache);
   const std::size_t batch = ids.shape(0), d_model = config_.mixer.d_model;
   Tensor<std::int64_t, 2> column = Tensor<std::int64_t, 2>::from_shape({batch, 1});
@@ -246,7 +252,8 @@ Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids, La
   std::copy(embedded.begin(), embedded.end(), x.begin());
   auto normed = Tensor<Real, 2>::from_shape({batch, d_model});
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps, as_matrix(normed));
+    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
+                          as_matrix(normed));
     const Tensor<Real, 2> y = layers[i].mixer.step(normed, cache[i]);
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
   }
@@ -265,8 +272,8 @@ LanguageModelCache<Real> LanguageModel<Real>::empty_cache(std::size_t batch) con
 template <class Real>
 void LanguageModel<Real>::check_cache(const LanguageModelCache<Real>& cache) const {
   if (cache.size() != layers.size())
-    throw ShapeError("cache: expected one for each of " + std::to_string(layers.size()) + " layers, got " +
-                     std::to_string(cache.size()));
+    throw ShapeError("cache: expected one for each of " + std::to_string(layers.size()) +
+                     " layers, got " + std::to_string(cache.size()));
 }
 
 template <class Real>
@@ -297,7 +304,8 @@ LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config) : config_(
 // $\sqrt{n}$; the sum of $n$ such contributions then has the size of one. Projections with a bias begin with a bias of zero.
 
 template <class Real>
-LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed) : LanguageModel(config) {
+LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed)
+    : LanguageModel(config) {
   Random random(seed);
   for (Real& weight : embedding_weight) weight = static_cast<Real>(0.02 * random.normal());
   const auto shrink = static_cast<Real>(1 / std::sqrt(static_cast<double>(config.n_layer)));

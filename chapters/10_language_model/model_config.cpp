@@ -44,7 +44,8 @@ constexpr std::size_t largest_size = std::size_t{1} << 24;
 
 class Section {
  public:
-  Section(const nlohmann::json& object, std::string where) : object_(object), where_(std::move(where)) {}
+  Section(const nlohmann::json& object, std::string where)
+      : object_(object), where_(std::move(where)) {}
 
   [[noreturn]] void refuse(const std::string& key, const std::string& reason) const {
     throw FileError(where_ + ": " + key + ": " + reason);
@@ -59,7 +60,8 @@ class Section {
     const auto* value = find(key);
     if (value == nullptr) return;
     if (!value->is_number_unsigned() || value->get<std::size_t>() > largest_size)
-      refuse(key, "expected a whole number from 0 to " + std::to_string(largest_size) + ", got " + shown(*value));
+      refuse(key, "expected a whole number from 0 to " + std::to_string(largest_size) + ", got " +
+                      shown(*value));
     size = value->get<std::size_t>();
   }
   void read(const std::string& key, bool& flag) {
@@ -74,7 +76,8 @@ class Section {
   void read(const std::string& key, double& low, double& high) {
     const auto* value = find(key);
     if (value == nullptr) return;
-    if (!value->is_array() || value->size() != 2) refuse(key, "expected two numbers, got " + shown(*value));
+    if (!value->is_array() || value->size() != 2)
+      refuse(key, "expected two numbers, got " + shown(*value));
     low = real(key, (*value)[0]);
     high = real(key, (*value)[1]);
   }
@@ -92,12 +95,15 @@ class Section {
   }
 
  private:
-  static std::string shown(const nlohmann::json& value) { return value.dump(-1, ' ', true).substr(0, 60); }
+  static std::string shown(const nlohmann::json& value) {
+    return value.dump(-1, ' ', true).substr(0, 60);
+  }
 
   // A number, or one of the ways in which Python's writers spell an infinite one.
   double real(const std::string& key, const nlohmann::json& value) const {
     const nlohmann::json& spelled =
-        value.is_object() && value.size() == 1 && value.contains("__float__") ? value["__float__"] : value;
+        value.is_object() && value.size() == 1 && value.contains("__float__") ? value["__float__"]
+                                                                              : value;
     if (spelled == "Infinity") return HUGE_VAL;
     if (spelled == "-Infinity") return -HUGE_VAL;
     if (!value.is_number()) refuse(key, "expected a number, got " + shown(value));
@@ -116,8 +122,9 @@ class Section {
 void read_block_options(Section section, Mamba2Config& block) {
   const auto* layer = section.find("layer");
   if (layer == nullptr || *layer != "Mamba2")
-    section.refuse("layer", layer == nullptr ? "missing, which means Mamba1; only Mamba2 is built here"
-                                             : layer->dump().substr(0, 60) + ", but only \"Mamba2\" is built here");
+    section.refuse("layer", layer == nullptr
+                                ? "missing, which means Mamba1; only Mamba2 is built here"
+                                : layer->dump().substr(0, 60) + ", but only \"Mamba2\" is built here");
   section.read("d_state", block.d_state);
   section.read("d_conv", block.d_conv);
   section.read("conv_init", block.conv_init);
@@ -142,7 +149,8 @@ void read_block_options(Section section, Mamba2Config& block) {
 
 void require_only_mamba_layers(Section& section, const std::string& key) {
   const auto* layers = section.find(key);
-  if (layers != nullptr && !layers->empty()) section.refuse(key, "layers of attention are not built here");
+  if (layers != nullptr && !layers->empty())
+    section.refuse(key, "layers of attention are not built here");
 }
 
 LanguageModelConfig read_reference(const nlohmann::json& json, const std::string& where) {
@@ -168,9 +176,11 @@ LanguageModelConfig read_reference(const nlohmann::json& json, const std::string
 // Here keys of other kinds of models and of the training are everywhere, and are passed over. One key is a trap: `norm_before_gate`. Conversions write `true` or `false`, but their model's
 // code multiplies by the gate first, whatever the file says. We do what the code does.
 
-LanguageModelConfig read_hugging_face(const nlohmann::json& json, const std::string& where, bool head_stored) {
+LanguageModelConfig read_hugging_face(const nlohmann::json& json, const std::string& where,
+                                      bool head_stored) {
   Section section(json, where);
-  LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .pad_vocab_size_multiple = 1, .mixer = {.d_model = 0}};
+  LanguageModelConfig config{
+      .n_layer = 0, .vocab_size = 0, .pad_vocab_size_multiple = 1, .mixer = {.d_model = 0}};
   Mamba2Config& block = config.mixer;
   for (const char* key : {"hidden_size", "num_hidden_layers", "vocab_size"}) section.require(key);
   section.require_value("model_type", "mamba2", "only mamba2 is built here");
@@ -198,8 +208,9 @@ LanguageModelConfig read_hugging_face(const nlohmann::json& json, const std::str
   std::size_t nheads = 0;
   section.read("num_heads", nheads);
   if (nheads != 0 && (block.headdim == 0 || nheads != block.nheads()))
-    section.refuse("num_heads", std::to_string(nheads) + " times head_dim " + std::to_string(block.headdim) +
-                                    " is not expand times hidden_size, " + std::to_string(block.d_inner()));
+    section.refuse("num_heads",
+                   std::to_string(nheads) + " times head_dim " + std::to_string(block.headdim) +
+                       " is not expand times hidden_size, " + std::to_string(block.d_inner()));
   return config;
 }
 
@@ -228,7 +239,8 @@ LanguageModelConfig parse_config(std::string_view text, const std::string& where
 
 namespace {
 
-nlohmann::ordered_json limits(double low, double high) {  // an infinite limit is written in words, and unquoted below
+nlohmann::ordered_json limits(
+    double low, double high) {  // an infinite limit is written in words, and unquoted below
   nlohmann::ordered_json pair = {low, high};
   if (std::isinf(high)) pair[1] = "Infinity";
   return pair;
@@ -236,15 +248,17 @@ nlohmann::ordered_json limits(double low, double high) {  // an infinite limit i
 
 std::string dump(const nlohmann::ordered_json& json) {
   std::string text = json.dump(1);
-  for (std::size_t at = 0; (at = text.find("\"Infinity\"", at)) != std::string::npos;) text.replace(at, 10, "Infinity");
+  for (std::size_t at = 0; (at = text.find("\"Infinity\"", at)) != std::string::npos;)
+    text.replace(at, 10, "Infinity");
   return text + "\n";
 }
 
 std::string reference_text(const LanguageModelConfig& config) {
   const Mamba2Config& block = config.mixer;
-  require(config.norm_eps == 1e-5 && block.norm_eps == 1e-5, "norm_eps", "1e-5 in the reference's layout",
-          std::to_string(config.norm_eps));
-  require(!block.norm_over_all_channels, "norm_over_all_channels", "false in the reference's layout", "true");
+  require(config.norm_eps == 1e-5 && block.norm_eps == 1e-5, "norm_eps",
+          "1e-5 in the reference's layout", std::to_string(config.norm_eps));
+  require(!block.norm_over_all_channels, "norm_over_all_channels", "false in the reference's layout",
+          "true");
   nlohmann::ordered_json ssm = {{"layer", "Mamba2"},
                                 {"d_state", block.d_state},
                                 {"d_conv", block.d_conv},
@@ -280,11 +294,13 @@ std::string reference_text(const LanguageModelConfig& config) {
 
 std::string hugging_face_text(const LanguageModelConfig& config) {
   const Mamba2Config& block = config.mixer;
-  require(block.d_mlp() == 0, "d_ssm", "all channels in Hugging Face's layout", std::to_string(block.d_ssm));
+  require(block.d_mlp() == 0, "d_ssm", "all channels in Hugging Face's layout",
+          std::to_string(block.d_ssm));
   require(!block.D_has_hdim, "D_has_hdim", "false in Hugging Face's layout", "true");
   require(block.rmsnorm, "rmsnorm", "true in Hugging Face's layout", "false");
   require(!block.norm_before_gate, "norm_before_gate", "false in Hugging Face's layout", "true");
-  require(block.norm_eps == config.norm_eps, "norm_eps", "the same for all norms", std::to_string(block.norm_eps));
+  require(block.norm_eps == config.norm_eps, "norm_eps", "the same for all norms",
+          std::to_string(block.norm_eps));
   nlohmann::ordered_json json = {{"architectures", {"Mamba2ForCausalLM"}},
                                  {"model_type", "mamba2"},
                                  {"hidden_size", block.d_model},

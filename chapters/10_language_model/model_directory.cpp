@@ -43,12 +43,15 @@ Checkpoint open_file(const Path& path) {
 }
 
 bool plain_file_name(const std::string& name) {
-  return !name.empty() && name.front() != '.' && name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
+  return !name.empty() && name.front() != '.' &&
+         name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
 }
 
 // The names of tensors in the index, each with its file.
 std::map<std::string, std::string> read_index(const Path& path) {
-  const auto refuse = [&](const std::string& reason) { throw FileError(path.string() + ": " + reason); };
+  const auto refuse = [&](const std::string& reason) {
+    throw FileError(path.string() + ": " + reason);
+  };
   const auto json = parse_json(read_text_file(path), path.string(), {.depth = 8});
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
     refuse("weight_map is missing or no object");
@@ -66,20 +69,22 @@ std::map<std::string, std::string> read_index(const Path& path) {
 
 Checkpoint open_index(const Path& path) {
   const auto index = read_index(path);
-  const std::string extension = path.filename() == "model.safetensors.index.json" ? ".safetensors" : ".bin";
+  const std::string extension =
+      path.filename() == "model.safetensors.index.json" ? ".safetensors" : ".bin";
   std::vector<std::unique_ptr<MappedFile>> files;
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::size_t> numbers;  // of the files
   for (const auto& [tensor, name] : index) {
     if (!name.ends_with(extension))
-      throw FileError(path.string() + ": weight_map['" + tensor + "']: '" + name + "' does not end in " + extension);
+      throw FileError(path.string() + ": weight_map['" + tensor + "']: '" + name +
+                      "' does not end in " + extension);
     if (!numbers.try_emplace(name, files.size()).second) continue;
     files.push_back(std::make_unique<MappedFile>(path.parent_path() / name));
     for (TensorEntry& entry : read_table(*files.back())) {
       const auto place = index.find(entry.name);
       if (place == index.end() || place->second != name)
-        throw FileError(files.back()->path().string() + ": tensor '" + entry.name + "' is not here according to " +
-                        path.string());
+        throw FileError(files.back()->path().string() + ": tensor '" + entry.name +
+                        "' is not here according to " + path.string());
       entry.file = files.size() - 1;
       tensors.push_back(std::move(entry));
     }
@@ -91,20 +96,22 @@ Checkpoint open_index(const Path& path) {
   return checkpoint;
 }
 
-constexpr const char* weight_files[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                                        "pytorch_model.bin.index.json"};
+constexpr const char* weight_files[] = {"model.safetensors", "model.safetensors.index.json",
+                                        "pytorch_model.bin", "pytorch_model.bin.index.json"};
 
 }  // namespace
 
 Checkpoint open_checkpoint(const Path& directory) {
-  if (!std::filesystem::is_directory(directory)) throw FileError(directory.string() + ": is not a directory");
+  if (!std::filesystem::is_directory(directory))
+    throw FileError(directory.string() + ": is not a directory");
   for (const char* name : weight_files) {
     const Path path = directory / name;
     if (!std::filesystem::exists(path)) continue;
     return path.extension() == ".json" ? open_index(path) : open_file(path);
   }
-  throw FileError(directory.string() +
-                  ": holds no weights (looked for model.safetensors, pytorch_model.bin, and an index of either)");
+  throw FileError(
+      directory.string() +
+      ": holds no weights (looked for model.safetensors, pytorch_model.bin, and an index of either)");
 }
 
 // ### Do the weights fit? {#language_model_fit}
@@ -116,7 +123,8 @@ Checkpoint open_checkpoint(const Path& directory) {
 
 const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::string& name) {
   const TensorEntry* entry = checkpoint.find(name);
-  if (entry == nullptr && name == "backbone.embedding.weight") entry = checkpoint.find("backbone.embeddings.weight");
+  if (entry == nullptr && name == "backbone.embedding.weight")
+    entry = checkpoint.find("backbone.embeddings.weight");
   return entry;
 }
 
@@ -142,14 +150,16 @@ void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, 
     if (entry == nullptr)
       missing.push_back(name);
     else if (entry->shape != shape)
-      misshapen.push_back(name + " is " + shape_text(entry->shape) + ", should be " + shape_text(shape));
+      misshapen.push_back(name + " is " + shape_text(entry->shape) + ", should be " +
+                          shape_text(shape));
   }
   std::sort(used.begin(), used.end());
   for (const TensorEntry& entry : checkpoint.tensors())
     if (!std::binary_search(used.begin(), used.end(), &entry)) surplus.push_back(entry.name);
   if (!missing.empty() || !surplus.empty() || !misshapen.empty())
-    throw FileError(directory.string() + ": the weights are not those of the model that config.json describes" +
-                    listed("missing", missing) + listed("surplus", surplus) + listed("misshapen", misshapen));
+    throw FileError(
+        directory.string() + ": the weights are not those of the model that config.json describes" +
+        listed("missing", missing) + listed("surplus", surplus) + listed("misshapen", misshapen));
 }
 
 }  // namespace
@@ -157,8 +167,9 @@ void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, 
 ModelDirectory open_model(const Path& directory) {
   Checkpoint checkpoint = open_checkpoint(directory);
   const Path config_path = directory / "config.json";
-  LanguageModelConfig config = parse_config(read_text_file(config_path, std::size_t{1} << 20), config_path.string(),
-                                            checkpoint.find("lm_head.weight") != nullptr);
+  LanguageModelConfig config =
+      parse_config(read_text_file(config_path, std::size_t{1} << 20), config_path.string(),
+                   checkpoint.find("lm_head.weight") != nullptr);
   check_fit(config, checkpoint, directory);
   return {config, std::move(checkpoint)};
 }
@@ -171,10 +182,13 @@ ModelDirectory open_model(const Path& directory) {
 namespace {
 
 template <class Real>
-void require_tied(const ModelDirectory& source, const TensorEntry& head, const LanguageModel<Real>& model) {
+void require_tied(const ModelDirectory& source, const TensorEntry& head,
+                  const LanguageModel<Real>& model) {
   const Checkpoint& checkpoint = source.checkpoint;
   const TensorEntry& embedding = *find_parameter(checkpoint, "backbone.embedding.weight");
-  if (head.file == embedding.file && head.offset == embedding.offset && head.strides == embedding.strides) return;
+  if (head.file == embedding.file && head.offset == embedding.offset &&
+      head.strides == embedding.strides)
+    return;
   std::vector<Real> row(model.embedding_weight.shape(1));
   TensorEntry part = head;  // one row at a time
   part.shape = {1, row.size()};
@@ -182,9 +196,10 @@ void require_tied(const ModelDirectory& source, const TensorEntry& head, const L
     part.offset = head.offset + i * head.strides[0] * element_size(head.type);
     checkpoint.read(part, std::span(row));
     if (!std::equal(row.begin(), row.end(), model.embedding_weight.data() + i * row.size()))
-      throw FileError(checkpoint.path(head).string() +
-                      ": the configuration ties lm_head.weight to the embedding, but their numbers differ in row " +
-                      std::to_string(i));
+      throw FileError(
+          checkpoint.path(head).string() +
+          ": the configuration ties lm_head.weight to the embedding, but their numbers differ in row " +
+          std::to_string(i));
   }
 }
 
@@ -197,7 +212,8 @@ LanguageModel<Real> load_language_model(const Path& directory, const Progress& p
   const std::size_t total = parameter_count(source.config);
   std::size_t done = 0;
   model.visit([&](const std::string& name, auto& tensor) {
-    source.checkpoint.read(*find_parameter(source.checkpoint, name), std::span<Real>(tensor.data(), tensor.size()));
+    source.checkpoint.read(*find_parameter(source.checkpoint, name),
+                           std::span<Real>(tensor.data(), tensor.size()));
     done += tensor.size();
     if (progress) progress(done, total);
   });
@@ -214,10 +230,12 @@ LanguageModel<Real> load_language_model(const Path& directory, const Progress& p
 namespace {
 
 template <class Real>
-std::vector<NamedTensor<Real>> named_tensors(const LanguageModel<Real>& model, CheckpointLayout layout) {
+std::vector<NamedTensor<Real>> named_tensors(const LanguageModel<Real>& model,
+                                             CheckpointLayout layout) {
   std::vector<NamedTensor<Real>> tensors;
   model.visit([&](const std::string& name, const auto& tensor) {
-    tensors.push_back({name, {tensor.shape().begin(), tensor.shape().end()}, {tensor.data(), tensor.size()}});
+    tensors.push_back(
+        {name, {tensor.shape().begin(), tensor.shape().end()}, {tensor.data(), tensor.size()}});
   });
   if (layout == CheckpointLayout::hugging_face) {
     tensors.front().name = "backbone.embeddings.weight";
@@ -231,21 +249,24 @@ std::vector<NamedTensor<Real>> named_tensors(const LanguageModel<Real>& model, C
 void refuse_other_weights(const Path& directory, const std::string& ours) {
   for (const char* name : weight_files)
     if (name != ours && std::filesystem::exists(directory / name))
-      throw FileError((directory / name).string() + ": other weights are already here; save to a directory of its own");
+      throw FileError((directory / name).string() +
+                      ": other weights are already here; save to a directory of its own");
 }
 
 }  // namespace
 
 template <class Real>
-void save_language_model(const LanguageModel<Real>& model, const Path& directory, CheckpointLayout layout,
-                         ElementType type) {
-  require(!model.keeps_bfloat16(), "model", "all weights as they were loaded", "some rounded to bfloat16");
+void save_language_model(const LanguageModel<Real>& model, const Path& directory,
+                         CheckpointLayout layout, ElementType type) {
+  require(!model.keeps_bfloat16(), "model", "all weights as they were loaded",
+          "some rounded to bfloat16");
   const std::string config = config_text(model.config(), layout);
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   if (failure) throw FileError(directory.string() + ": cannot be made: " + failure.message());
   const auto tensors = named_tensors(model, layout);
-  const std::string weights = layout == CheckpointLayout::reference ? "pytorch_model.bin" : "model.safetensors";
+  const std::string weights =
+      layout == CheckpointLayout::reference ? "pytorch_model.bin" : "model.safetensors";
   refuse_other_weights(directory, weights);
   NewFile config_file(directory / "config.json");
   config_file.write(config);
@@ -286,7 +307,9 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 
 template LanguageModel<float> load_language_model(const Path&, const Progress&);
 template LanguageModel<double> load_language_model(const Path&, const Progress&);
-template void save_language_model(const LanguageModel<float>&, const Path&, CheckpointLayout, ElementType);
-template void save_language_model(const LanguageModel<double>&, const Path&, CheckpointLayout, ElementType);
+template void save_language_model(const LanguageModel<float>&, const Path&, CheckpointLayout,
+                                  ElementType);
+template void save_language_model(const LanguageModel<double>&, const Path&, CheckpointLayout,
+                                  ElementType);
 
 }  // namespace mamba2

@@ -90,7 +90,8 @@ const std::unordered_map<std::string, Global> allowed_globals = {
 
 class PickleMachine {
  public:
-  PickleMachine(std::span<const std::byte> program, const std::string& where) : program_(program), where_(where) {}
+  PickleMachine(std::span<const std::byte> program, const std::string& where)
+      : program_(program), where_(where) {}
 
   std::vector<PickledTensor> run() {
     while (!stopped_) execute();
@@ -135,7 +136,8 @@ class PickleMachine {
     push(static_cast<Ref>(heap_.size() - 1));
   }
   Ref pop() {
-    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) refuse("takes a value from an empty stack");
+    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
+      refuse("takes a value from an empty stack");
     const Ref value = stack_.back();
     stack_.pop_back();
     return value;
@@ -160,7 +162,8 @@ class PickleMachine {
   }
   std::vector<std::size_t> as_sizes(Ref ref, const char* expected) {
     const auto& items = as<Tuple>(ref, expected).items;
-    if (items.size() > 16) refuse(std::string(expected) + " of " + std::to_string(items.size()) + " axes");
+    if (items.size() > 16)
+      refuse(std::string(expected) + " of " + std::to_string(items.size()) + " axes");
     std::vector<std::size_t> sizes;
     for (const Ref item : items) sizes.push_back(as_size(item, expected));
     return sizes;
@@ -205,7 +208,8 @@ void PickleMachine::execute() {
   switch (opcode) {
     case 0x80: {  // PROTO
       const auto protocol = number<std::uint8_t>();
-      if (protocol != 2) refuse("protocol " + std::to_string(protocol) + "; torch.save() writes protocol 2");
+      if (protocol != 2)
+        refuse("protocol " + std::to_string(protocol) + "; torch.save() writes protocol 2");
       return;
     }
     case '.':
@@ -280,7 +284,8 @@ void PickleMachine::push_long() {  // little-endian, two's complement, as short 
   const auto bytes = take(number<std::uint8_t>());
   if (bytes.size() > 8) refuse("an integer of " + std::to_string(bytes.size()) + " bytes");
   std::uint64_t value = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) value |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    value |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
   if (!bytes.empty() && bytes.size() < 8 && (bytes.back() & std::byte{0x80}) != std::byte{0})
     value |= ~std::uint64_t{0} << (8 * bytes.size());
   push_new(static_cast<std::int64_t>(value));
@@ -359,15 +364,17 @@ Value PickleMachine::rebuild_tensor(const std::vector<Ref>& arguments) {
             as_sizes(arguments[2], "a shape"), as_sizes(arguments[3], "strides")};
   if (view.shape.size() != view.strides.size()) refuse("a shape and strides of different lengths");
   std::size_t count = 0, end = view.offset;
-  bool fits = element_count(view.shape, count) && count <= view.storage.size && view.offset <= view.storage.size;
+  bool fits = element_count(view.shape, count) && count <= view.storage.size &&
+              view.offset <= view.storage.size;
   for (std::size_t axis = 0; fits && count > 0 && axis < view.shape.size(); ++axis) {
     std::size_t reach = 0;
     fits = !__builtin_mul_overflow(view.shape[axis] - 1, view.strides[axis], &reach) &&
            !__builtin_add_overflow(end, reach, &end);
   }
   if (!fits || (count > 0 && end >= view.storage.size))
-    refuse("a tensor of shape " + shape_text(view.shape) + ", strides " + shape_text(view.strides) + " and offset " +
-           std::to_string(view.offset) + " does not fit into its storage of " + std::to_string(view.storage.size));
+    refuse("a tensor of shape " + shape_text(view.shape) + ", strides " + shape_text(view.strides) +
+           " and offset " + std::to_string(view.offset) + " does not fit into its storage of " +
+           std::to_string(view.storage.size));
   return view;
 }
 
@@ -378,7 +385,8 @@ void PickleMachine::build() {
   const Ref target = pop();
   push(target);
   as<Dict>(target, "a dict to attach attributes to");
-  if (attributes.items.size() > 1) refuse("sets " + std::to_string(attributes.items.size()) + " attributes");
+  if (attributes.items.size() > 1)
+    refuse("sets " + std::to_string(attributes.items.size()) + " attributes");
   for (const auto& [key, value] : attributes.items)
     if (const auto& name = as<std::string>(key, "an attribute's name"); name != "_metadata")
       refuse("sets the attribute '" + name.substr(0, 80) + "'");
@@ -391,15 +399,16 @@ std::vector<PickledTensor> PickleMachine::state_dict(Ref root) {
     const std::string& name = as<std::string>(key, "a tensor's name");
     if (!names.insert(name).second) refuse("tensor '" + name.substr(0, 200) + "' comes twice");
     const View& view = as<View>(value, "a tensor");
-    tensors.push_back(
-        {name, view.storage.key, view.storage.type, view.storage.size, view.offset, view.shape, view.strides});
+    tensors.push_back({name, view.storage.key, view.storage.type, view.storage.size, view.offset,
+                       view.shape, view.strides});
   }
   return tensors;
 }
 
 }  // namespace
 
-std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle, const std::string& where) {
+std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle,
+                                           const std::string& where) {
   constexpr std::size_t longest = std::size_t{16} << 20;
   if (pickle.size() > longest)
     throw FileError(where + ": pickle of " + std::to_string(pickle.size()) + " bytes, more than the " +

@@ -32,7 +32,9 @@ std::string archive_folder(const std::vector<ZipEntry>& entries, const std::stri
 
 void refuse_old_format(std::span<const std::byte> file, const std::string& where) {
   if (file.size() > 2 && file[0] == std::byte{0x80} && file[1] == std::byte{2})
-    throw FileError(where + ": a bare pickle, as PyTorch wrote before version 1.6; load and save it with a newer one");
+    throw FileError(
+        where +
+        ": a bare pickle, as PyTorch wrote before version 1.6; load and save it with a newer one");
 }
 
 }  // namespace
@@ -53,7 +55,8 @@ std::vector<TensorEntry> read_pytorch_file(std::span<const std::byte> file, cons
   std::vector<TensorEntry> tensors;
   for (PickledTensor& tensor : read_state_dict(bytes_of(*by_name[folder + "data.pkl"]), where)) {
     const auto storage = by_name.find(folder + "data/" + tensor.storage);
-    const std::string claim = where + ": tensor '" + tensor.name + "': storage '" + tensor.storage + "'";
+    const std::string claim =
+        where + ": tensor '" + tensor.name + "': storage '" + tensor.storage + "'";
     if (storage == by_name.end()) throw FileError(claim + " is not in the archive");
     const std::size_t width = element_size(tensor.type), size = storage->second->size;
     if (size % width != 0 || size / width != tensor.storage_size)
@@ -69,16 +72,18 @@ std::vector<TensorEntry> read_pytorch_file(std::span<const std::byte> file, cons
 }
 
 template <class Real>
-void write_pytorch_file(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
-                        ElementType type) {
-  std::unordered_map<const Real*, std::size_t> storages;  // tensors that share their memory share their storage
+void write_pytorch_file(const std::filesystem::path& path,
+                        const std::vector<NamedTensor<Real>>& tensors, ElementType type) {
+  std::unordered_map<const Real*, std::size_t>
+      storages;  // tensors that share their memory share their storage
   std::vector<const NamedTensor<Real>*> stored;
   std::vector<PickledTensor> table;
   for (const auto& tensor : tensors) {
     const auto [place, first] = storages.try_emplace(tensor.data.data(), storages.size());
     if (first) stored.push_back(&tensor);
-    table.push_back({tensor.name, std::to_string(place->second), type, stored[place->second]->data.size(), 0,
-                     tensor.shape, contiguous_strides(tensor.shape)});
+    table.push_back({tensor.name, std::to_string(place->second), type,
+                     stored[place->second]->data.size(), 0, tensor.shape,
+                     contiguous_strides(tensor.shape)});
   }
   NewFile file(path);
   ZipWriter zip(file);
@@ -101,7 +106,9 @@ void write_pytorch_file(const std::filesystem::path& path, const std::vector<Nam
   file.commit();
 }
 
-template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<float>>&, ElementType);
-template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<double>>&, ElementType);
+template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<float>>&,
+                                 ElementType);
+template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<double>>&,
+                                 ElementType);
 
 }  // namespace mamba2

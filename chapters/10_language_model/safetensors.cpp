@@ -33,7 +33,8 @@
 
 namespace mamba2 {
 
-static_assert(std::endian::native == std::endian::little, "checkpoints are little-endian, and are read as they are");
+static_assert(std::endian::native == std::endian::little,
+              "checkpoints are little-endian, and are read as they are");
 
 namespace {
 
@@ -69,23 +70,26 @@ const char* dtype_name(ElementType type) {
 
 // The entry of one tensor: three keys, each of the right kind. `sizes` reads a list of numbers that must be integers and not negative.
 
-std::vector<std::size_t> sizes(const nlohmann::json& value, const std::string& key, const std::string& where) {
+std::vector<std::size_t> sizes(const nlohmann::json& value, const std::string& key,
+                               const std::string& where) {
   if (!value.is_object() || !value.contains(key) || !value[key].is_array())
     throw FileError(where + ": " + key + " is missing or no list");
   std::vector<std::size_t> result;
   for (const auto& element : value[key]) {
     if (!element.is_number_unsigned())
-      throw FileError(where + ": " + key + " holds " + element.dump(-1, ' ', true).substr(0, 40) + ", no size");
+      throw FileError(where + ": " + key + " holds " + element.dump(-1, ' ', true).substr(0, 40) +
+                      ", no size");
     result.push_back(element.get<std::size_t>());
   }
   return result;
 }
 
-TensorEntry parse_entry(const std::string& name, const nlohmann::json& value, std::size_t data, std::size_t data_size,
-                        const std::string& file) {
+TensorEntry parse_entry(const std::string& name, const nlohmann::json& value, std::size_t data,
+                        std::size_t data_size, const std::string& file) {
   const std::string where = file + ": tensor '" + name + "'";
   const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };
-  TensorEntry entry{.name = name, .type = {}, .shape = sizes(value, "shape", where), .strides = {}, .offset = 0};
+  TensorEntry entry{
+      .name = name, .type = {}, .shape = sizes(value, "shape", where), .strides = {}, .offset = 0};
   const auto range = sizes(value, "data_offsets", where);
   const auto dtype = value.find("dtype");
   if (dtype == value.end() || !dtype->is_string()) refuse("dtype is missing or no text");
@@ -98,9 +102,10 @@ TensorEntry parse_entry(const std::string& name, const nlohmann::json& value, st
   std::size_t count = 0, bytes = 0;
   if (!element_count(entry.shape, count) || __builtin_mul_overflow(count, width, &bytes) ||
       bytes != range[1] - range[0])
-    refuse("shape " + shape_text(entry.shape) + " of " + element_name(entry.type) + " does not fill data_offsets " +
-           shape_text(range));
-  if (range[0] % width != 0) refuse("begins at byte " + std::to_string(range[0]) + " of the data, misaligned");
+    refuse("shape " + shape_text(entry.shape) + " of " + element_name(entry.type) +
+           " does not fill data_offsets " + shape_text(range));
+  if (range[0] % width != 0)
+    refuse("begins at byte " + std::to_string(range[0]) + " of the data, misaligned");
   entry.strides = contiguous_strides(entry.shape);
   entry.offset = data + range[0];
   return entry;
@@ -121,34 +126,37 @@ void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, 
   std::size_t end = data;
   for (const TensorEntry* entry : in_order) {
     if (entry->offset != end)
-      throw FileError(
-          file + ": tensor '" + entry->name + "' begins at byte " + std::to_string(entry->offset) +
-          (entry->offset < end ? ", overlapping the one before, which ends at byte " : ", leaving a hole after byte ") +
-          std::to_string(end));
+      throw FileError(file + ": tensor '" + entry->name + "' begins at byte " +
+                      std::to_string(entry->offset) +
+                      (entry->offset < end ? ", overlapping the one before, which ends at byte "
+                                           : ", leaving a hole after byte ") +
+                      std::to_string(end));
     end = end_of(*entry);
   }
   if (end != file_size)
-    throw FileError(file + ": " + std::to_string(file_size - end) + " bytes after the last tensor, at byte " +
-                    std::to_string(end));
+    throw FileError(file + ": " + std::to_string(file_size - end) +
+                    " bytes after the last tensor, at byte " + std::to_string(end));
 }
 
 }  // namespace
 
 std::vector<TensorEntry> read_safetensors(std::span<const std::byte> file, const std::string& where) {
   const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };
-  if (file.size() < 8) refuse("only " + std::to_string(file.size()) + " bytes, too short for a safetensors file");
+  if (file.size() < 8)
+    refuse("only " + std::to_string(file.size()) + " bytes, too short for a safetensors file");
   std::uint64_t header = 0;
   std::memcpy(&header, file.data(), 8);
   if (header > file.size() - 8)
-    refuse("header claims " + std::to_string(header) + " bytes, but only " + std::to_string(file.size() - 8) +
-           " follow; truncated, or no safetensors file");
+    refuse("header claims " + std::to_string(header) + " bytes, but only " +
+           std::to_string(file.size() - 8) + " follow; truncated, or no safetensors file");
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, header);
   const auto json = parse_json(text, where + " (header)", {.bytes = longest_header, .depth = 4});
   if (!json.is_object()) refuse("header is no JSON object");
   const std::size_t data = 8 + static_cast<std::size_t>(header);
   std::vector<TensorEntry> entries;
   for (const auto& [name, value] : json.items())
-    if (name != "__metadata__") entries.push_back(parse_entry(name, value, data, file.size() - data, where));
+    if (name != "__metadata__")
+      entries.push_back(parse_entry(name, value, data, file.size() - data, where));
   require_no_gaps(entries, data, file.size(), where);
   return entries;
 }
@@ -164,7 +172,8 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
   for (const auto& tensor : tensors) {
     const std::size_t begin = end;
     end += tensor.data.size() * element_size(type);
-    header[tensor.name] = {{"dtype", dtype_name(type)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+    header[tensor.name] = {
+        {"dtype", dtype_name(type)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
@@ -179,7 +188,9 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
   file.commit();
 }
 
-template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<float>>&, ElementType);
-template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<double>>&, ElementType);
+template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<float>>&,
+                                ElementType);
+template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<double>>&,
+                                ElementType);
 
 }  // namespace mamba2

@@ -84,7 +84,8 @@ Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1
     for (std::size_t k = 0; k < d_model; ++k) squares += x(t, k) * x(t, k);
     const double scale = 1 / std::sqrt(squares / static_cast<double>(d_model) + eps);
     for (std::size_t v = 0; v < vocab_size; ++v)
-      for (std::size_t k = 0; k < d_model; ++k) scores(t, v) += scale * x(t, k) * norm_f(k) * embedding(v, k);
+      for (std::size_t k = 0; k < d_model; ++k)
+        scores(t, v) += scale * x(t, k) * norm_f(k) * embedding(v, k);
   }
   return scores;
 }

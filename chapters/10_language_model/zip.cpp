@@ -48,7 +48,8 @@ class Bytes {  // reads fields, refuses to read past the end
     return {reinterpret_cast<const char*>(file_.data()) + at, length};
   }
   void require(std::size_t at, std::size_t length) const {
-    if (at > file_.size() || length > file_.size() - at) refuse(at, "the archive ends too early; truncated?");
+    if (at > file_.size() || length > file_.size() - at)
+      refuse(at, "the archive ends too early; truncated?");
   }
   std::size_t size() const { return file_.size(); }
 
@@ -57,7 +58,8 @@ class Bytes {  // reads fields, refuses to read past the end
   const std::string& where_;
 };
 
-constexpr std::uint32_t local_signature = 0x04034b50, central_signature = 0x02014b50, end_signature = 0x06054b50;
+constexpr std::uint32_t local_signature = 0x04034b50, central_signature = 0x02014b50,
+                        end_signature = 0x06054b50;
 constexpr std::uint32_t end64_signature = 0x06064b50, locator64_signature = 0x07064b50;
 
 struct Directory {
@@ -71,7 +73,8 @@ Directory find_directory(const Bytes& file) {
   if (file.size() < 22) file.refuse(0, "too short for a zip archive");
   std::size_t end = file.size() - 22;
   const std::size_t lowest = end > 65535 ? end - 65535 : 0;
-  while (file.get<std::uint32_t>(end) != end_signature || file.get<std::uint16_t>(end + 20) != file.size() - end - 22) {
+  while (file.get<std::uint32_t>(end) != end_signature ||
+         file.get<std::uint16_t>(end + 20) != file.size() - end - 22) {
     if (end == lowest) file.refuse(0, "no zip archive, or a truncated one: it has no end record");
     --end;
   }
@@ -87,7 +90,8 @@ Directory find_directory(const Bytes& file) {
   if (directory.begin > end || directory.size > end - directory.begin)
     file.refuse(end, "the central directory does not lie within the archive");
   if (directory.entries > directory.size / 46)
-    file.refuse(end, "the central directory is too short for " + std::to_string(directory.entries) + " files");
+    file.refuse(
+        end, "the central directory is too short for " + std::to_string(directory.entries) + " files");
   return directory;
 }
 
@@ -118,12 +122,14 @@ void read_zip64_field(const Bytes& file, std::size_t at, std::size_t length, Cen
 }
 
 CentralEntry read_central_entry(const Bytes& file, std::size_t at) {
-  if (file.get<std::uint32_t>(at) != central_signature) file.refuse(at, "no entry of the central directory");
+  if (file.get<std::uint32_t>(at) != central_signature)
+    file.refuse(at, "no entry of the central directory");
   const auto flags = file.get<std::uint16_t>(at + 8), method = file.get<std::uint16_t>(at + 10);
   const std::size_t name = file.get<std::uint16_t>(at + 28), extra = file.get<std::uint16_t>(at + 30);
   const std::size_t comment = file.get<std::uint16_t>(at + 32);
-  CentralEntry entry{file.text(at + 46, name), file.get<std::uint32_t>(at + 20), file.get<std::uint32_t>(at + 24),
-                     file.get<std::uint32_t>(at + 42), 46 + name + extra + comment};
+  CentralEntry entry{file.text(at + 46, name), file.get<std::uint32_t>(at + 20),
+                     file.get<std::uint32_t>(at + 24), file.get<std::uint32_t>(at + 42),
+                     46 + name + extra + comment};
   file.require(at, entry.length);
   read_zip64_field(file, at + 46 + name, extra, entry);
   if ((flags & 1) != 0) file.refuse(at, "file '" + entry.name + "' is encrypted");
@@ -131,20 +137,23 @@ CentralEntry read_central_entry(const Bytes& file, std::size_t at) {
     file.refuse(at, "file '" + entry.name + "' is compressed (method " + std::to_string(method) +
                         "); PyTorch stores its files uncompressed, and nothing else is read");
   if (entry.stored_size != entry.size)
-    file.refuse(at, "file '" + entry.name + "' claims " + std::to_string(entry.size) + " bytes and stores " +
-                        std::to_string(entry.stored_size));
+    file.refuse(at, "file '" + entry.name + "' claims " + std::to_string(entry.size) +
+                        " bytes and stores " + std::to_string(entry.stored_size));
   return entry;
 }
 
 // The bytes of a file begin behind its local header, which has the name once more and a field of its own length. PyTorch pads that field so that the numbers begin at a multiple of 64.
 
 ZipEntry locate(const Bytes& file, const CentralEntry& entry, std::size_t end) {
-  if (entry.header > end || end - entry.header < 30 || file.get<std::uint32_t>(entry.header) != local_signature)
-    file.refuse(std::min<std::size_t>(entry.header, end), "file '" + entry.name + "' has no local header here");
+  if (entry.header > end || end - entry.header < 30 ||
+      file.get<std::uint32_t>(entry.header) != local_signature)
+    file.refuse(std::min<std::size_t>(entry.header, end),
+                "file '" + entry.name + "' has no local header here");
   const std::size_t name = file.get<std::uint16_t>(entry.header + 26);
   const std::size_t offset = entry.header + 30 + name + file.get<std::uint16_t>(entry.header + 28);
   if (file.text(entry.header + 30, name) != entry.name)
-    file.refuse(entry.header, "the local header names another file than the central directory, '" + entry.name + "'");
+    file.refuse(entry.header,
+                "the local header names another file than the central directory, '" + entry.name + "'");
   if (offset > end || entry.size > end - offset)
     file.refuse(entry.header, "file '" + entry.name + "' of " + std::to_string(entry.size) +
                                   " bytes reaches into the central directory or beyond the archive");
@@ -163,16 +172,19 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> archive, const std::st
   std::size_t at = directory.begin;
   for (std::size_t i = 0; i < directory.entries; ++i) {
     const CentralEntry entry = read_central_entry(file, at);
-    if (at + entry.length > directory.begin + directory.size) file.refuse(at, "the central directory ends too early");
+    if (at + entry.length > directory.begin + directory.size)
+      file.refuse(at, "the central directory ends too early");
     if (!names.insert(entry.name).second) file.refuse(at, "file '" + entry.name + "' comes twice");
     entries.push_back(locate(file, entry, directory.begin));
     at += entry.length;
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const auto& a, const auto& b) { return std::pair(a.offset, a.size) < std::pair(b.offset, b.size); });
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.offset, a.size) < std::pair(b.offset, b.size);
+  });
   for (std::size_t i = 1; i < entries.size(); ++i)
     if (entries[i].offset < entries[i - 1].offset + entries[i - 1].size)
-      file.refuse(entries[i].offset, "files '" + entries[i - 1].name + "' and '" + entries[i].name + "' overlap");
+      file.refuse(entries[i].offset,
+                  "files '" + entries[i - 1].name + "' and '" + entries[i].name + "' overlap");
   return entries;
 }
 
@@ -192,7 +204,8 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t crc) {
     return remainders;
   }();
   crc = ~crc;
-  for (const std::byte b : bytes) crc = (crc >> 8) ^ table[(crc ^ static_cast<std::uint32_t>(b)) & 0xff];
+  for (const std::byte b : bytes)
+    crc = (crc >> 8) ^ table[(crc ^ static_cast<std::uint32_t>(b)) & 0xff];
   return ~crc;
 }
 
@@ -233,10 +246,12 @@ void ZipWriter::begin(const std::string& name) {
   end();
   open_ = true;
   entries_.push_back({name, file_.size(), 0, 0});
-  const std::size_t unpadded = file_.size() + 30 + name.size() + 20 + 4;  // 20: the zip64 field, 4: head of the padding
+  const std::size_t unpadded =
+      file_.size() + 30 + name.size() + 20 + 4;  // 20: the zip64 field, 4: head of the padding
   const std::size_t padding = (64 - unpadded % 64) % 64;
-  file_.write(Fields(local_signature, U16{45}, U16{0x0800}, U16{0}, U32{0}, U32{0}, U32{0xffffffff}, U32{0xffffffff},
-                     static_cast<U16>(name.size()), static_cast<U16>(20 + 4 + padding)));
+  file_.write(Fields(local_signature, U16{45}, U16{0x0800}, U16{0}, U32{0}, U32{0}, U32{0xffffffff},
+                     U32{0xffffffff}, static_cast<U16>(name.size()),
+                     static_cast<U16>(20 + 4 + padding)));
   file_.write(name);
   file_.write(Fields(U16{1}, U16{16}, U64{0}, U64{0}));
   file_.write(Fields(U16{0x4246}, static_cast<U16>(padding)));
@@ -266,8 +281,9 @@ void ZipWriter::finish() {
       if (value >= 0xffffffff) zip64.append(U64{value});
     const auto extra = static_cast<U16>(zip64.size() > 4 ? zip64.size() : 0);
     file_.write(Fields(central_signature, U16{45}, U16{45}, U16{0x0800}, U16{0}, U32{0}, entry.crc,
-                       at_most_32_bits(entry.size), at_most_32_bits(entry.size), static_cast<U16>(entry.name.size()),
-                       extra, U16{0}, U16{0}, U16{0}, U32{0}, at_most_32_bits(entry.header)));
+                       at_most_32_bits(entry.size), at_most_32_bits(entry.size),
+                       static_cast<U16>(entry.name.size()), extra, U16{0}, U16{0}, U16{0}, U32{0},
+                       at_most_32_bits(entry.header)));
     file_.write(entry.name);
     if (extra == 0) continue;
     const std::span<const std::byte> field = zip64;
@@ -276,7 +292,8 @@ void ZipWriter::finish() {
   }
   const std::size_t size = file_.size() - begin, end64 = file_.size();
   const U64 count = entries_.size();
-  file_.write(Fields(end64_signature, U64{44}, U16{45}, U16{45}, U32{0}, U32{0}, count, count, U64{size}, U64{begin}));
+  file_.write(Fields(end64_signature, U64{44}, U16{45}, U16{45}, U32{0}, U32{0}, count, count,
+                     U64{size}, U64{begin}));
   file_.write(Fields(locator64_signature, U32{0}, U64{end64}, U32{1}));
   const auto short_count = static_cast<U16>(std::min<U64>(count, 0xffff));
   file_.write(Fields(end_signature, U16{0}, U16{0}, short_count, short_count, at_most_32_bits(size),

@@ -28,7 +28,8 @@ Tensor<bfloat16_bits, 2> rounded(Tensor<Real, 2>& weight) {
 
 template <class Real>
 void require_bfloat16(const Operations<Real>& operations) {
-  require(operations.linear_bfloat16 != nullptr, "operations", "some that can read weights in bfloat16", "others");
+  require(operations.linear_bfloat16 != nullptr, "operations", "some that can read weights in bfloat16",
+          "others");
 }
 
 }  // namespace

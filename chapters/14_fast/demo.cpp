@@ -33,7 +33,8 @@ template <class A, class B>
 double difference(const A& a, const B& b) {
   double worst = 0, largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
+    worst =
+        std::max(worst, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
     largest = std::max(largest, std::abs(static_cast<double>(b.data()[i])));
   }
   return worst / largest;
@@ -47,10 +48,11 @@ void cost() {
     const char* what;
     double count;
   };
-  const std::vector<Item> items{{"input projection", d_in_proj * d_model}, {"output projection", d_inner * d_model},
-                                {"convolution", (d_inner + 2 * N) * 4},    {"scan: scores", Q * N},
-                                {"scan: mask times x", H * Q * P},         {"scan: into the state", H * N * P},
-                                {"scan: out of the state", H * N * P}};
+  const std::vector<Item> items{
+      {"input projection", d_in_proj * d_model}, {"output projection", d_inner * d_model},
+      {"convolution", (d_inner + 2 * N) * 4},    {"scan: scores", Q * N},
+      {"scan: mask times x", H * Q * P},         {"scan: into the state", H * N * P},
+      {"scan: out of the state", H * N * P}};
   double total = 0;
   for (const Item& item : items) total += item.count;
   std::printf("multiply-adds of one token in one layer, Q = 64\n");
@@ -72,9 +74,12 @@ void mask() {
   double worst = 0;
   for (std::size_t i = 0; i < Q; ++i)
     for (std::size_t j = 0; j <= i; ++j)
-      if (exact(i, j) > 1e-30) worst = std::max(worst, std::abs(static_cast<double>(M[i * Q + j]) / exact(i, j) - 1));
-  std::printf("exponentials in a mask of %zu rows: one an entry %zu, one a row %zu\n", Q, Q * (Q - 1) / 2, Q);
-  std::printf("running products in float, relative error of every entry below 5e-6: %s\n", yes(worst < 5e-6));
+      if (exact(i, j) > 1e-30)
+        worst = std::max(worst, std::abs(static_cast<double>(M[i * Q + j]) / exact(i, j) - 1));
+  std::printf("exponentials in a mask of %zu rows: one an entry %zu, one a row %zu\n", Q,
+              Q * (Q - 1) / 2, Q);
+  std::printf("running products in float, relative error of every entry below 5e-6: %s\n",
+              yes(worst < 5e-6));
   std::printf("the last row is what each token leaves behind: %s\n",
               yes(std::equal(decay.begin(), decay.end(), &M[(Q - 1) * Q])));
 }
@@ -98,13 +103,15 @@ void operators() {
   for (const std::size_t Q : {4, 16, 100}) {
     const auto fast = fast_ssd(in, {.chunk_size = Q});
     std::printf("the wide scan, Q = %3zu, equals the recurrence to 1e-13: %s\n", Q,
-                yes(std::max(difference(fast.y, slow.y), difference(fast.last_state, slow.last_state)) < 1e-13));
+                yes(std::max(difference(fast.y, slow.y), difference(fast.last_state, slow.last_state)) <
+                    1e-13));
   }
   set_num_threads(1);
   const auto alone = fast_ssd(in);
   set_num_threads(3);
   const auto together = fast_ssd(in);
-  std::printf("one thread and three give the same to 1e-13: %s\n", yes(difference(together.y, alone.y) < 1e-13));
+  std::printf("one thread and three give the same to 1e-13: %s\n",
+              yes(difference(together.y, alone.y) < 1e-13));
 }
 
 // And a whole block, on the plain table and on the fast one.
@@ -122,13 +129,15 @@ void blocks() {
   const auto plain = block.forward(u);
   block.use(fast_operations<double>());
   const auto fast = block.forward(u);
-  std::printf("a block on the fast operations gives the same to 1e-12: %s\n", yes(difference(fast.y, plain.y) < 1e-12));
+  std::printf("a block on the fast operations gives the same to 1e-12: %s\n",
+              yes(difference(fast.y, plain.y) < 1e-12));
 }
 
 // A small language model with random weights, and the same with its large weights in bfloat16.
 
 void rounding() {
-  LanguageModel<double> model({.n_layer = 4, .vocab_size = 200, .mixer = {.d_model = 64, .headdim = 16}}, 5);
+  LanguageModel<double> model(
+      {.n_layer = 4, .vocab_size = 200, .mixer = {.d_model = 64, .headdim = 16}}, 5);
   auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
   for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
   const Tensor<double, 3> exact = model.forward(ids);
@@ -139,7 +148,8 @@ void rounding() {
     const double d = rounded.data()[i] - exact.data()[i];
     squares += exact.data()[i] * exact.data()[i], difference += d * d;
   }
-  std::printf("weights in bfloat16 move the scores by %.2f %% of their size\n", 100 * std::sqrt(difference / squares));
+  std::printf("weights in bfloat16 move the scores by %.2f %% of their size\n",
+              100 * std::sqrt(difference / squares));
 }
 
 // What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers read and written.
@@ -149,8 +159,8 @@ void bytes() {
   std::printf("one token reads and writes, in MB (10^6 bytes)\n");
   for (const int width : {4, 2}) {
     const double weights = width * parameters / 1e6, states = 2 * 4 * state / 1e6;
-    std::printf("  weights of %d bytes: %6.1f for the weights, %5.1f for the states, %6.1f in all\n", width, weights,
-                states, weights + states);
+    std::printf("  weights of %d bytes: %6.1f for the weights, %5.1f for the states, %6.1f in all\n",
+                width, weights, states, weights + states);
   }
 }
 

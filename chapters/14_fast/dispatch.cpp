@@ -38,26 +38,29 @@ struct Set {
 const std::array sets{
 #ifdef __x86_64__
     Set{"x86_64_v4",
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"),
+        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl"),
         x86_64_v4::float_kernels, x86_64_v4::double_kernels},
     Set{"x86_64_v3",
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-            __builtin_cpu_supports("bmi2"),
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+            __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"),
         x86_64_v3::float_kernels, x86_64_v3::double_kernels},
 #endif
     Set{"baseline", true, baseline::float_kernels, baseline::double_kernels}};
 
 std::atomic<const Set*>& chosen() {
-  static std::atomic<const Set*> set = std::find_if(sets.begin(), sets.end(), [](const Set& s) { return s.runs; });
+  static std::atomic<const Set*> set =
+      std::find_if(sets.begin(), sets.end(), [](const Set& s) { return s.runs; });
   return set;
 }
 
 }  // namespace
 
 void use_instruction_set(std::string_view name) {
-  const auto set =
-      std::find_if(sets.begin(), sets.end(), [&](const Set& s) { return s.runs && (name.empty() || s.name == name); });
+  const auto set = std::find_if(sets.begin(), sets.end(), [&](const Set& s) {
+    return s.runs && (name.empty() || s.name == name);
+  });
   require(set != sets.end(), "instruction set", "one that this processor has", std::string(name));
   chosen() = &*set;
 }

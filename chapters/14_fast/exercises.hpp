@@ -33,6 +33,7 @@ Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<do
 /// \param batch            sequences written at the same time
 /// \param bandwidth        bytes per second
 /// \return tokens per second, of all sequences together
-double most_tokens_per_second(double parameters, double bytes_per_weight, double state, double batch, double bandwidth);
+double most_tokens_per_second(double parameters, double bytes_per_weight, double state, double batch,
+                              double bandwidth);
 
 }  // namespace exercises

@@ -77,7 +77,8 @@ double shortest_seconds(int runs, const Task& task) {
   for (int run = 0; run < runs; ++run) {
     const auto start = std::chrono::steady_clock::now();
     task();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best =
+        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
 }
@@ -118,8 +119,8 @@ double measure_read_bandwidth(std::size_t threads) {
   const double seconds = shortest_seconds(4, [&] {
     parallel_for(threads * 8, [&](std::size_t i) {
       const std::size_t first = rows * i / (threads * 8), last = rows * (i + 1) / (threads * 8);
-      kernels<float>().rows_dot(numbers.data() + first * row, row, last - first, row, ones.data(), row, 1,
-                                sums.data() + first, rows);
+      kernels<float>().rows_dot(numbers.data() + first * row, row, last - first, row, ones.data(), row,
+                                1, sums.data() + first, rows);
     });
   });
   return static_cast<double>(row * rows * sizeof(float)) / seconds;
@@ -135,8 +136,10 @@ double scan_flops(const Mamba2Config& c, std::size_t chunk_size) {
 
 double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size) {
   const Mamba2Config& c = config.mixer;
-  const std::size_t products = c.d_in_proj() * c.d_model + c.d_inner() * c.d_model + c.conv_dim() * c.d_conv;
-  return static_cast<double>(config.n_layer) * (2 * static_cast<double>(products) + scan_flops(c, chunk_size));
+  const std::size_t products =
+      c.d_in_proj() * c.d_model + c.d_inner() * c.d_model + c.conv_dim() * c.d_conv;
+  return static_cast<double>(config.n_layer) *
+         (2 * static_cast<double>(products) + scan_flops(c, chunk_size));
 }
 
 double head_flops(const LanguageModelConfig& config) {
@@ -150,7 +153,8 @@ double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::s
   const std::size_t rows = config.tie_embeddings ? 0 : config.padded_vocab_size();
   const auto weights = static_cast<double>(parameter_count(config) - rows * c.d_model);
   const std::size_t cache = c.ssm_channels() * c.d_state + c.conv_dim() * c.d_conv;
-  return weight_bytes * weights + 2.0 * sizeof(float) * static_cast<double>(batch * config.n_layer * cache);
+  return weight_bytes * weights +
+         2.0 * sizeof(float) * static_cast<double>(batch * config.n_layer * cache);
 }
 
 // Which of the two counts depends on how many tokens go through the model at once. A weight of the projections is used once for each token. Reading it
@@ -167,7 +171,8 @@ double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::s
 // counter for some microseconds before it lies down. And BLAS libraries bring threads of their own. If each of our threads starts a product that
 // starts threads again, they fight for the same cores, which is slower than one thread alone. So BLAS is told to use one.
 
-extern "C" void openblas_set_num_threads(int) __attribute__((weak));  // null where BLAS is another library
+extern "C" void openblas_set_num_threads(int)
+    __attribute__((weak));  // null where BLAS is another library
 
 namespace {
 

@@ -40,7 +40,8 @@ double seconds(const Task& task, int runs = 3) {
   for (int run = 0; run < runs; ++run) {
     const auto start = std::chrono::steady_clock::now();
     task();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best =
+        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return best;
 }
@@ -51,8 +52,8 @@ double flops_per_token(std::size_t Q) {
 
 // Tokens per second of a task of so many tokens, and the most that a limit allows, measured before and after.
 template <class Task, class Limit>
-void against_limit(std::ostream& out, const std::string& what, double tokens, double work, const Task& task,
-                   const Limit& limit) {
+void against_limit(std::ostream& out, const std::string& what, double tokens, double work,
+                   const Task& task, const Limit& limit) {
   double best = limit();
   const double rate = tokens / seconds(task);
   best = std::max(best, limit());
@@ -102,7 +103,9 @@ int main(int, char** argv) {
 
   const std::size_t T = 2048;
   const ScanInput<float> in = random_input(T);
-  const auto plain = [&](Algorithm algorithm) { return T / seconds([&] { ssd(in, {.algorithm = algorithm}); }, 2); };
+  const auto plain = [&](Algorithm algorithm) {
+    return T / seconds([&] { ssd(in, {.algorithm = algorithm}); }, 2);
+  };
   std::ofstream ladder(out + "/ladder.dat");
   ladder << "\"recurrence (chapter 1)\" " << plain(Algorithm::recurrent) << "\n\"chunked (chapter 5)\" "
          << plain(Algorithm::chunked) << '\n';
@@ -124,7 +127,9 @@ int main(int, char** argv) {
   std::ofstream length(out + "/length.dat");
   for (std::size_t t = 64; t <= 8192; t *= 2) {
     const ScanInput<float> some = random_input(t);
-    const auto micro = [&](const auto& task) { return 1e6 * seconds(task, 2) / static_cast<double>(t); };
+    const auto micro = [&](const auto& task) {
+      return 1e6 * seconds(task, 2) / static_cast<double>(t);
+    };
     length << t << ' ' << micro([&] { ssd(some, {.algorithm = Algorithm::recurrent}); }) << ' '
            << micro([&] { ssd(some); }) << ' ' << micro([&] { fast_ssd(some); }) << '\n';
   }
@@ -142,7 +147,8 @@ int main(int, char** argv) {
   for (std::size_t vectors = 1; vectors <= 8; ++vectors) {
     const MatrixRef<const float> X{x.data(), vectors, columns, columns};
     const double time = seconds([&] {
-      fast_operations<float>().linear(X, {W.data(), rows, columns, columns}, {}, {y.data(), vectors, rows, rows});
+      fast_operations<float>().linear(X, {W.data(), rows, columns, columns}, {},
+                                      {y.data(), vectors, rows, rows});
     });
     batch << vectors << ' ' << static_cast<double>(vectors) / time << ' ' << alone << '\n';
   }

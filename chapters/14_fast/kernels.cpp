@@ -36,8 +36,10 @@ float exponential(float x) {
   const float k = shifted - shift;                            // x = k ln 2 + r
   const float r = x - k * 0.693359375f + k * 2.12194440e-4f;  // ln 2 in two parts
   const float e =
-      1.0f + r * (1.0f + r * (0.5f + r * (0.166666667f + r * (0.0416666418f + r * (0.00833345f + r * 0.00139f)))));
-  const auto power = static_cast<std::uint32_t>((std::bit_cast<std::int32_t>(shifted) + 127) << 23);  // 2^k
+      1.0f + r * (1.0f + r * (0.5f + r * (0.166666667f +
+                                          r * (0.0416666418f + r * (0.00833345f + r * 0.00139f)))));
+  const auto power =
+      static_cast<std::uint32_t>((std::bit_cast<std::int32_t>(shifted) + 127) << 23);  // 2^k
   return e * std::bit_cast<float>(power);
 }
 
@@ -77,8 +79,8 @@ Real silu(Real x) {
 
 template <class Real>
 void masked_scores(const Real* __restrict scores, std::size_t score_stride, const Real* __restrict a,
-                   const Real* __restrict dt, Real* __restrict decay, Real* __restrict M, std::size_t m_stride,
-                   std::size_t n) {
+                   const Real* __restrict dt, Real* __restrict decay, Real* __restrict M,
+                   std::size_t m_stride, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) {
     const Real* g = scores + i * score_stride;
     Real* m = M + i * m_stride;
@@ -118,8 +120,9 @@ void scale(Real* x, Real w, std::size_t n) {
 }
 
 template <class Real>
-void add_skip(const Real* __restrict x, std::size_t x_stride, const Real* __restrict D, std::size_t D_stride,
-              Real* __restrict y, std::size_t y_stride, std::size_t rows, std::size_t columns) {
+void add_skip(const Real* __restrict x, std::size_t x_stride, const Real* __restrict D,
+              std::size_t D_stride, Real* __restrict y, std::size_t y_stride, std::size_t rows,
+              std::size_t columns) {
   for (std::size_t i = 0; i < rows; ++i) {
     const Real* from = x + i * x_stride;
     Real* to = y + i * y_stride;
@@ -135,8 +138,8 @@ void add_skip(const Real* __restrict x, std::size_t x_stride, const Real* __rest
 }
 
 template <class Real>
-void gate(const Real* __restrict z, std::size_t z_stride, Real* __restrict y, std::size_t y_stride, std::size_t rows,
-          std::size_t columns) {
+void gate(const Real* __restrict z, std::size_t z_stride, Real* __restrict y, std::size_t y_stride,
+          std::size_t rows, std::size_t columns) {
   for (std::size_t i = 0; i < rows; ++i) {
     const Real* from = z + i * z_stride;
     Real* to = y + i * y_stride;
@@ -146,10 +149,12 @@ void gate(const Real* __restrict z, std::size_t z_stride, Real* __restrict y, st
 }
 
 template <class Real>
-void convolve_row(const Real* const* in, std::size_t width, const Real* __restrict weights, std::size_t weight_stride,
-                  const Real* __restrict bias, Real* __restrict out, std::size_t channels) {
+void convolve_row(const Real* const* in, std::size_t width, const Real* __restrict weights,
+                  std::size_t weight_stride, const Real* __restrict bias, Real* __restrict out,
+                  std::size_t channels) {
   for (std::size_t c = 0; c < channels; ++c) out[c] = bias ? bias[c] : Real(0);
-  for (std::size_t k = 0; k < width; ++k) {  // weights: (width, channels), turned round so that channels run fastest
+  for (std::size_t k = 0; k < width;
+       ++k) {  // weights: (width, channels), turned round so that channels run fastest
     const Real* __restrict from = in[k];
     const Real* __restrict w = weights + k * weight_stride;
     if (!from) continue;  // before the first token
@@ -162,7 +167,8 @@ void convolve_row(const Real* const* in, std::size_t width, const Real* __restri
 
 template <class Real>
 void convolve_step(Real* __restrict window, std::size_t width, const Real* __restrict weights,
-                   const Real* __restrict bias, const Real* __restrict in, Real* __restrict out, std::size_t channels) {
+                   const Real* __restrict bias, const Real* __restrict in, Real* __restrict out,
+                   std::size_t channels) {
   for (std::size_t c = 0; c < channels; ++c) {
     Real *w = window + c * width, sum = bias ? bias[c] : Real(0);
     for (std::size_t k = 0; k + 1 < width; ++k) w[k] = w[k + 1], sum += weights[c * width + k] * w[k];
@@ -250,8 +256,8 @@ void widen_array(const bfloat16_bits* __restrict in, Real* __restrict out, std::
 
 // Some rows of W against some vectors: every pair has a sum of its own, all of them in registers.
 template <std::size_t rows, std::size_t vectors, class Real, class Weight>
-void tile(const Weight* __restrict w, std::size_t stride, std::size_t n, const Real* __restrict x, std::size_t x_stride,
-          Real* __restrict y, std::size_t y_stride) {
+void tile(const Weight* __restrict w, std::size_t stride, std::size_t n, const Real* __restrict x,
+          std::size_t x_stride, Real* __restrict y, std::size_t y_stride) {
   Register<Real> sums[rows][vectors] = {};
   std::size_t j = 0;
   for (; j + lanes<Real> <= n; j += lanes<Real>) {
@@ -269,7 +275,8 @@ void tile(const Weight* __restrict w, std::size_t stride, std::size_t n, const R
     for (std::size_t r = 0; r < rows; ++r) {
       Real sum = 0;
       for (std::size_t lane = 0; lane < lanes<Real>; ++lane) sum += sums[r][v][lane];
-      for (std::size_t rest = j; rest < n; ++rest) sum += widen<Real>(w[r * stride + rest]) * x[v * x_stride + rest];
+      for (std::size_t rest = j; rest < n; ++rest)
+        sum += widen<Real>(w[r * stride + rest]) * x[v * x_stride + rest];
       y[v * y_stride + r] = sum;
     }
 }
@@ -288,8 +295,10 @@ template <class Real, class Weight>
 void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
               std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride) {
   std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) some_rows<4>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
-  for (; r < rows; ++r) some_rows<1>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
+  for (; r + 4 <= rows; r += 4)
+    some_rows<4>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
+  for (; r < rows; ++r)
+    some_rows<1>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
 }
 
 // ### One step of the recurrence {#fast_state_step}
@@ -298,7 +307,8 @@ void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t
 
 template <class Real>
 void state_step(Real* __restrict S, Real a, const Real* __restrict xdt, const Real* __restrict B,
-                const Real* __restrict C, Real* __restrict y, std::size_t headdim, std::size_t d_state) {
+                const Real* __restrict C, Real* __restrict y, std::size_t headdim,
+                std::size_t d_state) {
   for (std::size_t p = 0; p < headdim; ++p) {
     Real* s = S + p * d_state;
     const Real x_p = xdt[p];

@@ -27,7 +27,8 @@ void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std:
   if (!bias.empty()) require_length("bias", bias, weight.rows, "(d_out)");
   if (x.rows == 0) return;  // no tokens: there may be no memory
   parallel_for(parts, [&](std::size_t part) {
-    const std::size_t first = weight.rows * part / parts, count = weight.rows * (part + 1) / parts - first;
+    const std::size_t first = weight.rows * part / parts,
+                      count = weight.rows * (part + 1) / parts - first;
     const MatrixRef<Real> out = column_block(y, first, count);
     product(row_block(weight, first, count), out);
     for (std::size_t i = 0; !bias.empty() && i < out.rows; ++i)
@@ -41,11 +42,14 @@ std::size_t parts_of(std::size_t total, std::size_t rows) {
 }
 
 template <class Real>
-void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias, MatrixRef<Real> y) {
+void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                 MatrixRef<Real> y) {
   if (x.rows <= few_tokens) {
-    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 64), [&](auto W, MatrixRef<Real> out) {
-      kernels<Real>().rows_dot(W.data, W.stride, W.rows, W.columns, x.data, x.stride, x.rows, out.data, out.stride);
-    });
+    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 64),
+                        [&](auto W, MatrixRef<Real> out) {
+                          kernels<Real>().rows_dot(W.data, W.stride, W.rows, W.columns, x.data,
+                                                   x.stride, x.rows, out.data, out.stride);
+                        });
   } else {
     deal_out_rows<Real>(x, weight, bias, y, num_threads(),
                         [&](auto W, MatrixRef<Real> out) { multiply<Real>(x, transpose(W), 0, out); });
@@ -56,19 +60,22 @@ void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::spa
 // at a time are widened into a corner of the cache, and multiplied from there.
 
 template <class Real>
-void fast_linear_bfloat16(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> weight, std::span<const Real> bias,
-                          MatrixRef<Real> y) {
+void fast_linear_bfloat16(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> weight,
+                          std::span<const Real> bias, MatrixRef<Real> y) {
   if (x.rows <= few_tokens) {
-    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 64), [&](auto W, MatrixRef<Real> out) {
-      kernels<Real>().rows_dot_bf16(W.data, W.stride, W.rows, W.columns, x.data, x.stride, x.rows, out.data,
-                                    out.stride);
-    });
+    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 64),
+                        [&](auto W, MatrixRef<Real> out) {
+                          kernels<Real>().rows_dot_bf16(W.data, W.stride, W.rows, W.columns, x.data,
+                                                        x.stride, x.rows, out.data, out.stride);
+                        });
   } else {
-    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 256), [&](auto W, MatrixRef<Real> out) {
-      Tensor<Real, 2> wide = Tensor<Real, 2>::from_shape({W.rows, W.columns});
-      for (std::size_t r = 0; r < W.rows; ++r) kernels<Real>().widen(W[r], &wide(r, 0), W.columns);
-      multiply<Real>(x, transpose(as_matrix(std::as_const(wide))), 0, out);
-    });
+    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 256),
+                        [&](auto W, MatrixRef<Real> out) {
+                          Tensor<Real, 2> wide = Tensor<Real, 2>::from_shape({W.rows, W.columns});
+                          for (std::size_t r = 0; r < W.rows; ++r)
+                            kernels<Real>().widen(W[r], &wide(r, 0), W.columns);
+                          multiply<Real>(x, transpose(as_matrix(std::as_const(wide))), 0, out);
+                        });
   }
 }
 
@@ -77,7 +84,8 @@ void fast_linear_bfloat16(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits
 template <class Rows>
 void for_row_blocks(std::size_t rows, const Rows& task) {
   constexpr std::size_t block = 32;
-  parallel_for((rows + block - 1) / block, [&](std::size_t i) { task(i * block, std::min(rows, (i + 1) * block)); });
+  parallel_for((rows + block - 1) / block,
+               [&](std::size_t i) { task(i * block, std::min(rows, (i + 1) * block)); });
 }
 
 // The convolution of chapter 7 runs along time for each channel; memory runs along channels for each time. So the loops change places: for each
@@ -91,7 +99,8 @@ void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRe
   Tensor<Real, 2> taps = zeros<Real>(width, channels);  // turned round: channels run fastest
   for (std::size_t c = 0; c < channels; ++c)
     for (std::size_t k = 0; k < width; ++k) taps(k, c) = in.weight[c][k];
-  Tensor<Real, 3> before = zeros<Real>(in.batch, width, channels);  // what came before the first token, likewise
+  Tensor<Real, 3> before =
+      zeros<Real>(in.batch, width, channels);  // what came before the first token, likewise
   if (in.initial_state)
     for (std::size_t b = 0; b < in.batch; ++b)
       for (std::size_t c = 0; c < channels; ++c)
@@ -112,7 +121,8 @@ void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRe
       for (const MatrixRef<Real>& out : y) {
         for (std::size_t k = 0; k < width; ++k) part[k] = window[k] ? window[k] + first : nullptr;
         kernels<Real>().convolve_row(part.data(), width, &taps(0, first), channels,
-                                     in.bias.empty() ? nullptr : in.bias.data() + first, out[row], out.columns);
+                                     in.bias.empty() ? nullptr : in.bias.data() + first, out[row],
+                                     out.columns);
         first += out.columns;
       }
     }
@@ -122,7 +132,8 @@ void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRe
 // Norms and gates, row by row.
 
 template <class Real>
-void fast_rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y) {
+void fast_rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
+                   MatrixRef<Real> y) {
   require_size("y", y, {x.rows, x.columns}, "(tokens, features)");
   require_length("weight", weight, x.columns, "(features)");
   for_row_blocks(x.rows, [&](std::size_t begin, std::size_t end) {
@@ -137,8 +148,8 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
   require_size("z", z, {y.rows, y.columns}, "(tokens, features)");
   require_size("out", out, {y.rows, y.columns}, "(tokens, features)");
   if (!how.weight.empty()) require_length("weight", how.weight, y.columns, "(features)");
-  require(how.groups > 0 && y.columns % how.groups == 0, "groups", "a divisor of " + std::to_string(y.columns),
-          std::to_string(how.groups));
+  require(how.groups > 0 && y.columns % how.groups == 0, "groups",
+          "a divisor of " + std::to_string(y.columns), std::to_string(how.groups));
   const Kernels<Real>& k = kernels<Real>();
   const std::size_t size = y.columns / how.groups;
   const auto gate = [&](std::size_t i) { k.gate(z[i], z.stride, out[i], out.stride, 1, out.columns); };
@@ -147,7 +158,8 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
       if (out[i] != y[i]) std::copy_n(y[i], y.columns, out[i]);
       if (!how.norm_before_gate) gate(i);
       for (std::size_t first = 0; !how.weight.empty() && first < y.columns; first += size)
-        k.rms_norm_row(out[i] + first, how.weight.data() + first, static_cast<Real>(how.eps), out[i] + first, size);
+        k.rms_norm_row(out[i] + first, how.weight.data() + first, static_cast<Real>(how.eps),
+                       out[i] + first, size);
       if (how.norm_before_gate) gate(i);
     }
   });
@@ -158,21 +170,24 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
 // A step is chapter 9's, with the kernels in place of its loops and the heads dealt out to the threads.
 
 template <class Real>
-void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                           Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) {
+void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
+                           std::span<const Real> bias, Tensor<Real, 3>& state,
+                           std::span<const MatrixRef<Real>> y) {
   check_convolution_step(x, weight, bias, state, y);
   for (std::size_t b = 0; b < x.rows; ++b) {
     std::size_t first = 0;
     for (const MatrixRef<Real>& out : y) {
       kernels<Real>().convolve_step(&state(b, first, 0), weight.columns, weight[first],
-                                    bias.empty() ? nullptr : bias.data() + first, x[b] + first, out[b], out.columns);
+                                    bias.empty() ? nullptr : bias.data() + first, x[b] + first, out[b],
+                                    out.columns);
       first += out.columns;
     }
   }
 }
 
 template <class Real>
-Tensor<Real, 4> fast_scan_step(const ScanInput<Real>& in, const ScanOptions& options, Tensor<Real, 4>& state) {
+Tensor<Real, 4> fast_scan_step(const ScanInput<Real>& in, const ScanOptions& options,
+                               Tensor<Real, 4>& state) {
   const ScanSizes s = scan_step_sizes(in, options, state);
   auto y = Tensor<Real, 4>::from_shape({s.batch, 1, s.nheads, s.headdim});
   const std::size_t parts = std::min(s.nheads, 4 * num_threads());
@@ -184,9 +199,11 @@ Tensor<Real, 4> fast_scan_step(const ScanInput<Real>& in, const ScanOptions& opt
       const Real dt = step_size(in.dt(b, 0, h) + (in.dt_bias ? (*in.dt_bias)(h) : Real(0)), options);
       const Real *x = &in.x(b, 0, h, 0), decay = std::exp(dt * in.A(h));
       for (std::size_t p = 0; p < P; ++p) xdt[p] = dt * x[p];
-      kernels<Real>().state_step(&state(b, h, 0, 0), decay, xdt.data(), &in.B(b, 0, g, 0), &in.C(b, 0, g, 0),
-                                 &y(b, 0, h, 0), P, s.d_state);
-      if (in.D) kernels<Real>().add_skip(x, P, &(*in.D)(h, 0), in.D->shape(1) == 1 ? 0 : 1, &y(b, 0, h, 0), P, 1, P);
+      kernels<Real>().state_step(&state(b, h, 0, 0), decay, xdt.data(), &in.B(b, 0, g, 0),
+                                 &in.C(b, 0, g, 0), &y(b, 0, h, 0), P, s.d_state);
+      if (in.D)
+        kernels<Real>().add_skip(x, P, &(*in.D)(h, 0), in.D->shape(1) == 1 ? 0 : 1, &y(b, 0, h, 0), P,
+                                 1, P);
     }
   });
   return y;

@@ -33,8 +33,8 @@ constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is f
 template <class Real>
 class HeadBlock {
  public:
-  HeadBlock(const ScanInput<Real>& input, const ScanOptions& options, const ScanSizes& sizes, std::size_t batch,
-            std::size_t first_head, std::size_t heads, ScanOutput<Real>& output)
+  HeadBlock(const ScanInput<Real>& input, const ScanOptions& options, const ScanSizes& sizes,
+            std::size_t batch, std::size_t first_head, std::size_t heads, ScanOutput<Real>& output)
       : in_(input),
         options_(options),
         s_(sizes),
@@ -44,7 +44,8 @@ class HeadBlock {
         group_(group_of_head(first_head, sizes.nheads, sizes.ngroups)),
         Q_(std::min(options.chunk_size, sizes.seqlen)),
         out_(output),
-        state_{&output.last_state(batch, first_head, 0, 0), heads * sizes.headdim, sizes.d_state, sizes.d_state},
+        state_{&output.last_state(batch, first_head, 0, 0), heads * sizes.headdim, sizes.d_state,
+               sizes.d_state},
         scores_(Q_ * Q_),
         M_(Q_ * Q_),
         X_left_(Q_ * heads * sizes.headdim),
@@ -55,12 +56,13 @@ class HeadBlock {
   // Where packed sequences meet, a chunk ends and the state starts from zero, as in chapter 5.
 
   void run() {
-    const std::vector<std::size_t> bounds = in_.seq_idx
-                                                ? sequence_bounds({in_.seq_idx->data() + b_ * s_.seqlen, s_.seqlen})
-                                                : std::vector<std::size_t>{0, s_.seqlen};
+    const std::vector<std::size_t> bounds =
+        in_.seq_idx ? sequence_bounds({in_.seq_idx->data() + b_ * s_.seqlen, s_.seqlen})
+                    : std::vector<std::size_t>{0, s_.seqlen};
     for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
       if (i > 0) std::fill_n(state_.data, state_.rows * state_.columns, Real(0));
-      for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += Q_) chunk(t, std::min(Q_, bounds[i + 1] - t));
+      for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += Q_)
+        chunk(t, std::min(Q_, bounds[i + 1] - t));
     }
   }
 
@@ -92,20 +94,24 @@ class HeadBlock {
     }
   }
 
-  // The four steps of chapter 4, in another order: step 4 first, because it writes Y and step 1 adds to it.
+  // The four steps of chapter 4 in another order: step 4 first, since it writes Y and step 1 adds to it.
 
-  void products(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X, MatrixRef<Real> Y) {
+  void products(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X,
+                MatrixRef<Real> Y) {
     const std::size_t P = s_.headdim, length = B.rows, state_size = P * s_.d_state;
-    const MatrixRef<Real> scores{scores_.data(), length, length, length}, M{M_.data(), length, length, length};
+    const MatrixRef<Real> scores{scores_.data(), length, length, length},
+        M{M_.data(), length, length, length};
     const MatrixRef<Real> X_left{X_left_.data(), length, heads_ * P, heads_ * P};
-    multiply<Real>(C, transpose(B), 0, scores);              // once for all heads
-    multiply<Real>(C, transpose<const Real>(state_), 0, Y);  // what the state before the chunk says to it
+    multiply<Real>(C, transpose(B), 0, scores);  // once for all heads
+    multiply<Real>(C, transpose<const Real>(state_), 0,
+                   Y);  // what the state before the chunk says to it
     for (std::size_t h = 0; h < heads_; ++h) {
       const MatrixRef<const Real> X_h = column_block(X, h * P, P);
       const MatrixRef<Real> Y_h = column_block(Y, h * P, P), X_left_h = column_block(X_left, h * P, P);
       const Real faded = fade_in(&a_[h * Q_], length);
       kernels_.scale_rows(Y_h.data, Y_h.stride, row_.data(), Y_h.data, Y_h.stride, length, P);
-      kernels_.masked_scores(scores.data, length, &a_[h * Q_], &dt_[h * Q_], row_.data(), M.data, length, length);
+      kernels_.masked_scores(scores.data, length, &a_[h * Q_], &dt_[h * Q_], row_.data(), M.data,
+                             length, length);
       multiply<Real>(M, X_h, 1, Y_h);  // what the tokens of the chunk say to each other
       kernels_.scale_rows(X_h.data, X_h.stride, row_.data(), X_left_h.data, X_left_h.stride, length, P);
       kernels_.scale(state_[h * P], faded, state_size);
@@ -116,17 +122,20 @@ class HeadBlock {
   // row_i = a_0 … a_i: what is left at step i of the state before the chunk. Returns the last.
   Real fade_in(const Real* a, std::size_t length) {
     Real left = 1;
-    for (std::size_t i = 0; i < length; ++i) row_[i] = left = (left * a[i] < vanished<Real> ? Real(0) : left * a[i]);
+    for (std::size_t i = 0; i < length; ++i)
+      row_[i] = left = (left * a[i] < vanished<Real> ? Real(0) : left * a[i]);
     return left;
   }
 
-  void recurrence(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X, MatrixRef<Real> Y) {
+  void recurrence(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X,
+                  MatrixRef<Real> Y) {
     const std::size_t P = s_.headdim;
     for (std::size_t h = 0; h < heads_; ++h) {
       for (std::size_t i = 0; i < B.rows; ++i) {
         const Real* x = X[i] + h * P;
         for (std::size_t p = 0; p < P; ++p) row_[p] = dt_[h * Q_ + i] * x[p];
-        kernels_.state_step(state_[h * P], a_[h * Q_ + i], row_.data(), B[i], C[i], Y[i] + h * P, P, s_.d_state);
+        kernels_.state_step(state_[h * P], a_[h * Q_ + i], row_.data(), B[i], C[i], Y[i] + h * P, P,
+                            s_.d_state);
       }
     }
   }
@@ -135,9 +144,11 @@ class HeadBlock {
     const std::size_t P = s_.headdim;
     for (std::size_t h = 0; in_.D && h < heads_; ++h) {
       const std::size_t stride = in_.D->shape(1) == 1 ? 0 : 1;
-      kernels_.add_skip(X.data + h * P, X.stride, &(*in_.D)(h0_ + h, 0), stride, Y.data + h * P, Y.stride, X.rows, P);
+      kernels_.add_skip(X.data + h * P, X.stride, &(*in_.D)(h0_ + h, 0), stride, Y.data + h * P,
+                        Y.stride, X.rows, P);
     }
-    if (in_.z) kernels_.gate(&(*in_.z)(b_, t, h0_, 0), s_.nheads * P, Y.data, Y.stride, Y.rows, Y.columns);
+    if (in_.z)
+      kernels_.gate(&(*in_.z)(b_, t, h0_, 0), s_.nheads * P, Y.data, Y.stride, Y.rows, Y.columns);
   }
 
   const Kernels<Real>& kernels_ = kernels<Real>();
@@ -146,7 +157,8 @@ class HeadBlock {
   const ScanSizes& s_;
   const std::size_t b_, h0_, heads_, group_, Q_;
   ScanOutput<Real>& out_;
-  const MatrixRef<Real> state_;  // of all heads of the block, one under the other, (heads * headdim, d_state)
+  const MatrixRef<Real>
+      state_;  // of all heads of the block, one under the other, (heads * headdim, d_state)
   std::vector<Real> scores_, M_, X_left_, dt_, a_, row_;
 };
 
@@ -158,9 +170,9 @@ class HeadBlock {
 template <class Real>
 ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options) {
   const ScanSizes s = scan_sizes(input, options);
-  ScanOutput<Real> output{
-      Tensor<Real, 4>::from_shape({s.batch, s.seqlen, s.nheads, s.headdim}),
-      input.initial_state ? *input.initial_state : zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
+  ScanOutput<Real> output{Tensor<Real, 4>::from_shape({s.batch, s.seqlen, s.nheads, s.headdim}),
+                          input.initial_state ? *input.initial_state
+                                              : zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
   if (s.seqlen == 0) return output;
   const std::size_t per_group = s.nheads / s.ngroups, groups = s.batch * s.ngroups;
   const std::size_t parts = std::min(per_group, (num_threads() + groups - 1) / groups);

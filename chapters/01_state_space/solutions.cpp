@@ -44,7 +44,8 @@ Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<dou
 //: end
 
 //: 1.4
-// Two numbers are carried, one for each half-life. Each is a model of its own with one state: two heads, in Mamba-2's terms.
+// Two numbers are carried, one for each half-life. Each is a model of its own with one state: two
+// heads, in Mamba-2's terms.
 Tensor<double, 1> two_half_lives(const Tensor<double, 1>& x, double a, double alpha, double b,
                                  double beta) {
   auto y = mamba2::zeros<double>(x.shape(0));  // (seqlen)

@@ -6,7 +6,8 @@
 namespace exercises {
 
 //: 2.1
-// Each column is a sum of its own, and it simply ends where the next document begins: no infinity is needed.
+// Each column is a sum of its own, and it simply ends where the next document begins: no infinity
+// is needed.
 Tensor<double, 2> mask_of_documents(const Tensor<double, 1>& dA, const std::vector<bool>& begins) {
   const std::size_t T = dA.shape(0);
   auto L = mamba2::zeros<double>(T, T);  // (seqlen, seqlen)
@@ -33,7 +34,8 @@ Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<dou
 //: end
 
 //: 2.3
-// Left walks away from the cut downwards and takes the step across the cut with it; right walks away to the left and does not.
+// Left walks away from the cut downwards and takes the step across the cut with it; right walks
+// away to the left and does not.
 Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
                      const Tensor<double, 2>& C, std::size_t begin, std::size_t cut, std::size_t end) {
   const std::size_t N = B.shape(1);

@@ -4,7 +4,8 @@
 namespace exercises {
 
 //: 14.1
-// Per token: the scores once for all heads, mask and states for each head, and a Q-th of the chunk's overhead.
+// Per token: the scores once for all heads, mask and states for each head, and a Q-th of the
+// chunk's overhead.
 std::size_t best_chunk(double d_state, double headdim, double heads, double overhead) {
   std::size_t best = 1;
   double lowest = 0;
@@ -18,7 +19,8 @@ std::size_t best_chunk(double d_state, double headdim, double heads, double over
 //: end
 
 //: 14.2
-// decay holds one row of the mask times dt: all of it fades at each step, and the step itself enters whole.
+// decay holds one row of the mask times dt: all of it fades at each step, and the step itself
+// enters whole.
 Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<double, 1>& a,
                                 const Tensor<double, 1>& dt) {
   const std::size_t length = a.shape(0);
@@ -34,7 +36,8 @@ Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<do
 //: end
 
 //: 14.3
-// One step of the batch reads the weights once, and reads and writes the four bytes of each number of each state.
+// One step of the batch reads the weights once, and reads and writes the four bytes of each number
+// of each state.
 double most_tokens_per_second(double parameters, double bytes_per_weight, double state, double batch,
                               double bandwidth) {
   const double bytes = parameters * bytes_per_weight + batch * 2 * 4 * state;

@@ -256,7 +256,8 @@ void add_bench(CLI::App& cli) {
       ->type_name("TYPE");
   command->add_option("--runs", bench->runs, "Of so many runs the fastest counts")
       ->capture_default_str()
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::PositiveNumber.description(""));
   command->add_flag("--json", bench->json, "As JSON, for programs");
   command->callback([bench] { run(*bench); });
 }

@@ -1,0 +1,14 @@
+# The benchmarks, build/bin/benchmarks, where Google Benchmark is installed.
+
+# add_bench(): the program, and a test that each of its parts runs.
+function(add_bench)
+  find_package(benchmark QUIET)
+  if(NOT benchmark_FOUND OR MAMBA2_SANITIZE)
+    return()
+  endif()
+  add_executable(benchmarks "${PROJECT_SOURCE_DIR}/bench/bench.cpp")
+  target_link_libraries(benchmarks PRIVATE mamba2_settings mamba2::mamba2 benchmark::benchmark)
+  add_test(NAME bench.runs COMMAND benchmarks --benchmark_min_time=0
+    --benchmark_filter=^scan/seqlen:64/|^plain_scan/seqlen:64/|^convolution|^norm|^block)
+  set_tests_properties(bench.runs PROPERTIES LABELS programs TIMEOUT 120)
+endfunction()

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Compares mamba2 with PyTorch on the same weights: first the logits, then the speed of a prompt.
+
+  apt install python3-torch
+  bench/compare_pytorch.py --model mamba2-130m
+
+The model in PyTorch is a plain statement of the chunked form, as chapter 4 tells it: batched products, no kernels of its own.
+MODEL is a directory in the reference's layout: config.json and pytorch_model.bin. One group, one D a head, tied weights.
+"""
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy
+import torch
+from torch.nn.functional import conv1d, embedding, linear, pad, silu, softplus
+
+
+def scan(x, dt, A, B, C, Q):
+    """x (b, l, h, p), dt (b, l, h), A (h), B and C (b, l, n); l a multiple of Q. Returns y as x."""
+    b, l, h, p = x.shape
+    chunks = lambda t: t.reshape(b, l // Q, Q, *t.shape[2:])
+    x, dt, B, C = chunks(x * dt[..., None]), chunks(dt), chunks(B), chunks(C)
+    s = torch.cumsum(dt * A, dim=2).transpose(2, 3)  # (b, c, h, Q)
+    L = torch.exp((s[..., :, None] - s[..., None, :]).tril()).tril()
+    x = x.transpose(2, 3)  # (b, c, h, Q, p)
+    scores = (C @ B.transpose(2, 3))[:, :, None] * L  # (b, c, h, Q, Q)
+    y = scores @ x
+    left = torch.exp(s[..., -1:] - s)[..., None]  # what is left of each token at the end of its chunk
+    incoming = (x * left).transpose(3, 4) @ B[:, :, None]  # (b, c, h, p, n)
+    state, fade = torch.zeros_like(incoming[:, 0]), torch.exp(s[..., -1])[..., None, None]
+    for c in range(l // Q):
+        y[:, c] += torch.exp(s[:, c])[..., None] * (C[:, c, None] @ state.transpose(2, 3))
+        state = fade[:, c] * state + incoming[:, c]
+    return y.transpose(2, 3).reshape(b, l, h, p)
+
+
+def rms_norm(x, weight, eps=1e-5):
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps) * weight
+
+
+class Model:
+    def __init__(self, directory, Q):
+        config = json.loads((directory / "config.json").read_text())
+        layer = config.get("ssm_cfg", {})
+        if layer.get("ngroups", 1) != 1 or layer.get("D_has_hdim") or not config.get("tie_embeddings", True):
+            sys.exit("compare_pytorch.py: this model has options that the comparison does not know")
+        self.w = {k: v.float() for k, v in torch.load(directory / "pytorch_model.bin", map_location="cpu").items()}
+        self.layers, self.Q = config["n_layer"], Q
+        self.n, self.p = layer.get("d_state", 128), layer.get("headdim", 64)
+
+    def mixer(self, u, name):
+        w = lambda key: self.w[f"{name}.{key}"]
+        h, n = w("A_log").numel(), self.n
+        inner = h * self.p
+        z, xBC, dt = torch.split(linear(u, w("in_proj.weight")), [inner, inner + 2 * n, h], dim=-1)
+        taps = w("conv1d.weight")
+        xBC = pad(xBC.transpose(1, 2), (taps.shape[-1] - 1, 0))
+        xBC = silu(conv1d(xBC, taps, w("conv1d.bias"), groups=taps.shape[0])).transpose(1, 2)
+        x, B, C = torch.split(xBC, [inner, n, n], dim=-1)
+        x = x.reshape(*x.shape[:2], h, self.p)
+        dt = softplus(dt + w("dt_bias"))
+        l = x.shape[1]
+        fill = lambda t: pad(t, (0, 0) * (t.dim() - 2) + (0, -l % self.Q))  # tokens without a step change nothing
+        y = scan(fill(x), fill(dt), -torch.exp(w("A_log")), fill(B), fill(C), self.Q)[:, :l]
+        y = (y + w("D")[:, None] * x).reshape(*z.shape)
+        return linear(rms_norm(y * silu(z), w("norm.weight")), w("out_proj.weight"))
+
+    def logits(self, ids, last=False):
+        x = embedding(ids, self.w["backbone.embedding.weight"])
+        for i in range(self.layers):
+            name = f"backbone.layers.{i}"
+            x = x + self.mixer(rms_norm(x, self.w[f"{name}.norm.weight"]), f"{name}.mixer")
+        x = rms_norm(x[:, -1:] if last else x, self.w["backbone.norm_f.weight"])
+        return linear(x, self.w["backbone.embedding.weight"])
+
+
+def run(*command):
+    return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
+
+
+def same_logits(model, options, vocabulary):
+    ids = torch.randint(0, vocabulary, (2, 77), generator=torch.Generator().manual_seed(1))
+    with tempfile.TemporaryDirectory() as scratch:
+        numpy.save(f"{scratch}/ids.npy", ids.numpy())
+        run(options.mamba2, "logits", "--model", options.model, "--ids", f"{scratch}/ids.npy", "--output", f"{scratch}/l.npy")
+        ours = torch.from_numpy(numpy.load(f"{scratch}/l.npy"))
+    theirs = model.logits(ids)
+    error = ((ours - theirs).norm() / theirs.norm()).item()
+    print(f"relative difference of the logits: {error:.1e}")
+    if not error < 1e-4:
+        sys.exit("compare_pytorch.py: the two are not the same model; there is nothing to compare")
+
+
+def compare(model, options, tokens, threads):
+    """Tokens per second of a prompt; runs take turns, the fastest of each counts."""
+    torch.set_num_threads(threads)
+    ids = torch.full((1, tokens), 7)
+    ours = theirs = 0
+    for _ in range(options.runs):
+        start = time.perf_counter()
+        model.logits(ids, last=True)
+        theirs = max(theirs, tokens / (time.perf_counter() - start))
+        report = run(options.mamba2, "bench", "--model", options.model, "--prefill", tokens, "--threads", threads,
+                     "--scan", 1, "--logits", 1, "--decode", 0, "--runs", 1, "--json")
+        ours = max(ours, *(f["tokens_per_second"] for f in json.loads(report)["figures"] if f["what"] == "prefill"))
+    print(f"prefill {tokens:5}, threads {threads}: PyTorch {theirs:8.1f}   mamba2 {ours:8.1f}   ratio {ours / theirs:.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--mamba2", default=Path(__file__).parent.parent / "build/bin/mamba2", metavar="PROGRAM")
+    parser.add_argument("--prefill", type=int, nargs="+", default=[512, 2048], metavar="N")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
+    parser.add_argument("--chunk-size", type=int, default=64, metavar="Q", help="of the model in PyTorch")
+    parser.add_argument("--runs", type=int, default=3, metavar="N")
+    options = parser.parse_args()
+    with torch.inference_mode():
+        model = Model(options.model, options.chunk_size)
+        same_logits(model, options, json.loads((options.model / "config.json").read_text())["vocab_size"])
+        for tokens in options.prefill:
+            for threads in options.threads:
+                compare(model, options, tokens, threads)
+
+
+main()

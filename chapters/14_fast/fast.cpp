@@ -178,10 +178,19 @@ namespace {
 
 thread_local bool inside_task = false;
 
+// One of BLAS's own threads, once for each of ours: where BLAS is built on OpenMP, the number belongs to the thread that sets it.
+void one_blas_thread() {
+  static std::mutex mutex;
+  thread_local bool told = false;
+  if (told || !openblas_set_num_threads) return;
+  const std::lock_guard lock(mutex);
+  openblas_set_num_threads(1);
+  told = true;
+}
+
 class Pool {
  public:
   explicit Pool(std::size_t threads) {
-    if (openblas_set_num_threads) openblas_set_num_threads(1);
     for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
   ~Pool() {
@@ -239,6 +248,7 @@ class Pool {
   }
 
   void work() {
+    one_blas_thread();
     for (std::size_t seen = 0;;) {
       spin_until([&] { return generation_ != seen; });
       {
@@ -280,6 +290,7 @@ void set_num_threads(std::size_t count) {
 // A loop inside a task, or one that finds the pool at work for somebody else, runs in its own thread: always right, never stuck.
 
 void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task) {
+  one_blas_thread();
   std::unique_lock lock(pool_mutex, std::defer_lock);
   if (inside_task || count == 0 || !lock.try_lock()) {
     for (std::size_t i = 0; i < count; ++i) task(i);

@@ -4,6 +4,7 @@ option(MAMBA2_TESTS "Build the tests, the programs of the chapters and the exerc
 option(MAMBA2_WERROR "Treat warnings as errors" OFF)
 option(MAMBA2_ASSERT "Check every index of every tensor (slow)" OFF)
 option(MAMBA2_NATIVE "Compile for this machine's processor only" OFF)
+option(MAMBA2_FUZZ "Build the fuzz targets of tests/fuzz (needs Clang)" OFF)
 set(MAMBA2_SANITIZE "" CACHE STRING "Sanitizers to build the library and its tests with, such as address or undefined")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES AND PROJECT_IS_TOP_LEVEL)
@@ -47,4 +48,11 @@ if(MAMBA2_SANITIZE)
   target_compile_options(mamba2_settings INTERFACE
     -fsanitize=${MAMBA2_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(mamba2_settings INTERFACE -fsanitize=${MAMBA2_SANITIZE})
+endif()
+if(MAMBA2_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "MAMBA2_FUZZ needs Clang and its libFuzzer, and the compiler is ${CMAKE_CXX_COMPILER_ID}.\n"
+      "  cmake --preset fuzz")
+  endif()
+  target_compile_options(mamba2_settings INTERFACE -fsanitize=fuzzer-no-link)  # counts which branches are taken
 endif()

@@ -128,6 +128,10 @@ TEST_CASE("mamba2 logits reads whole numbers of any width, and nothing else", "[
   contains(refused(npy("<i2", "(9223372036854775809, 2)", three)), "does not match its 6 bytes");
   contains(refused(npy("<i2", "(1, 1, 3)", three)), "expected a shape of one or two sizes");
   contains(refused(npy("<i2", "()", three)), "expected ids of shape");
+  contains(refused(npy("<i2", "(0,)", "")), "holds no ids, its shape is (1, 0)");
+  contains(refused(npy("<i2", "(18446744073709551615, 0)", "")),
+           "holds no ids, its shape is (18446744073709551615, 0)");
+  contains(refused(npy("<i2", "3", three)), "its shape is no list of sizes in parentheses");
   contains(refused(npy("<i2", "(3,)", three).substr(0, 40)), "its header ends too early");
   contains(refused(npy("<i2", "(3,)", std::string("\1\0\x70\2\3\0", 6))), "ids: expected 0 to 623, got 624 at (0, 1)");
   contains(refused(npy("|i1", "(2,)", "\1\xff")), "ids: expected 0 to 623, got -1 at (0, 1)");

@@ -9,8 +9,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <csignal>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 using namespace mamba2;
@@ -295,6 +298,23 @@ TEST_CASE("a configuration that claims a huge model allocates nothing", "[direct
   contains(refused_model(saved.directory.path()), "should be (16000000, 12)");
 }
 
+TEST_CASE("parameters that share their numbers are refused", "[directory][hostile]") {
+  const SavedModel saved(CheckpointLayout::reference);
+  auto tensors = saved.tensors();
+  const fs::path file = saved.directory / "pytorch_model.bin";
+  write_pytorch_file(file, tensors);
+  CHECK(same_parameters(load_language_model<float>(saved.directory.path()), saved.model));
+  const auto find = [&](const std::string& name) -> NamedTensor<float>& {
+    return *std::find_if(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.name == name; });
+  };
+  find("backbone.layers.1.norm.weight").data = find("backbone.layers.0.norm.weight").data;
+  write_pytorch_file(file, tensors);
+  std::size_t bytes = 4 * parameter_count(small_config());
+  contains(refused_model(saved.directory.path()), saved.directory.path().string() + ": the parameters claim " +
+                                                      std::to_string(bytes) + " bytes of " +
+                                                      std::to_string(bytes - 4 * 12));
+}
+
 TEST_CASE("a tied head that is stored must be the embedding", "[directory]") {
   const SavedModel saved;
   auto tensors = saved.tensors();
@@ -395,6 +415,31 @@ TEST_CASE("saving leaves the old model in place when it fails", "[directory]") {
   for ([[maybe_unused]] const auto& entry : fs::directory_iterator(saved.directory.path())) ++files;
   CHECK(files == 2);
   CHECK_THROWS_AS(save_language_model(other, saved.directory / "config.json"), FileError);
+}
+
+TEST_CASE("a disk that fills up while saving costs nothing", "[directory][hostile]") {
+  const LanguageModel<float> other(small_config(), 99);
+  for (const auto layout : {CheckpointLayout::reference, CheckpointLayout::hugging_face}) {
+    const SavedModel saved(layout);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);  // so that writing fails and nothing more
+    const rlimit little{2000, before.rlim_max};              // bytes of a file; the weights need more
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &little) == 0);
+    std::string message;
+    try {
+      save_language_model(other, saved.directory.path(), layout);
+    } catch (const FileError& error) {
+      message = error.what();
+    }
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, old_handler);
+    contains(message, "cannot be written: File too large");
+    CHECK(same_parameters(load_language_model<float>(saved.directory.path()), saved.model));
+    std::size_t files = 0;
+    for ([[maybe_unused]] const auto& entry : fs::directory_iterator(saved.directory.path())) ++files;
+    CHECK(files == 2);
+  }
 }
 
 TEST_CASE("files that a signal interrupts can be removed", "[directory]") {

@@ -151,6 +151,14 @@ TEST_CASE("safetensors: headers of another make are refused", "[safetensors][hos
   contains(refusal("{\"x\":"s + std::string(5000, '{'), ""), "not valid JSON near byte");
 }
 
+TEST_CASE("safetensors: names that would control the terminal or fill it are cut to size", "[safetensors][hostile]") {
+  contains(refusal("{\"\\u001b[2J\":1}", ""), "tensor '?[2J': shape is missing");
+  const std::string message = refusal("{\"" + std::string(1'000'000, 'n') + "\":1}", "");
+  contains(message, "nnn ... nnn");
+  contains(message, "shape is missing or no list");
+  CHECK(message.size() < 10'000);
+}
+
 TEST_CASE("JSON: limits, doubled keys, Python's words", "[json][hostile]") {
   const auto message = [](const std::string& text, const JsonLimits& limits = {}) {
     return message_of<FileError>([&] { parse_json(text, "f.json", limits); });
@@ -163,6 +171,7 @@ TEST_CASE("JSON: limits, doubled keys, Python's words", "[json][hostile]") {
   contains(message("{\"a\":\"\xc3\x28\"}"), "not valid JSON near byte");
   contains(message(""), "not valid JSON");
   contains(message("[1] [2]"), "not valid JSON near byte 5");
+  contains(message("[1]\0[2]"s), "f.json: not valid JSON: a zero byte, byte 3");
   CHECK(parse_json(R"({"a":{"b":1},"c":{"b":1}})", "f").size() == 2);  // the same key in two objects is none twice
   CHECK(parse_json("[0.0, Infinity, -Infinity, NaN]", "f") ==
         nlohmann::json::parse(R"([0.0, "Infinity", "-Infinity", "NaN"])"));

@@ -76,6 +76,9 @@ nlohmann::json parse_json(std::string_view text, const std::string& where, const
   if (text.size() > limits.bytes)
     throw FileError(where + ": " + std::to_string(text.size()) + " bytes of JSON, more than the " +
                     std::to_string(limits.bytes) + " that are read");
+  // The parser takes a zero byte for the end of the text; what comes after it would go unread.
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos)
+    throw FileError(where + ": not valid JSON: a zero byte, byte " + std::to_string(zero));
   try {
     return nlohmann::json::parse(quote_python_numbers(text), Watch(where, limits));
   } catch (const nlohmann::json::parse_error& error) {

@@ -120,6 +120,9 @@ Checkpoint open_checkpoint(const Path& directory) {
 // collected, not thrown at the first find: whoever has the wrong configuration wants to see that *all* the shapes are off by a factor of two, not one after the other.
 //
 // Two differences are allowed. Hugging Face calls the embedding `embeddings`. And a tied head may be stored although it is the embedding once more; PyTorch's files name it both times.
+//
+// Shapes that fit are not enough. In PyTorch's format two tensors may share their numbers; the head needs that, and a bomb can use it: a hundred layers, all of them views of one storage, make
+// of a small file a model that fills the memory. So all parameters together, the head not counted, may not claim more bytes than they cover.
 
 const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::string& name) {
   const TensorEntry* entry = checkpoint.find(name);
@@ -162,6 +165,43 @@ void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, 
         listed("missing", missing) + listed("surplus", surplus) + listed("misshapen", misshapen));
 }
 
+struct Range {  // bytes of a file
+  std::size_t file, begin, end;
+};
+
+std::size_t covered(std::vector<Range> ranges) {  // each byte counted once
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return std::pair(a.file, a.begin) < std::pair(b.file, b.begin); });
+  std::size_t sum = 0;
+  Range last{};
+  for (const Range& range : ranges) {
+    const std::size_t from = range.file == last.file ? std::max(last.end, range.begin) : range.begin;
+    if (range.end <= from) continue;
+    sum += range.end - from;
+    last = range;
+  }
+  return sum;
+}
+
+void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) {
+  std::vector<Range> ranges;
+  std::size_t claimed = 0;  // bytes; nothing overflows, since every tensor lies inside its file
+  for (const TensorEntry& entry : checkpoint.tensors()) {
+    std::size_t count = 0, reach = 1;
+    element_count(entry.shape, count);
+    if (count == 0 || entry.name == "lm_head.weight") continue;
+    for (std::size_t axis = 0; axis < entry.shape.size(); ++axis)
+      reach += (entry.shape[axis] - 1) * entry.strides[axis];
+    const std::size_t width = element_size(entry.type);
+    claimed += count * width;
+    ranges.push_back({entry.file, entry.offset, entry.offset + reach * width});
+  }
+  const std::size_t held = covered(std::move(ranges));
+  if (claimed > held)
+    throw FileError(directory.string() + ": the parameters claim " + std::to_string(claimed) + " bytes of " +
+                    std::to_string(held) + "; tensors other than a tied head share their numbers");
+}
+
 }  // namespace
 
 ModelDirectory open_model(const Path& directory) {
@@ -171,6 +211,7 @@ ModelDirectory open_model(const Path& directory) {
       parse_config(read_text_file(config_path, std::size_t{1} << 20), config_path.string(),
                    checkpoint.find("lm_head.weight") != nullptr);
   check_fit(config, checkpoint, directory);
+  refuse_shared_numbers(checkpoint, directory);
   return {config, std::move(checkpoint)};
 }
 

@@ -99,7 +99,7 @@ class PickleMachine {
   }
 
  private:
-  static constexpr std::size_t most_values = 2'000'000;
+  static constexpr std::size_t most_values = 500'000;
 
   [[noreturn]] void refuse(const std::string& reason) const {
     throw FileError(where_ + ": pickle, at byte " + std::to_string(at_) + ": " + reason);

@@ -17,22 +17,18 @@ namespace {
 // A .npy file: "\x93NUMPY", two bytes of version, the length of a header, the header (a Python dict as text), the numbers.
 class NpyFile {
  public:
-  explicit NpyFile(const std::filesystem::path& path) : file_(path) {
-    const auto bytes = file_.bytes();
-    text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-    if (text_.size() < 12 || !text_.starts_with("\x93NUMPY")) refuse("no .npy file");
-    const bool old = text_[6] == 1;
+  NpyFile(std::string_view bytes, const std::string& where) : where_(where) {
+    if (bytes.size() < 12 || !bytes.starts_with("\x93NUMPY")) refuse("no .npy file");
+    const bool old = bytes[6] == 1;
     std::uint32_t length = 0;
-    std::memcpy(&length, text_.data() + 8, old ? 2 : 4);
+    std::memcpy(&length, bytes.data() + 8, old ? 2 : 4);
     const std::size_t begin = old ? 10 : 12;
-    if (length > text_.size() - begin) refuse("its header ends too early");
-    header_ = text_.substr(begin, length);
-    data_ = text_.substr(begin + length);
+    if (length > bytes.size() - begin) refuse("its header ends too early");
+    header_ = bytes.substr(begin, length);
+    data_ = bytes.substr(begin + length);
   }
 
-  [[noreturn]] void refuse(const std::string& reason) const {
-    throw mamba2::FileError(file_.path().string() + ": " + reason);
-  }
+  [[noreturn]] void refuse(const std::string& reason) const { throw mamba2::FileError(where_ + ": " + reason); }
   // What stands behind 'key': in the header.
   std::string_view value(const std::string& key) const {
     const std::size_t at = header_.find("'" + key + "':");
@@ -42,22 +38,25 @@ class NpyFile {
     return rest;
   }
   std::vector<std::size_t> shape() const {
-    std::string_view rest = value("shape");
+    const std::string_view rest = value("shape");
+    const std::string_view list = rest.substr(0, rest.find(')'));
+    if (!list.starts_with("(") || list.find_first_not_of("0123456789, ", 1) != std::string_view::npos)
+      refuse("its shape is no list of sizes in parentheses");
     std::vector<std::size_t> sizes;
-    for (rest = rest.substr(0, rest.find(')')); !rest.empty();) {
+    for (std::size_t at = 1; (at = list.find_first_of("0123456789", at)) != std::string_view::npos;) {
       std::size_t size = 0;
-      const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), size);
-      if (error == std::errc()) sizes.push_back(size);
-      if (error == std::errc::result_out_of_range || sizes.size() > 2) refuse("expected a shape of one or two sizes");
-      rest.remove_prefix(error == std::errc() ? static_cast<std::size_t>(end - rest.data()) : 1);
+      const auto [end, error] = std::from_chars(list.data() + at, list.data() + list.size(), size);
+      sizes.push_back(size);
+      if (error != std::errc() || sizes.size() > 2) refuse("expected a shape of one or two sizes");
+      at = static_cast<std::size_t>(end - list.data());
     }
     return sizes;
   }
   std::string_view data() const { return data_; }
 
  private:
-  mamba2::MappedFile file_;
-  std::string_view text_, header_, data_;
+  const std::string& where_;
+  std::string_view header_, data_;
 };
 
 template <class Stored>
@@ -71,8 +70,8 @@ void convert(std::string_view data, mamba2::Tensor<std::int64_t, 2>& ids) {
 
 }  // namespace
 
-mamba2::Tensor<std::int64_t, 2> read_ids(const std::filesystem::path& path) {
-  const NpyFile file(path);
+mamba2::Tensor<std::int64_t, 2> parse_ids(std::string_view bytes, const std::string& where) {
+  const NpyFile file(bytes, where);
   const std::string_view quoted = file.value("descr");  // such as '<i8'
   const std::string_view type = quoted.size() < 5 ? quoted : quoted.substr(1, 3);
   if (!file.value("fortran_order").starts_with("False")) file.refuse("stored in Fortran's order");
@@ -88,6 +87,7 @@ mamba2::Tensor<std::int64_t, 2> read_ids(const std::filesystem::path& path) {
       count * width != file.data().size())
     file.refuse("its shape " + mamba2::shape_text(shape) + " does not match its " + std::to_string(file.data().size()) +
                 " bytes of numbers");
+  if (count == 0) file.refuse("holds no ids, its shape is " + mamba2::shape_text(shape));
   auto ids = mamba2::Tensor<std::int64_t, 2>::from_shape({shape[0], shape[1]});
   const bool is_signed = type[1] == 'i';
   switch (width) {
@@ -104,6 +104,11 @@ mamba2::Tensor<std::int64_t, 2> read_ids(const std::filesystem::path& path) {
       convert<std::int64_t>(file.data(), ids);
   }
   return ids;
+}
+
+mamba2::Tensor<std::int64_t, 2> read_ids(const std::filesystem::path& path) {
+  const mamba2::MappedFile file(path);
+  return parse_ids({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string());
 }
 
 void write_npy(const std::filesystem::path& path, const mamba2::Tensor<float, 3>& values) {

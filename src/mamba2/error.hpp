@@ -27,10 +27,24 @@ class ValueError : public Error {
   using Error::Error;
 };
 
+/// \brief A text that quotes a file, made fit to be shown: characters that would control a terminal become `?`, and what is longer
+/// than 8000 bytes loses its middle.
+/// \param text any bytes
+/// \return at most 8005 bytes; line breaks stay
+inline std::string presentable(std::string text) {
+  constexpr std::size_t half = 4000;
+  if (text.size() > 2 * half) text.replace(half, text.size() - 2 * half, " ... ");
+  for (char& c : text)
+    if (c != '\n' && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)) c = '?';
+  return text;
+}
+
 /// \brief A file is missing, damaged or not what it says it is.
 class FileError : public Error {
  public:
-  using Error::Error;
+  /// \brief An error with a message that may quote the file.
+  /// \param message file, place and reason; it is made presentable()
+  explicit FileError(const std::string& message) : Error(presentable(message)) {}
 };
 
 /// \brief A shape as text, such as "(2, 16, 4)".

@@ -1,0 +1,8 @@
+// A pytorch_model.bin: the archive and the pickle together.
+#include "tables.hpp"
+
+#include <mamba2/pytorch_file.hpp>
+
+FUZZ_TARGET(pytorch_file) {
+  fuzz::check_table(mamba2::read_pytorch_file(fuzz::as_bytes(bytes), fuzz::file), bytes.size());
+}

@@ -1,0 +1,8 @@
+// A safetensors file.
+#include "tables.hpp"
+
+#include <mamba2/safetensors.hpp>
+
+FUZZ_TARGET(safetensors) {
+  fuzz::check_table(mamba2::read_safetensors(fuzz::as_bytes(bytes), fuzz::file), bytes.size());
+}

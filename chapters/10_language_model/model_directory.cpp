@@ -120,9 +120,6 @@ Checkpoint open_checkpoint(const Path& directory) {
 // collected, not thrown at the first find: whoever has the wrong configuration wants to see that *all* the shapes are off by a factor of two, not one after the other.
 //
 // Two differences are allowed. Hugging Face calls the embedding `embeddings`. And a tied head may be stored although it is the embedding once more; PyTorch's files name it both times.
-//
-// Shapes that fit are not enough. In PyTorch's format two tensors may share their numbers; the head needs that, and a bomb can use it: a hundred layers, all of them views of one storage, make
-// of a small file a model that fills the memory. So all parameters together, the head not counted, may not claim more bytes than they cover.
 
 const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::string& name) {
   const TensorEntry* entry = checkpoint.find(name);
@@ -165,13 +162,17 @@ void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, 
         listed("missing", missing) + listed("surplus", surplus) + listed("misshapen", misshapen));
 }
 
+// Shapes that fit are not enough. In PyTorch's format two tensors may share their numbers. The tied head needs that, and a bomb can use it: a thousand layers, all of them views of one storage, make
+// of a small file a model that fills the memory. So all parameters together, the head not counted, may not claim more bytes than they cover.
+
 struct Range {  // bytes of a file
   std::size_t file, begin, end;
 };
 
 std::size_t covered(std::vector<Range> ranges) {  // each byte counted once
-  std::sort(ranges.begin(), ranges.end(),
-            [](const Range& a, const Range& b) { return std::pair(a.file, a.begin) < std::pair(b.file, b.begin); });
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
+    return std::pair(a.file, a.begin) < std::pair(b.file, b.begin);
+  });
   std::size_t sum = 0;
   Range last{};
   for (const Range& range : ranges) {
@@ -198,8 +199,9 @@ void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) 
   }
   const std::size_t held = covered(std::move(ranges));
   if (claimed > held)
-    throw FileError(directory.string() + ": the parameters claim " + std::to_string(claimed) + " bytes of " +
-                    std::to_string(held) + "; tensors other than a tied head share their numbers");
+    throw FileError(directory.string() + ": the parameters claim " + std::to_string(claimed) +
+                    " bytes of " + std::to_string(held) +
+                    "; tensors other than a tied head share their numbers");
 }
 
 }  // namespace

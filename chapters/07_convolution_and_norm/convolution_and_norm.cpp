@@ -37,7 +37,7 @@
 // :::
 //
 // *Is it causal?* Yes, but only if written so. Deep learning libraries offer a convolution that pads on both sides; the usual recipe pads $K-1$ zeros on both, and
-// then cuts off the last $K-1$ outputs. Forget the cut, or cut at the wrong end, and every token sees the future: training looks
+// then cuts off the last $K-1$ outputs. Cut at the wrong end, or pad half as much on either side so that nothing is left to cut, and tokens see the future: training looks
 // wonderful and generation fails. The program of this chapter checks it in the only way that counts: change one token, and see which outputs move.
 //
 // @output causal

@@ -38,7 +38,7 @@
 // :::
 //
 // Compare it with Mamba-1's block in chapter 6. There the scan's parameters were computed from the convolved $x$: a second and a third projection in the middle of the block. Here
-// they are computed from the input, beside $x$, in one product with one matrix. Nothing in the block waits for anything but the scan.
+// they are computed from the input, beside $x$, in one product with one matrix. The scan's inputs are ready as soon as the convolution is, and no second projection stands between the two.
 //
 // The projection's output has its parts side by side in this order: **z, x, B, C, dt**. If `d_ssm` is smaller than $d_{inner}$, some channels go round the scan: a plain gated unit,
 // $\silu(z_0) \odot x_0$. Their two parts come first, **z0, x0, z, x, B, C, dt**, and in the block's output as well they stand in front.
@@ -470,7 +470,7 @@ template Mamba2Output<double> Mamba2Block<double>::forward(const Tensor<double, 
 // @output differ
 //
 // ::: figure rounding
-// A stack of 24 blocks with random weights, each adding its output to its input. How far float32 strays from float64 after each layer, in the chunked and in the recurrent form; and how
+// A stack of 24 blocks with random weights, each adding its output to its input. How far float32 strays from float64 after each layer, in the chunked and in the recurrent form (the two lie on each other); and how
 // far float64 strays if only the weights are rounded to bfloat16. Rounding grows slowly with depth and keeps its distance from a real mistake.
 // :::
 //

@@ -178,7 +178,7 @@ Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 
 // ## The head, tied and untied {#language_model_head}
 //
 // At the end one more norm, and then the scores: one dot product of the stream with a row of the head for each token of the vocabulary. This is the largest
-// single product of the small models: nearly a third of all multiplications in `mamba2-130m`, and as many weights as ten of its layers.
+// single product of the small models: more than a quarter of all multiplications in `mamba2-130m`, and as many weights as ten of its layers.
 //
 // The published models save these weights. Their head *is* the embedding, $H = E$: the weights are **tied**. It is less odd than it looks. A row of $E$ says
 // where on the blackboard a token is written when it comes; a row of $H$ says in which direction to look to see whether it is expected. With one table for

@@ -15,7 +15,7 @@
 // `torch.load(file)` executed whatever the file said, for years; today's versions are careful by default. This book's reader was never tempted: it has no Python to run.
 // :::
 //
-// What a table of tensors needs from that machine is little. torch.save() describes a tensor by four instructions' worth of structure: push the function
+// What a table of tensors needs from that machine is little. torch.save() describes a tensor as a call: push the function
 // `torch._utils._rebuild_tensor_v2`, push its arguments, call it. The arguments are
 //
 // 1. a storage, itself described by a tuple `('storage', torch.FloatStorage, '17', 'cpu', 589824)`: kind of numbers, file of the archive, device, how many numbers;

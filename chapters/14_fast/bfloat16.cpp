@@ -1,10 +1,11 @@
 // ## Half the bytes {#fast_bfloat16}
 //
 // For a single token nothing counts but bytes. So store the large weights in bfloat16: eight bits of a float's precision instead of twenty-four, in half the memory. Only four matrices are worth it, as they
-// are all but a thousandth of the model: the two projections of each block, the embedding and the head. Everything else stays as it is, and so does the arithmetic: a weight is widened to a
+// are all but two thousandths of the 130M model: the two projections of each block, the embedding and the head. Everything else stays as it is, and so does the arithmetic: a weight is widened to a
 // float on its way to the multiplication. What this costs is the rounding of each weight, once, by at most one part in 256.
 //
-// Published checkpoints are trained with weights in half precision in the products, and read them rounded without harm. How far the scores move, the program prints.
+// Is that too much? A model averages over many weights, and their roundings point in all directions. How far the scores move, the program prints, under
+// *What writing costs*.
 
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>

@@ -193,16 +193,17 @@ int main() {
 //
 // ## Step by step {#fast_steps}
 //
-// Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the 130M model and a prompt of 2048 tokens. Each bar is measured in this build,
-// on the machine named below. The dashed line is the limit: the time that the operator's multiply-adds take at the product peak of one thread.
+// Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the 130M model and a prompt of 2048 tokens. Each bar is measured while this book
+// is built, on the machine that builds it. The dashed line is the limit of one thread: its product peak, divided by the operator's work for a token. (Where other
+// programs run meanwhile, every bar is shorter, and those of several threads most of all: they are as fast as the slowest of them.)
 //
 // ::: figure ladder
-// Tokens per second of the operator, from the recurrence to all threads. The limit counts the scan's multiply-adds only, at the peak of one thread.
+// Tokens per second of the operator, from the recurrence to all threads. The limit counts the scan's multiply-adds and nothing else.
 // :::
 //
-// The recurrence does the least arithmetic of all and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
+// The recurrence does about as much arithmetic as the others and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
 // scan of chapter 5 trades that for products, but small ones, with an exponential for each entry of each mask. The wide scan takes the
-// exponentials away and makes the products large. Newer instructions make the loops in between cheap. Threads come last, and bring what there are cores.
+// exponentials away and makes the products large. Newer instructions make the loops in between cheap. Threads come last, and bring as much as there are cores free.
 //
 // What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine says: a product with a short side is a slow product. In between lies a wide valley.
 //
@@ -213,23 +214,26 @@ int main() {
 // And does the time per token grow with the length of the prompt? It must not; that was the promise of chapter 4.
 //
 // ::: figure length
-// Microseconds per token against the length of the sequence, one thread. All three are flat: this is what linear cost looks like.
+// Microseconds per token against the length of the sequence, one thread. All three are nearly flat: this is what linear cost looks like.
 // :::
 //
-// ## One token at a time {#fast_decoding}
+// ## What writing costs {#fast_decoding}
 //
 // When the model writes, each token needs every weight once. So count bytes:
 //
 // @output bytes
 //
 // Divide by the read bandwidth of the machine, and you have the limit of one sequence. No cleverness gets past it except reading less: weights of two bytes
-// give nearly twice the speed, and several sequences at once share what is read. The price of the rounding, on a small model with random weights:
-//
-// @output bfloat16
+// give nearly twice the speed, and several sequences at once share what is read:
 //
 // ::: figure batch
-// Products of a weight matrix of 256 MiB with 1 to 8 vectors at once: how many products with a vector per second, beside the limit of reading the matrix for each vector alone.
+// Products of a weight matrix of 256 MiB with 1 to 8 vectors at once: how many products with a vector per second, beside the limit of reading the matrix for each vector alone. The
+// steps are those of the loop, which takes four vectors at a time: the fifth costs another pass.
 // :::
+//
+// And the price of the rounding, on a small model with random weights:
+//
+// @output bfloat16
 //
 // ## A whole model {#fast_model}
 //
@@ -237,7 +241,7 @@ int main() {
 // writing against the read bandwidth, each measured right before and after.
 //
 // ::: figure model
-// Tokens per second of half of the 130M model, as a share of the limit on this machine. Written beside each bar: the tokens per second.
+// Tokens per second of half of the 130M model, as a share of the limit for as many threads. Beside each bar: the tokens per second.
 // :::
 //
 // For models of your own, and for the full sizes, there is a command. It prints such a table, with the limits measured between the runs:

@@ -7,6 +7,9 @@
 // have a limit, in tokens per second, for this machine. After that the work is no longer open-ended. It consists of finding out where the time
 // between the limit and the clock goes.
 //
+// The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the inside out: threads, loops, the scan, the rest of
+// the block, weights of two bytes. Whoever wants to know first what each of them bought can read *Step by step*, towards the end, and come back.
+//
 // Nothing in this chapter changes what is computed. Each fast function stands beside a plain one from an earlier chapter, has the same interface,
 // and is tested against it.
 //
@@ -39,7 +42,7 @@
 //
 // @output cost
 //
-// Two things stand out. Nearly all of the model is the two projections, which are ordinary matrix products. And in the scan itself, the terms that
+// Two things stand out. Most of the model is the two projections, which are ordinary matrix products. (The convolution is left out of the formula; as the list shows, it hardly counts.) And in the scan itself, the terms that
 // grow with the chunk are small: most of the work is moving tokens into the state and out of it. All in all the scan is little more than a tenth of the arithmetic. Where it
 // takes more than that of the *time*, its problem is not how much it computes but how.
 //
@@ -109,7 +112,8 @@ double measure_product_peak(std::size_t threads) {
   return 2.0 * n * n * n * static_cast<double>(threads) / seconds;
 }
 
-// A sum over an array far larger than the cache does one addition for every four bytes, so it shows the memory alone. That is the second.
+// A matrix far larger than the cache, times a vector, does one multiply-add for every four bytes it reads, so it shows the memory alone. That is
+// the second. (The loop `rows_dot` comes further down.)
 
 double measure_read_bandwidth(std::size_t threads) {
   const WithThreads with(threads);

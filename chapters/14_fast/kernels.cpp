@@ -74,8 +74,8 @@ Real silu(Real x) {
 // Two more things come for free. Start each column with the step size $\Delta_j$ in place of 1, and the row holds $L_{ij} \Delta_j$, so that $x$ need not be multiplied by it
 // beforehand. And the *last* row, $\Delta_j L_{Q-1,\,j}$, is just what step 2 of chapter 4 needs: how much of each token is left when the chunk ends.
 //
-// One trap is left. A product of many factors below 1 does not jump to zero: from $10^{-38}$ down it passes through numbers so small that a processor
-// handles them a hundred times slower. An entry below $10^{-30}$ is set to zero instead.
+// One trap is left. A product of many factors below 1 does not jump to zero: from $10^{-38}$ down it passes through *subnormal* numbers, so small that many
+// processors handle them a hundred times slower. An entry below $10^{-30}$ is set to zero instead.
 
 template <class Real>
 void masked_scores(const Real* __restrict scores, std::size_t score_stride, const Real* __restrict a,

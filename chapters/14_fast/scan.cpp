@@ -14,7 +14,7 @@
 // - What the chunk leaves behind: $S \leftarrow \mathrm{fade}(S) + \tilde X^\top B$, likewise, where $\tilde X$ is $X$ with each token scaled by what is left of it.
 // - In between, head by head: the mask, and $Y_h \mathrel{+}= M_h X_h$.
 //
-// The state is stored with headdim first and d_state last, as the checkpoints' caches do. With that order no product needs a copy.
+// The state is stored with headdim first and d_state last, as the reference's cache does. With that order no product needs a copy.
 
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
@@ -113,6 +113,7 @@ class HeadBlock {
       kernels_.masked_scores(scores.data, length, &a_[h * Q_], &dt_[h * Q_], row_.data(), M.data,
                              length, length);
       multiply<Real>(M, X_h, 1, Y_h);  // what the tokens of the chunk say to each other
+      // row_ is now the last row of the mask: what is left of each token
       kernels_.scale_rows(X_h.data, X_h.stride, row_.data(), X_left_h.data, X_left_h.stride, length, P);
       kernels_.scale(state_[h * P], faded, state_size);
     }

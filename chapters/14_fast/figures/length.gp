@@ -1,4 +1,4 @@
-set logscale xy; set xrange [56:9500]; set xtics (64, 256, 1024, 4096); set key top right samplen 2; set yrange [*:*]
+set logscale xy; set xrange [56:9500]; set xtics (64, 256, 1024, 4096); set key tmargin center horizontal samplen 2
 set xlabel "length of the sequence"; set ylabel "microseconds per token"
 plot data.'/length.dat' using 1:2 with linespoints lt 2 pt 7 title "recurrence", \
      '' using 1:3 with linespoints lt 3 pt 7 title "chunked, chapter 5", \

@@ -203,7 +203,7 @@ int main() {
 //
 // The recurrence does about as much arithmetic as the others and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
 // scan of chapter 5 trades that for products, but small ones, with an exponential for each entry of each mask. The wide scan takes the
-// exponentials away and makes the products large. Newer instructions make the loops in between cheap. Threads come last, and bring as much as there are cores free.
+// exponentials away and makes the products large. Newer instructions make the loops in between cheaper, which is little, as they are no longer where the time goes. Threads come last, and bring as much as there are cores free.
 //
 // What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine says: a product with a short side is a slow product. In between lies a wide valley.
 //

@@ -6,7 +6,7 @@
 #   figures_NN     where there is a figures.cpp: the program that computes the data of the chapter's figures
 #   exercises_NN, solutions_NN, check_NN ...: see Exercises.cmake
 # A chapter that needs more libraries names them in chapters/NN_name/chapter.cmake:
-#   set(chapter_libraries pcre2-8)
+#   set(chapter_libraries ICU::uc)
 #   chapters       all of them, and the library
 # A long chapter is several literate files: chapters/NN_name/parts.txt names those that follow name.cpp, in the order of reading.
 function(add_chapters)

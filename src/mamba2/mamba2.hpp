@@ -4,6 +4,7 @@
 
 #include <mamba2/activation.hpp>
 #include <mamba2/block.hpp>
+#include <mamba2/bpe.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/checkpoint.hpp>
 #include <mamba2/chunked_scan.hpp>
@@ -11,6 +12,7 @@
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
+#include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -27,11 +29,14 @@
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>
 #include <mamba2/safetensors.hpp>
+#include <mamba2/sampling.hpp>
 #include <mamba2/selection.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssd.hpp>
 #include <mamba2/ssm.hpp>
 #include <mamba2/tensor.hpp>
+#include <mamba2/tokenizer.hpp>
+#include <mamba2/utf8.hpp>
 #include <mamba2/zip.hpp>
 #if __has_include(<nlohmann/json_fwd.hpp>)
 #include <mamba2/json.hpp>

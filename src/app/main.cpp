@@ -30,15 +30,19 @@ int main(int argc, char** argv) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end_by_signal);
 
   CLI::App cli{
-      "Mamba-2 language models: look at them, ask them for scores.\n\n"
+      "Mamba-2 language models: let them write, ask them for scores, look at them.\n\n"
       "A model is a directory: config.json and the weights, as model.safetensors or pytorch_model.bin, in one file or\n"
-      "several. Those of the reference (state-spaces/mamba2-130m, ...) and their Hugging Face conversions both work.",
+      "several; for texts, tokenizer.json too. Those of the reference (state-spaces/mamba2-130m, ...) and their "
+      "Hugging\n"
+      "Face conversions both work; the reference's come without tokenizer.json, which is GPT-NeoX-20B's.",
       "mamba2"};
   cli.footer("'mamba2 COMMAND --help' explains a command. Exit status: 0 success, 1 error, 2 wrong usage.");
   cli.require_subcommand(1);
   cli.get_formatter()->column_width(34);
-  app::add_info(cli);
+  app::add_generate(cli);
   app::add_logits(cli);
+  app::add_tokenize(cli);
+  app::add_info(cli);
   app::add_bench(cli);
 
   try {

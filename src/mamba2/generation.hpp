@@ -15,12 +15,12 @@ namespace mamba2 {
 
 /// \brief What to write, and when to stop.
 struct GenerationOptions {
-  std::size_t max_new_tokens = 100;    ///< stop after so many
-  std::vector<std::int64_t> stop_ids;  ///< stop where one of these is chosen, such as the end of the text
-  std::size_t vocab_size = 0;          ///< only tokens below this are chosen; 0: the model's, without its padding
-  SamplingOptions sampling;            ///< how to choose
-  std::uint64_t seed = 0;              ///< of the first text; the next one has the next
-  LanguageModelOptions model;          ///< how the prompt is computed
+  std::size_t max_new_tokens = 100;         ///< stop after so many
+  std::vector<std::int64_t> stop_ids = {};  ///< stop where one of these is chosen, such as the end of the text
+  std::size_t vocab_size = 0;               ///< only tokens below this are chosen; 0: the model's, without its padding
+  SamplingOptions sampling = {};            ///< how to choose
+  std::uint64_t seed = 0;                   ///< of the first text; the next one has the next
+  LanguageModelOptions model = {};          ///< how the prompt is computed
 };
 
 /// \brief Why a text ended.

@@ -63,7 +63,9 @@ constexpr auto none = static_cast<std::size_t>(-1);
 struct Waiting {
   std::size_t rank, place;  // of the left one of the pair
   std::int64_t left, right;
-  bool operator>(const Waiting& other) const { return std::tie(rank, place) > std::tie(other.rank, other.place); }
+  bool operator>(const Waiting& other) const {
+    return std::tie(rank, place) > std::tie(other.rank, other.place);
+  }
 };
 
 class Word {
@@ -82,7 +84,8 @@ class Word {
   }
   std::vector<std::int64_t> tokens() const {
     std::vector<std::int64_t> tokens;
-    for (std::size_t i = chain_.empty() ? none : 0; i != none; i = chain_[i].next) tokens.push_back(chain_[i].token);
+    for (std::size_t i = chain_.empty() ? none : 0; i != none; i = chain_[i].next)
+      tokens.push_back(chain_[i].token);
     return tokens;
   }
 
@@ -115,7 +118,8 @@ class Word {
 
 }  // namespace
 
-std::vector<std::int64_t> merge_pairs(const std::vector<std::int64_t>& tokens, const MergeTable& table) {
+std::vector<std::int64_t> merge_pairs(const std::vector<std::int64_t>& tokens,
+                                      const MergeTable& table) {
   Word word(tokens, table);
   word.merge();
   return word.tokens();

@@ -34,7 +34,8 @@ std::string visible(std::string_view bytes) {
 
 void show_words() {
   std::printf("[words]\n");
-  for (const char* text : {"The snake isn't here.", "x = 3.14;  # about pi", "if a:\n        return b  "}) {
+  for (const char* text :
+       {"The snake isn't here.", "x = 3.14;  # about pi", "if a:\n        return b  "}) {
     std::printf("|");
     for (const auto word : mamba2::split_words(text)) std::printf("%s|", visible(word).c_str());
     std::printf("\n");
@@ -64,7 +65,8 @@ void show_stream(const Tokenizer& tokenizer) {
       all += ready;
     }
     const std::string rest = stream.finish();
-    std::printf("end: \"%s\"   the same as all at once: %s\n", rest.c_str(), yes(all + rest == tokenizer.decode(ids)));
+    std::printf("end: \"%s\"   the same as all at once: %s\n", rest.c_str(),
+                yes(all + rest == tokenizer.decode(ids)));
   };
   const Ids snake = tokenizer.encode("a\U0001F40D");
   show(snake);
@@ -84,9 +86,11 @@ void show_filters() {
     filter(tokens);
     const auto p = mamba2::probabilities(tokens);
     std::vector<double> of_token(scores.size(), 0.0);
-    for (std::size_t i = 0; i < tokens.size(); ++i) of_token[static_cast<std::size_t>(tokens[i].id)] = p[i];
+    for (std::size_t i = 0; i < tokens.size(); ++i)
+      of_token[static_cast<std::size_t>(tokens[i].id)] = p[i];
     std::printf("%-22s", name);
-    for (const double value : of_token) value > 0 ? std::printf("  %7.4f", value) : std::printf("        -");
+    for (const double value : of_token)
+      value > 0 ? std::printf("  %7.4f", value) : std::printf("        -");
     std::printf("\n");
   };
   show("the model's own", [](auto&) {});
@@ -94,7 +98,7 @@ void show_filters() {
   show("temperature 2", [](auto& t) { mamba2::apply_temperature(t, 2); });
   show("top-k 3", [](auto& t) { mamba2::keep_top_k(t, 3); });
   show("top-p 0.9", [](auto& t) { mamba2::keep_top_p(t, 0.9); });
-  show("min-p 0.1", [](auto& t) { mamba2::keep_min_p(t, 0.1); });
+  show("min-p 0.05", [](auto& t) { mamba2::keep_min_p(t, 0.05); });
   show("token 0 seen, 1.5", [](auto& t) { mamba2::penalize_repetition(t, {0}, 1.5); });
 }
 
@@ -110,7 +114,8 @@ void show_draws() {
   bool close = true;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const double share = counts[static_cast<std::size_t>(tokens[i].id)] / static_cast<double>(draws);
-    std::printf("token %d: probability %.4f, drawn %.4f\n", static_cast<int>(tokens[i].id), p[i], share);
+    std::printf("token %d: probability %.4f, drawn %.4f\n", static_cast<int>(tokens[i].id), p[i],
+                share);
     close = close && std::abs(share - p[i]) < 4 * std::sqrt(p[i] / draws);  // four standard deviations
   }
   std::printf("shares and probabilities agree to four standard deviations: %s\n", yes(close));
@@ -122,8 +127,8 @@ void show_draws() {
 
 void show_writing(const Tokenizer& tokenizer) {
   const auto model = mamba2::load_language_model<double>(TINY_MODEL);
-  const std::vector<Ids> prompts = {tokenizer.encode("Mamba is a new class of"), tokenizer.encode("The license"),
-                                    tokenizer.encode("You may")};
+  const std::vector<Ids> prompts = {tokenizer.encode("Mamba is a new class of"),
+                                    tokenizer.encode("The license"), tokenizer.encode("You may")};
   const auto show = [&](const char* name, const mamba2::GenerationOptions& options) {
     const auto result = mamba2::generate(model, {prompts[0]}, options);
     std::printf("%s:\n    %s\n", name, visible(tokenizer.decode(result[0].ids)).c_str());

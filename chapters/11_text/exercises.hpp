@@ -12,7 +12,8 @@ namespace exercises {
 //   word: letters of ASCII; merges: pairs of tokens that become one, the ones that were learnt first in front
 //   returns the tokens in order: as long as two neighbours are a pair of the list, the pair that was learnt first is merged, and of
 //   several equal ones the leftmost
-std::vector<std::string> merge(const std::string& word, const std::vector<std::pair<std::string, std::string>>& merges);
+std::vector<std::string> merge(const std::string& word,
+                               const std::vector<std::pair<std::string, std::string>>& merges);
 
 // 11.2 The probabilities from which a token is drawn: temperature first, then top-p.
 //   logits: a score for each token; temperature: positive; p: above 0, at most 1

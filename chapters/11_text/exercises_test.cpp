@@ -50,7 +50,8 @@ std::vector<std::string> library_merge(const std::string& word, const Pairs& mer
 
 void same_merge(const std::string& word, const Pairs& merges) {
   const auto want = library_merge(word, merges), yours = exercises::merge(word, merges);
-  grader::expect(yours == want, "'" + word + "' should become " + list(want) + ", yours is " + list(yours));
+  grader::expect(yours == want,
+                 "'" + word + "' should become " + list(want) + ", yours is " + list(yours));
 }
 
 class Chance {
@@ -70,9 +71,11 @@ void same_top_p(const std::vector<double>& logits, double temperature, double p)
   mamba2::keep_top_p(tokens, p);
   const auto kept = mamba2::probabilities(tokens);
   std::vector<double> want(logits.size(), 0.0);
-  for (std::size_t i = 0; i < tokens.size(); ++i) want[static_cast<std::size_t>(tokens[i].id)] = kept[i];
-  grader::expect_close(exercises::top_p(logits, temperature, p), want,
-                       "probabilities at temperature " + std::to_string(temperature) + ", p " + std::to_string(p));
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    want[static_cast<std::size_t>(tokens[i].id)] = kept[i];
+  grader::expect_close(
+      exercises::top_p(logits, temperature, p), want,
+      "probabilities at temperature " + std::to_string(temperature) + ", p " + std::to_string(p));
 }
 
 void same_show(const std::vector<std::string>& pieces) {
@@ -81,21 +84,23 @@ void same_show(const std::vector<std::string>& pieces) {
   for (const auto& piece : pieces) want.push_back(stream.push(piece));
   want.push_back(stream.finish());
   const auto yours = exercises::show(pieces);
-  grader::expect(yours.size() == want.size(), "for " + std::to_string(pieces.size()) + " pieces there should be " +
-                                                  std::to_string(want.size()) + " texts, yours are " +
-                                                  std::to_string(yours.size()));
+  grader::expect(yours.size() == want.size(),
+                 "for " + std::to_string(pieces.size()) + " pieces there should be " +
+                     std::to_string(want.size()) + " texts, yours are " + std::to_string(yours.size()));
   for (std::size_t i = 0; i < want.size(); ++i)
-    grader::expect(yours[i] == want[i], (i < pieces.size() ? "after piece " + std::to_string(i + 1) + ", the bytes " +
-                                                                 hex(pieces[i]) + ", the bytes "
-                                                           : "at the end the bytes ") +
-                                            hex(want[i]) + " should be shown, yours are " + hex(yours[i]));
+    grader::expect(yours[i] == want[i],
+                   (i < pieces.size() ? "after piece " + std::to_string(i + 1) + ", the bytes " +
+                                            hex(pieces[i]) + ", the bytes "
+                                      : "at the end the bytes ") +
+                       hex(want[i]) + " should be shown, yours are " + hex(yours[i]));
 }
 
 }  // namespace
 
 GRADE("11.1", "merge") {
   const Pairs few = {{"t", "h"}, {"r", "e"}, {"th", "e"}, {"e", "r"}};
-  for (const char* word : {"there", "other", "three", "her", "t", "xyz", "ththere"}) same_merge(word, few);
+  for (const char* word : {"there", "other", "three", "her", "t", "xyz", "ththere"})
+    same_merge(word, few);
   same_merge("", few);
   const Pairs runs = {{"a", "a"}, {"aa", "a"}, {"b", "aa"}, {"aa", "aa"}};
   for (const char* word : {"aaa", "aaaa", "aaaaaaa", "baaab", "baaaaa"}) same_merge(word, runs);

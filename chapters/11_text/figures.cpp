@@ -16,12 +16,14 @@ constexpr std::size_t tokens = 10;
 // Scores that fall with the rank: steeply where the model is certain, slowly where it is not.
 std::vector<double> scores(double slope, double lead) {
   std::vector<double> s;
-  for (std::size_t v = 0; v < tokens; ++v) s.push_back(-slope * static_cast<double>(v) + (v == 0 ? lead : 0));
+  for (std::size_t v = 0; v < tokens; ++v)
+    s.push_back(-slope * static_cast<double>(v) + (v == 0 ? lead : 0));
   return s;
 }
 
 // For each token its probability after a filter; 0 where it is out.
-std::vector<double> after(const std::vector<double>& s, const std::function<void(std::vector<Candidate>&)>& filter) {
+std::vector<double> after(const std::vector<double>& s,
+                          const std::function<void(std::vector<Candidate>&)>& filter) {
   auto list = mamba2::candidates(std::span<const double>(s));
   filter(list);
   const auto p = mamba2::probabilities(list);
@@ -51,7 +53,8 @@ int main(int, char** argv) {
                top = after(*s, [](auto&t) { mamba2::keep_top_p(t, 0.9); }),
                min = after(*s, [](auto&t) { mamba2::keep_min_p(t, 0.4); });
     for (std::size_t v = 0; v < tokens; ++v)
-      filters << v + 1 << " " << p[v] << " " << (k[v] > 0) << " " << (top[v] > 0) << " " << (min[v] > 0) << "\n";
+      filters << v + 1 << " " << p[v] << " " << (k[v] > 0) << " " << (top[v] > 0) << " " << (min[v] > 0)
+              << "\n";
     filters << "\n\n";
   }
   return temperature && filters ? 0 : 1;

@@ -45,7 +45,8 @@ LanguageModelCache<Real> gather_cache(std::span<const CacheRow<Real>> rows) {
   require(!rows.empty(), "rows", "at least one", "none");
   LanguageModelCache<Real> result;
   for (const auto& layer : *rows[0].cache)
-    result.push_back({with_batch(layer.conv_state, rows.size()), with_batch(layer.ssm_state, rows.size())});
+    result.push_back(
+        {with_batch(layer.conv_state, rows.size()), with_batch(layer.ssm_state, rows.size())});
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto& [cache, row] = rows[i];
     require(cache->size() == result.size() && row < cache->front().conv_state.shape(0), "rows",
@@ -69,17 +70,19 @@ namespace {
 template <class Real>
 class Writer {
  public:
-  Writer(const LanguageModel<Real>& model, const GenerationOptions& options, const TokenListener& listener)
+  Writer(const LanguageModel<Real>& model, const GenerationOptions& options,
+         const TokenListener& listener)
       : model_(model), options_(options), listener_(listener) {
     const std::size_t vocab = model.config().vocab_size;
     choices_ = options.vocab_size == 0 ? vocab : options.vocab_size;
-    require(choices_ <= vocab, "vocab_size", "at most the model's " + std::to_string(vocab), std::to_string(choices_));
+    require(choices_ <= vocab, "vocab_size", "at most the model's " + std::to_string(vocab),
+            std::to_string(choices_));
   }
 
   void read(const std::vector<std::vector<std::int64_t>>& prompts) {
     std::vector<LanguageModelCache<Real>> caches;
     std::vector<CacheRow<Real>> rows;
-    logits_ = Tensor<Real, 2>::from_shape({prompts.size(), model_.embedding_weight.shape(0)});
+    logits_ = Tensor<Real, 2>::from_shape({prompts.size(), model_.config().padded_vocab_size()});
     for (std::size_t i = 0; i < prompts.size(); ++i) {
       require(!prompts[i].empty(), "prompt", "at least one token", "none");
       auto ids = Tensor<std::int64_t, 2>::from_shape({1, prompts[i].size()});
@@ -116,7 +119,8 @@ class Writer {
     for (std::size_t i = 0; i < texts_.size(); ++i) {
       Text& text = texts_[i];
       const Real* scores = logits_.data() + i * logits_.shape(1);
-      text.next = text.sampler.choose(std::span<const Real>(scores, choices_));  // never the padding behind them
+      text.next = text.sampler.choose(
+          std::span<const Real>(scores, choices_));  // never the padding behind them
       if (!goes_on(text)) continue;
       rows.push_back({&cache_, i});
       going.push_back(std::move(text));
@@ -132,7 +136,8 @@ class Writer {
       result.finish = Finish::interrupted;
       return false;
     }
-    if (std::find(options_.stop_ids.begin(), options_.stop_ids.end(), text.next) != options_.stop_ids.end()) {
+    if (std::find(options_.stop_ids.begin(), options_.stop_ids.end(), text.next) !=
+        options_.stop_ids.end()) {
       result.finish = Finish::stop;
       return false;
     }
@@ -164,7 +169,8 @@ class Writer {
 }  // namespace
 
 template <class Real>
-std::vector<Generated> generate(const LanguageModel<Real>& model, const std::vector<std::vector<std::int64_t>>& prompts,
+std::vector<Generated> generate(const LanguageModel<Real>& model,
+                                const std::vector<std::vector<std::int64_t>>& prompts,
                                 const GenerationOptions& options, const TokenListener& listener) {
   options.sampling.check();
   if (prompts.empty()) return {};
@@ -179,9 +185,11 @@ std::vector<Generated> generate(const LanguageModel<Real>& model, const std::vec
 
 template LanguageModelCache<float> gather_cache(std::span<const CacheRow<float>>);
 template LanguageModelCache<double> gather_cache(std::span<const CacheRow<double>>);
-template std::vector<Generated> generate(const LanguageModel<float>&, const std::vector<std::vector<std::int64_t>>&,
+template std::vector<Generated> generate(const LanguageModel<float>&,
+                                         const std::vector<std::vector<std::int64_t>>&,
                                          const GenerationOptions&, const TokenListener&);
-template std::vector<Generated> generate(const LanguageModel<double>&, const std::vector<std::vector<std::int64_t>>&,
+template std::vector<Generated> generate(const LanguageModel<double>&,
+                                         const std::vector<std::vector<std::int64_t>>&,
                                          const GenerationOptions&, const TokenListener&);
 
 }  // namespace mamba2

@@ -52,8 +52,9 @@ std::vector<Candidate> candidates(std::span<const Real> logits) {
   for (std::size_t v = 0; v < logits.size(); ++v) {
     const auto score = static_cast<double>(logits[v]);
     if (!(score < std::numeric_limits<double>::infinity()))  // NaN too
-      throw ValueError("logits: expected numbers, got " + std::string(std::isnan(score) ? "NaN" : "infinity") +
-                       " for token " + std::to_string(v) + "; are the weights sound?");
+      throw ValueError("logits: expected numbers, got " +
+                       std::string(std::isnan(score) ? "NaN" : "infinity") + " for token " +
+                       std::to_string(v) + "; are the weights sound?");
     if (std::isfinite(score)) tokens.push_back({static_cast<std::int64_t>(v), score});
   }
   require(!tokens.empty(), "logits", "a score above -infinity", "none");
@@ -166,10 +167,12 @@ void keep_min_p(std::vector<Candidate>& tokens, double p) {
 // looks crude, and it is. The scores of a model mean something only in their differences: add 10 to all of them, and
 // the probabilities stay, but the penalty does something else. It is here because everybody has it.
 
-void penalize_repetition(std::vector<Candidate>& tokens, const std::unordered_set<std::int64_t>& seen, double penalty) {
+void penalize_repetition(std::vector<Candidate>& tokens, const std::unordered_set<std::int64_t>& seen,
+                         double penalty) {
   if (penalty == 1) return;
   for (Candidate& token : tokens)
-    if (seen.contains(token.id)) token.score = token.score > 0 ? token.score / penalty : token.score * penalty;
+    if (seen.contains(token.id))
+      token.score = token.score > 0 ? token.score / penalty : token.score * penalty;
 }
 
 // A token counts once, however often it was seen; those of the prompt count too.
@@ -217,7 +220,8 @@ std::int64_t Sampler::choose(std::span<const Real> logits) {
 template std::int64_t Sampler::choose(std::span<const float> logits);
 template std::int64_t Sampler::choose(std::span<const double> logits);
 
-Sampler::Sampler(const SamplingOptions& options, std::uint64_t seed) : options_(options), random_(seed) {
+Sampler::Sampler(const SamplingOptions& options, std::uint64_t seed)
+    : options_(options), random_(seed) {
   options.check();
 }
 
@@ -229,11 +233,12 @@ void Sampler::saw(std::span<const std::int64_t> ids) {
 
 void SamplingOptions::check() const {
   const double most = std::numeric_limits<double>::max();
-  require(temperature >= 0 && temperature <= most, "temperature", "0 or a positive number", text_of(temperature));
+  require(temperature >= 0 && temperature <= most, "temperature", "0 or a positive number",
+          text_of(temperature));
   require(top_p > 0 && top_p <= 1, "top_p", "above 0, at most 1", text_of(top_p));
   require(min_p >= 0 && min_p <= 1, "min_p", "0 to 1", text_of(min_p));
-  require(repetition_penalty > 0 && repetition_penalty <= most, "repetition_penalty", "a positive number",
-          text_of(repetition_penalty));
+  require(repetition_penalty > 0 && repetition_penalty <= most, "repetition_penalty",
+          "a positive number", text_of(repetition_penalty));
 }
 
 // The program takes a distribution of eight tokens through all of it. The first line are the probabilities as the model

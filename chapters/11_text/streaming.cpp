@@ -9,9 +9,10 @@
 namespace mamba2 {
 
 const std::string& Tokenizer::bytes(std::int64_t id) const {
-  const bool known =
-      id >= 0 && static_cast<std::size_t>(id) < tokens_.size() && tokens_[static_cast<std::size_t>(id)].has_value();
-  require(known, "id", "the number of a token, below " + std::to_string(tokens_.size()), std::to_string(id));
+  const bool known = id >= 0 && static_cast<std::size_t>(id) < tokens_.size() &&
+                     tokens_[static_cast<std::size_t>(id)].has_value();
+  require(known, "id", "the number of a token, below " + std::to_string(tokens_.size()),
+          std::to_string(id));
   return *tokens_[static_cast<std::size_t>(id)];
 }
 

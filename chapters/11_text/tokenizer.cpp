@@ -39,7 +39,8 @@ const std::array<std::uint32_t, 256>& byte_letters() {
 std::string token_bytes(const std::string& written) {
   static const auto bytes = [] {
     std::unordered_map<std::uint32_t, char> table;
-    for (std::size_t byte = 0; byte < 256; ++byte) table[byte_letters()[byte]] = static_cast<char>(byte);
+    for (std::size_t byte = 0; byte < 256; ++byte)
+      table[byte_letters()[byte]] = static_cast<char>(byte);
     return table;
   }();
   std::string result;
@@ -68,7 +69,8 @@ std::string token_bytes(const std::string& written) {
 void AddedTokens::add(const AddedToken& token) {
   std::size_t node = 0;
   for (const char byte : token.content) {
-    const auto edge = children_.try_emplace(node * 256 + static_cast<unsigned char>(byte), ends_.size());
+    const auto edge =
+        children_.try_emplace(node * 256 + static_cast<unsigned char>(byte), ends_.size());
     if (edge.second) ends_.emplace_back();
     node = edge.first->second;
   }
@@ -133,7 +135,8 @@ std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text) const 
     auto [begin, end, token] = find(text, from);
     from = end;
     if (token == nullptr || (token->single_word && !stands_alone(text, begin, end))) continue;
-    while (token->lstrip && begin > done && is_space(next_character(text, before(text, begin)).code_point))
+    while (token->lstrip && begin > done &&
+           is_space(next_character(text, before(text, begin)).code_point))
       begin = before(text, begin);
     while (token->rstrip && end < text.size() && is_space(next_character(text, end).code_point))
       end += next_character(text, end).length;
@@ -174,7 +177,8 @@ class Tokenizer::Entry {
     throw FileError(where_ + (where_.ends_with(": ") ? "" : ": ") + reason);
   }
   [[noreturn]] void expected(const std::string& what) const {
-    refuse("expected " + what + ", got " + shown(value_->dump(-1, ' ', false, Json::error_handler_t::replace)));
+    refuse("expected " + what + ", got " +
+           shown(value_->dump(-1, ' ', false, Json::error_handler_t::replace)));
   }
   bool null() const { return value_->is_null(); }
   // What stands under a key; null where there is nothing.
@@ -182,7 +186,8 @@ class Tokenizer::Entry {
     static const Json nothing;
     if (!value_->is_object()) expected("an object");
     const auto place = value_->find(key);
-    return {place == value_->end() ? nothing : *place, where_ + (where_.ends_with(": ") ? "" : ".") + key};
+    return {place == value_->end() ? nothing : *place,
+            where_ + (where_.ends_with(": ") ? "" : ".") + key};
   }
   std::string at_index(std::size_t i) const { return where_ + "[" + std::to_string(i) + "]"; }
   const Json& object() const {
@@ -210,7 +215,8 @@ class Tokenizer::Entry {
   }
   // For options that this tokenizer does not have: nothing but what switches them off.
   void off() const {
-    if (!null() && *value_ != false && *value_ != "" && *value_ != 0) expected("nothing: this is not supported");
+    if (!null() && *value_ != false && *value_ != "" && *value_ != 0)
+      expected("nothing: this is not supported");
   }
   // The kind of an object, which must be one of these.
   std::string type(std::initializer_list<const char*> known) const {
@@ -253,8 +259,8 @@ class Tokenizer::Reader {
     read_post_processor(file_.at("post_processor"));
     const Entry model = file_.at("model");
     model.type({"BPE"});
-    for (const char* option :
-         {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"})
+    for (const char* option : {"dropout", "continuing_subword_prefix", "end_of_word_suffix",
+                               "byte_fallback", "ignore_merges"})
       model.at(option).off();
   }
 
@@ -271,7 +277,9 @@ class Tokenizer::Reader {
     auto& tokens = tokenizer_.tokens_;
     if (static_cast<std::size_t>(id) >= tokens.size()) tokens.resize(static_cast<std::size_t>(id) + 1);
     auto& place = tokens[static_cast<std::size_t>(id)];
-    if (place) entry.refuse("the number " + std::to_string(id) + " is also that of " + shown(mended_utf8(*place)));
+    if (place)
+      entry.refuse("the number " + std::to_string(id) + " is also that of " +
+                   shown(mended_utf8(*place)));
     place = std::move(bytes);
   }
 
@@ -301,7 +309,8 @@ class Tokenizer::Reader {
       return {merge[0].get<std::string>(), merge[1].get<std::string>()};
     const std::string both = merge.is_string() ? merge.get<std::string>() : "";
     const std::size_t space = both.find(' ');
-    if (space == std::string::npos || both.find(' ', space + 1) != std::string::npos) entry.expected("two tokens");
+    if (space == std::string::npos || both.find(' ', space + 1) != std::string::npos)
+      entry.expected("two tokens");
     return {both.substr(0, space), both.substr(space + 1)};
   }
 
@@ -312,7 +321,8 @@ class Tokenizer::Reader {
       const Entry entry(list[i], merges.at_index(i));
       const auto [left, right] = parts(list[i], entry);
       const std::int64_t first = known(entry, left), second = known(entry, right);
-      if (!tokenizer_.merges_.add(first, second, known(entry, left + right))) entry.refuse("the pair comes twice");
+      if (!tokenizer_.merges_.add(first, second, known(entry, left + right)))
+        entry.refuse("the pair comes twice");
     }
   }
 
@@ -334,7 +344,8 @@ class Tokenizer::Reader {
                      .normalized = entry.at("normalized").flag(!entry.at("special").flag(false))};
     if (token.content.empty() || token.content.size() > longest_added_token)
       entry.at("content").expected("1 to " + std::to_string(longest_added_token) + " bytes");
-    if (!tokenizer_.added_.emplace(token.content, token.id).second) entry.at("content").refuse("the token comes twice");
+    if (!tokenizer_.added_.emplace(token.content, token.id).second)
+      entry.at("content").refuse("the token comes twice");
     const auto place = vocab_.find(token.content);
     if (place != vocab_.end() && place->second != token.id)
       entry.at("id").expected(std::to_string(place->second) + ", the number in model.vocab");
@@ -396,7 +407,8 @@ void Tokenizer::encode_words(std::string_view text, std::vector<std::int64_t>& i
     std::vector<std::int64_t> letters;
     for (const char letter : word) {
       const auto byte = static_cast<unsigned char>(letter);
-      if (letters_[byte] < 0) throw ValueError("text: the vocabulary has no token for byte " + std::to_string(byte));
+      if (letters_[byte] < 0)
+        throw ValueError("text: the vocabulary has no token for byte " + std::to_string(byte));
       letters.push_back(letters_[byte]);
     }
     const auto merged = merge_pairs(letters, merges_);

@@ -76,7 +76,8 @@ std::string with_sorted_marks(std::string_view text) {
   };
   for (std::size_t at = 0; at < text.size();) {
     const Utf8Character character = next_character(text, at);
-    const Marks marks = character.code_point < 0x300 ? Marks() : marks_of(static_cast<UChar32>(character.code_point));
+    const Marks marks =
+        character.code_point < 0x300 ? Marks() : marks_of(static_cast<UChar32>(character.code_point));
     if (marks.empty()) {
       end_run(at);
       result += text.substr(at, character.length);
@@ -95,12 +96,13 @@ std::string normalized(std::string_view text) {
   const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   if (std::all_of(text.begin(), text.end(), ascii)) return std::string(text);
   const std::string sorted = with_sorted_marks(text);
-  require(sorted.size() <= std::numeric_limits<std::int32_t>::max(), "text", "at most two gigabytes", "more");
+  require(sorted.size() <= std::numeric_limits<std::int32_t>::max(), "text", "at most two gigabytes",
+          "more");
   std::string result;
   icu::StringByteSink<std::string> sink(&result);
   UErrorCode status = U_ZERO_ERROR;
-  composer().normalizeUTF8(0, icu::StringPiece(sorted.data(), static_cast<std::int32_t>(sorted.size())), sink, nullptr,
-                           status);
+  composer().normalizeUTF8(0, icu::StringPiece(sorted.data(), static_cast<std::int32_t>(sorted.size())),
+                           sink, nullptr, status);
   if (U_FAILURE(status)) fail(status);
   return result;
 }

@@ -42,7 +42,7 @@ const char* name_of(mamba2::Finish finish) {
 }
 
 struct Generate {
-  std::string model, stop_ids;
+  std::string model, stop_ids, dtype = "float32";
   std::vector<std::string> prompts, ids;
   mamba2::GenerationOptions options;
   std::size_t threads = 0;
@@ -53,7 +53,8 @@ struct Generate {
     options.sampling.check();
     options.stop_ids = ids_of_argument("--stop-ids", stop_ids);
     read_prompts();
-    const auto language_model = load(model);
+    auto language_model = load(model);
+    if (dtype == "bfloat16") language_model.keep_bfloat16();
     limit_choice(language_model.config());
     const bool streams = !json && inputs.size() == 1;
     if (streams) show_prompt(0);
@@ -200,6 +201,10 @@ void add_generate(CLI::App& cli) {
   command->add_option("--threads", generate->threads, "How many threads compute; as many as processors\nunless told")
       ->type_name("N")
       ->check(CLI::PositiveNumber.description(""));
+  command->add_option("--dtype", generate->dtype, "How the weights are kept: float32 or bfloat16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
+      ->type_name("TYPE");
   command->add_flag("--only-new", generate->only_new, "Do not show the prompt again");
   command->add_flag("--json", generate->json, "As JSON, for programs, when all is written");
   command->callback([generate] { generate->run(); });

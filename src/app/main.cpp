@@ -32,9 +32,8 @@ int main(int argc, char** argv) {
   CLI::App cli{
       "Mamba-2 language models: let them write, ask them for scores, look at them.\n\n"
       "A model is a directory: config.json and the weights, as model.safetensors or pytorch_model.bin, in one file or\n"
-      "several; for texts, tokenizer.json too. Those of the reference (state-spaces/mamba2-130m, ...) and their "
-      "Hugging\n"
-      "Face conversions both work; the reference's come without tokenizer.json, which is GPT-NeoX-20B's.",
+      "several; for texts, tokenizer.json too. Those of the reference (state-spaces/mamba2-130m, ...) and their\n"
+      "Hugging Face conversions both work. The reference's come without tokenizer.json: it is GPT-NeoX-20B's.",
       "mamba2"};
   cli.footer("'mamba2 COMMAND --help' explains a command. Exit status: 0 success, 1 error, 2 wrong usage.");
   cli.require_subcommand(1);

@@ -24,7 +24,7 @@ namespace mamba2 {
 
 namespace {
 
-// Copies one row of a tensor whose first axis is the batch.
+/// Copies one row of a tensor whose first axis is the batch.
 template <class Real, std::size_t N>
 void copy_row(const Tensor<Real, N>& from, std::size_t row, Tensor<Real, N>& to, std::size_t to_row) {
   const std::size_t size = from.size() / from.shape(0);

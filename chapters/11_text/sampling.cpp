@@ -27,7 +27,7 @@ namespace mamba2 {
 
 namespace {
 
-// The likelier one first; of equal ones the lower number, so that the result never depends on a sort.
+/// The likelier one first; of equal ones the lower number, so that the result never depends on a sort.
 bool likelier(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score > b.score : a.id < b.id;
 }

@@ -61,7 +61,7 @@
 //
 // Not every row of bytes is UTF-8. A following byte can be missing, or stand where none is due. A number can be written
 // longer than it needs to be, which is forbidden, because a filter that looks for the byte `/` must not be fooled by
-// another way to write it. The range from U+D800 to U+DFFF belongs to UTF-16 and names no character. All these rules
+// another way to write it. The range from `U+D800` to `U+DFFF` belongs to UTF-16 and names no character. All these rules
 // come down to which *second* byte may follow a first one; the third and the fourth are free.
 
 #include <mamba2/utf8.hpp>
@@ -74,7 +74,7 @@ struct Range {
   unsigned char low, high;
 };
 
-// How many bytes a character with this first byte has, 0 for none, and what its second byte may be.
+/// How many bytes a character with this first byte has, 0 for none, and what its second byte may be.
 std::size_t character_length(unsigned char first, Range& second) {
   second = {0x80, 0xbf};
   if (first < 0x80) return 1;
@@ -91,7 +91,7 @@ std::size_t character_length(unsigned char first, Range& second) {
 
 // Why should a tokenizer care about broken text? Because it will make some. A token can be part of a character, and a
 // model is free to write the first half of one and then something else. What then? Unicode has a recommendation, and
-// the published tokenizers follow it: take the longest piece that *could* have become a character, show U+FFFD, the
+// the published tokenizers follow it: take the longest piece that *could* have become a character, show `U+FFFD`, the
 // replacement character �, in its place, and go on behind it. So the function that reads a character knows three
 // answers: a whole one, a broken one, and one that may still become whole when more bytes come.
 

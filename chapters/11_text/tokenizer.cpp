@@ -3,7 +3,7 @@
 // A published tokenizer is a file `tokenizer.json`. Two things in it hold nearly all: `vocab` names every token and its
 // number, `merges` lists the pairs. But JSON is text, tokens are bytes, and a token such as half of a `é` is no text.
 // GPT-2 found a way out which everybody took over: each byte is written as one *character*. The bytes that are visible
-// signs stand for themselves. The other 68, among them the space, take the characters from U+0100 on, in order. So the
+// signs stand for themselves. The other 68, among them the space, take the characters from `U+0100` on, in order. So the
 // space becomes `Ġ`, the end of a line becomes `Ċ`, and ` the` stands in the file as `Ġthe`.
 
 #include <mamba2/error.hpp>
@@ -21,7 +21,7 @@ namespace mamba2 {
 
 namespace {
 
-// For each byte the character that it is written as.
+/// For each byte the character that it is written as.
 const std::array<std::uint32_t, 256>& byte_letters() {
   static const auto letters = [] {
     std::array<std::uint32_t, 256> table{};
@@ -35,7 +35,7 @@ const std::array<std::uint32_t, 256>& byte_letters() {
   return letters;
 }
 
-// The bytes that a token of the file stands for. One with a character outside the alphabet stands for itself.
+/// The bytes that a token of the file stands for. One with a character outside the alphabet stands for itself.
 std::string token_bytes(const std::string& written) {
   static const auto bytes = [] {
     std::unordered_map<std::uint32_t, char> table;
@@ -110,7 +110,7 @@ bool is_space(std::uint32_t code_point) {
   return u_isUWhiteSpace(static_cast<UChar32>(code_point));
 }
 
-// Where the character before this place begins.
+/// Where the character before this place begins.
 std::size_t before(std::string_view text, std::size_t at) {
   do --at;
   while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
@@ -161,14 +161,14 @@ using Json = nlohmann::json;
 constexpr std::int64_t most_tokens = std::int64_t{1} << 20;
 constexpr std::size_t longest_added_token = 1024;  // bytes; it bounds what looking for one can cost
 
-// A text from the file, for a message.
+/// A text from the file, for a message.
 std::string shown(const std::string& text) {
   return "'" + (text.size() > 60 ? mended_utf8(text.substr(0, 60)) + "..." : text) + "'";
 }
 
 }  // namespace
 
-// A value of the file that knows its place in it, for messages.
+/// A value of the file that knows its place in it, for messages.
 class Tokenizer::Entry {
  public:
   Entry(const Json& value, std::string where) : value_(&value), where_(std::move(where)) {}

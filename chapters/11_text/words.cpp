@@ -43,7 +43,7 @@ const icu::Normalizer2& composer() {
 
 using Marks = std::vector<std::pair<int, UChar32>>;  // combining class, character
 
-// The marks that a character consists of; none if it is no mark.
+/// The marks that a character consists of; none if it is no mark.
 Marks marks_of(UChar32 character) {
   icu::UnicodeString parts;
   if (!composer().getDecomposition(character, parts)) parts = character;
@@ -57,7 +57,7 @@ Marks marks_of(UChar32 character) {
   return marks;
 }
 
-// The text with each run of more marks than any language has put in order.
+/// The text with each run of more marks than any language has put in order.
 std::string with_sorted_marks(std::string_view text) {
   constexpr std::size_t many = 30;
   std::string result;
@@ -146,7 +146,7 @@ Kind kind_at(std::string_view text, std::size_t at) {
   return kind_of(next_character(text, at).code_point);
 }
 
-// Where the characters of one kind that begin here end; `last` is where the last of them begins.
+/// Where the characters of one kind that begin here end; `last` is where the last of them begins.
 std::size_t end_of_run(std::string_view text, std::size_t at, std::size_t& last) {
   const Kind kind = kind_at(text, at);
   while (at < text.size() && kind_at(text, at) == kind) {
@@ -156,7 +156,7 @@ std::size_t end_of_run(std::string_view text, std::size_t at, std::size_t& last)
   return at;
 }
 
-// Where the word that begins here ends.
+/// Where the word that begins here ends.
 std::size_t end_of_word(std::string_view text, std::size_t begin) {
   for (const std::string_view ending : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"})
     if (text.substr(begin).starts_with(ending)) return begin + ending.size();

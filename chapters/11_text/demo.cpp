@@ -121,9 +121,9 @@ void show_draws() {
   std::printf("shares and probabilities agree to four standard deviations: %s\n", yes(close));
 }
 
-// The model is as small as its tokenizer, and its weights are hardly trained. It writes nothing that one would want to
-// read, but it writes, and what can be proved about writing can be proved with it: that the step by step loop gives
-// what the whole text asks for, and that texts do not disturb each other.
+// The model is as small as its tokenizer, and was made for tests. It writes nothing that one would want to read, but it
+// writes, and what can be proved about writing can be proved with it: that the loop, step by step, gives what one pass
+// over the whole text asks for, and that texts do not disturb each other.
 
 void show_writing(const Tokenizer& tokenizer) {
   const auto model = mamba2::load_language_model<double>(TINY_MODEL);

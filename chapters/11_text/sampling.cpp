@@ -241,6 +241,8 @@ void SamplingOptions::check() const {
           "a positive number", text_of(repetition_penalty));
 }
 
+}  // namespace mamba2
+
 // The program takes a distribution of eight tokens through all of it. The first line are the probabilities as the model
 // gives them, and each of the others is one filter alone, with what is left made to sum to 1 again:
 //
@@ -249,5 +251,3 @@ void SamplingOptions::check() const {
 // And it draws from one of them a hundred thousand times and counts:
 //
 // @output draws
-
-}  // namespace mamba2

@@ -59,8 +59,8 @@ std::string Utf8Stream::finish() {
   return std::exchange(waiting_, {}).empty() ? "" : utf8(0xfffd);
 }
 
+}  // namespace mamba2
+
 // This is what the program prints of the snake, token by token, and of a text that ends too early:
 //
 // @output stream
-
-}  // namespace mamba2

@@ -416,9 +416,9 @@ void Tokenizer::encode_words(std::string_view text, std::vector<std::int64_t>& i
   }
 }
 
+}  // namespace mamba2
+
 // The program shows the golden tokenizer, with 623 tokens, at work. It is too small to know many words; it has the same
 // form as the one of the published models.
 //
 // @output tokens
-
-}  // namespace mamba2

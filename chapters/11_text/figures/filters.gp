@@ -1,5 +1,5 @@
 set terminal svg size 640,420 dynamic enhanced font "Helvetica,15" linewidth 1
-set multiplot layout 2,3 margins 0.09,0.99,0.13,0.88 spacing 0.05,0.10
+set multiplot layout 2,3 margins 0.09,0.99,0.17,0.90 spacing 0.05,0.10
 set boxwidth 0.8; set xrange [0.4:10.6]; set xtics 2; set grid noxtics; unset key
 name(c) = c == 3 ? "top-k 4" : c == 4 ? "top-p 0.9" : "min-p 0.4"
 do for [block=0:1] {

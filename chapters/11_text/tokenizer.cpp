@@ -215,7 +215,8 @@ class Tokenizer::Entry {
   }
   // For options that this tokenizer does not have: nothing but what switches them off.
   void off() const {
-    if (!null() && *value_ != false && *value_ != "" && *value_ != 0)
+    static const std::array<Json, 4> nothing = {nullptr, false, "", 0};
+    if (std::find(nothing.begin(), nothing.end(), *value_) == nothing.end())
       expected("nothing: this is not supported");
   }
   // The kind of an object, which must be one of these.

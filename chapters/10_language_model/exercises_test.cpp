@@ -138,6 +138,11 @@ GRADE("10.3", "read a tensor") {
   refuses(lie("[2]", "[16,8]"), "a", "a range that ends before it begins should be refused");
   refuses(std::string(8, '\xff') + file.substr(8), "a",
           "a header as long as the whole address space should be refused");
+  std::string wraps = safetensors(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})", {});
+  const std::uint64_t length = ~std::uint64_t{7};  // with the eight bytes before it: zero
+  std::memcpy(wraps.data(), &length, 8);
+  refuses(wraps, "a",
+          "a header whose length wraps around, with the eight bytes before it, should be refused");
 }
 
 GRADE("10.4", "tied scores") {

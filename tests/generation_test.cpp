@@ -125,6 +125,18 @@ TEST_CASE("padding of the vocabulary is never chosen", "[generation]") {
   CHECK(most >= 100);
 }
 
+TEST_CASE("tokens of the prompt count as seen", "[generation]") {
+  GenerationOptions options = {.max_new_tokens = 1, .sampling = {.temperature = 0}};
+  const auto in_prompt = [&](std::size_t i) {
+    const std::int64_t id = generate(tiny<double>(), {three[i]}, options)[0].ids[0];
+    return std::find(three[i].begin(), three[i].end(), id) != three[i].end();
+  };
+  CHECK(!(in_prompt(0) && in_prompt(2)));
+  options.sampling.repetition_penalty = 1e-6;  // below 1: what was seen becomes likelier
+  CHECK(in_prompt(0));
+  CHECK(in_prompt(2));
+}
+
 TEST_CASE("rows of caches are put together and left out", "[generation]") {
   const auto& model = tiny<double>();
   auto both = model.empty_cache(2), one = model.empty_cache(1);

@@ -69,6 +69,15 @@ TEST_CASE("the golden texts have the published library's tokens", "[tokenizer][g
   CHECK(golden().find_added("the") == std::nullopt);
 }
 
+TEST_CASE("each byte is one token", "[tokenizer]") {
+  std::vector<int> seen(256, 0);
+  for (std::int64_t id = 2; id < 258; ++id) {
+    REQUIRE(golden().bytes(id).size() == 1);
+    ++seen[static_cast<unsigned char>(golden().bytes(id)[0])];
+  }
+  CHECK(seen == std::vector<int>(256, 1));
+}
+
 TEST_CASE("what is decoded is the normal form of what was encoded", "[tokenizer]") {
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     const std::string text = made_up_text(seed, 40);

@@ -218,9 +218,9 @@ int main() {
 //
 // ## Further reading {#text_reading}
 //
-// - [@sennrich2016]: byte-pair encoding of words; four pages that everybody uses.
+// - [@sennrich2016]: byte-pair encoding of words.
 // - [@radford2019], section 2.2, for bytes instead of letters, and for the cut into words.
 // - [@black2022], section 3.2, for the tokenizer of the published models: why runs of spaces have tokens of their own.
-// - The [Unicode standard](https://www.unicode.org/versions/latest/), chapter 3, for UTF-8 and what to do about broken text; its
-//   [annex 15](https://www.unicode.org/reports/tr15/) for normal forms.
+// - The [Unicode standard](https://www.unicode.org/versions/latest/), *Conformance*, for UTF-8 and what to do about
+//   broken text; its [annex 15](https://www.unicode.org/reports/tr15/) for normal forms.
 // - [@holtzman2020], for what is wrong with the likeliest text, with plots; [@minh2024] for min-p.

@@ -243,8 +243,8 @@ void SamplingOptions::check() const {
 
 }  // namespace mamba2
 
-// The program takes a distribution of eight tokens through all of it. The first line are the probabilities as the model
-// gives them, and each of the others is one filter alone, with what is left made to sum to 1 again:
+// The program takes a distribution of eight tokens through all of it. The first line is what the model says, each of
+// the others is one filter alone, with what is left made to sum to 1 again:
 //
 // @output filters
 //

@@ -61,8 +61,8 @@
 //
 // Not every row of bytes is UTF-8. A following byte can be missing, or stand where none is due. A number can be written
 // longer than it needs to be, which is forbidden, because a filter that looks for the byte `/` must not be fooled by
-// another way to write it. The range from `U+D800` to `U+DFFF` belongs to UTF-16 and names no character. All these rules
-// come down to which *second* byte may follow a first one; the third and the fourth are free.
+// another way to write it. The range from `U+D800` to `U+DFFF` belongs to UTF-16 and names no character. All these
+// rules come down to which *second* byte may follow a first one; the third and the fourth are free.
 
 #include <mamba2/utf8.hpp>
 

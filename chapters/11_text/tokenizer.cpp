@@ -3,8 +3,8 @@
 // A published tokenizer is a file `tokenizer.json`. Two things in it hold nearly all: `vocab` names every token and its
 // number, `merges` lists the pairs. But JSON is text, tokens are bytes, and a token such as half of a `é` is no text.
 // GPT-2 found a way out which everybody took over: each byte is written as one *character*. The bytes that are visible
-// signs stand for themselves. The other 68, among them the space, take the characters from `U+0100` on, in order. So the
-// space becomes `Ġ`, the end of a line becomes `Ċ`, and ` the` stands in the file as `Ġthe`.
+// signs stand for themselves. The other 68, among them the space, take the characters from `U+0100` on, in order. So
+// the space becomes `Ġ`, the end of a line becomes `Ċ`, and ` the` stands in the file as `Ġthe`.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>

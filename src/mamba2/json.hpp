@@ -14,7 +14,7 @@ namespace mamba2 {
 struct JsonLimits {
   std::size_t bytes = std::size_t{64} << 20;  ///< length of the text
   std::size_t depth = 64;                     ///< arrays and objects inside each other
-  std::size_t values = 1'000'000;             ///< numbers, texts, arrays, objects, keys together
+  std::size_t values = 2'000'000;             ///< numbers, texts, arrays, objects, keys together
 };
 
 /// \brief Parse JSON from an untrusted file.

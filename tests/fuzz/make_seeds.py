@@ -504,8 +504,62 @@ def make_model_directory():
     bad("index-nested-deeply", directory({"config.json": config, "model.safetensors.index.json": '{"weight_map":' * 200}))
 
 
+# -------------------------------------------------------------------------------------------------------------- tokenizer
+
+def byte_letters():
+    """The letters by which a vocabulary writes bytes."""
+    letters, following = [], 0x100
+    for byte in range(256):
+        visible = 0x20 < byte < 0x7f or byte > 0xa0 and byte != 0xad
+        letters.append(chr(byte if visible else following))
+        following += not visible
+    return letters
+
+
+def tokenizer(letters="abc \n\xc3\xa9", model={}, added=(), **options):
+    vocab = {byte_letters()[ord(letter)]: number for number, letter in enumerate(letters)}
+    vocab.update({"ab": len(vocab), "abc": len(vocab) + 1})
+    return json.dumps({"version": "1.0", "truncation": None, "padding": None, "normalizer": {"type": "NFC"},
+                       "added_tokens": list(added),
+                       "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+                       "post_processor": {"type": "ByteLevel"}, "decoder": {"type": "ByteLevel"},
+                       "model": {"type": "BPE", "vocab": vocab, "merges": ["a b", ["ab", "c"]], **model}, **options})
+
+
+def make_tokenizer():
+    end = {"id": 20, "content": "<|end|>", "special": True}
+    greedy = {"id": 21, "content": "a b", "lstrip": True, "rstrip": True, "single_word": True}
+    golden = (GOLDEN / "tokenizer/tokenizer.json").read_text()
+    long = "ab" * 300 + "c\n"
+    for name, value in {
+            "small": tokenizer(), "golden": golden, "added-tokens": tokenizer(added=[end, greedy]) + "\n===\nc  a b <|end|>abc",
+            "long-word": tokenizer() + "\n===\n" + long, "composed-and-not": tokenizer() + "\n===\n\u00e9e\u0301",
+            "prefix-space": tokenizer(pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}) + "\n===\nabc",
+            "largest-number": tokenizer(added=[{**end, "id": (1 << 20) - 1}]), "no-text": tokenizer() + "\n===\n"}.items():
+        seed("tokenizer", "valid", name, value)
+    seed("tokenizer", "valid", "text-not-utf8", tokenizer().encode() + b"\n===\nab\xff\xfe\xc3")
+    seed("tokenizer", "valid", "text-cut-off", tokenizer().encode() + b"\n===\nab\xe2\x82")
+    for name, value in {
+            "empty": "", "no-model": '{"pre_tokenizer": {"type": "ByteLevel"}}',
+            "truncated": tokenizer()[:-1], "unigram": tokenizer(model={"type": "Unigram"}), "no-vocab":
+            tokenizer(model={"vocab": {}}), "vocab-is-a-list": tokenizer(model={"vocab": []}), "number-twice":
+            tokenizer(model={"vocab": {"a": 0, "b": 0}, "merges": []}), "number-negative":
+            tokenizer(model={"vocab": {"a": -1}, "merges": []}), "number-huge":
+            tokenizer(model={"vocab": {"a": 1 << 40}, "merges": []}), "merge-of-unknown-tokens":
+            tokenizer(model={"merges": ["x y"]}), "merge-twice": tokenizer(model={"merges": ["a b", "a b"]}), "merge-of-three":
+            tokenizer(model={"merges": ["a b c"]}), "merge-of-numbers": tokenizer(model={"merges": [[1, 2]]}), "dropout":
+            tokenizer(model={"dropout": 0.1}), "added-token-empty": tokenizer(added=[{**end, "content": ""}]), "added-token-twice":
+            tokenizer(added=[end, end]), "added-token-with-another-number": tokenizer(added=[{**end, "content": "ab"}]),
+            "added-token-long": tokenizer(added=[{**end, "content": "x" * 2000}]), "added-token-that-clears-the-terminal":
+            tokenizer(added=[end, {**end, "content": "\x1b[2J"}]), "template-with-tokens":
+            tokenizer(post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {}}]}),
+            "other-normalizer": tokenizer(normalizer={"type": "NFKD"}), "vocab-key-twice":
+            tokenizer().replace('"vocab": {', '"vocab": {"a": 90, '), "nested-deeply": '{"model":' * 300}.items():
+        seed("tokenizer", "refused", name, value)
+
+
 for make in (make_safetensors, make_zip, make_pickle, make_pytorch_file, make_json, make_model_config, make_npy,
-             make_model_directory):
+             make_model_directory, make_tokenizer):
     make()
 for path, data in seeds.items():
     place = pathlib.Path(sys.argv[1]) / path

@@ -106,7 +106,7 @@ def compare(model, options, tokens, threads):
         model.logits(ids, last=True)
         theirs = max(theirs, tokens / (time.perf_counter() - start))
         report = run(options.mamba2, "bench", "--model", options.model, "--prefill", tokens, "--threads", threads,
-                     "--scan", 1, "--logits", 1, "--decode", 0, "--runs", 1, "--json")
+                     "--scan", 1, "--logits", 1, "--decode", 0, "--runs", 2, "--json")  # the first run warms up
         ours = max(ours, *(f["tokens_per_second"] for f in json.loads(report)["figures"] if f["what"] == "prefill"))
     print(f"prefill {tokens:5}, threads {threads}: PyTorch {theirs:8.1f}   mamba2 {ours:8.1f}   ratio {ours / theirs:.2f}")
 

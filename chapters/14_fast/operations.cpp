@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t few_tokens = 8;  // up to this many, a product is bound by reading the weights
 
-// Deals out the rows of a weight, y's columns, to the threads. product(first, count, out): those rows' part of y.
+// The rows of a weight, which are the columns of y, are dealt out to the threads. What to do with some rows and their part of y is told by `product`.
 template <class Real, class Weight, class Product>
 void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::span<const Real> bias,
                    MatrixRef<Real> y, std::size_t parts, const Product& product) {

@@ -250,10 +250,7 @@ void add_bench(CLI::App& cli) {
       ->type_name("N");
   list("--batch", bench->batch, "Texts that are written together (1,8)");
   list("--threads", bench->threads, "Numbers of threads (1 and all)");
-  command->add_option("--dtype", bench->dtype, "How the weights are kept: float32 or bfloat16")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
-      ->type_name("TYPE");
+  add_dtype_option(*command, bench->dtype);
   command->add_option("--runs", bench->runs, "Of so many runs the fastest counts")
       ->capture_default_str()
       ->type_name("N")

@@ -201,10 +201,7 @@ void add_generate(CLI::App& cli) {
   command->add_option("--threads", generate->threads, "How many threads compute; as many as processors\nunless told")
       ->type_name("N")
       ->check(CLI::PositiveNumber.description(""));
-  command->add_option("--dtype", generate->dtype, "How the weights are kept: float32 or bfloat16")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
-      ->type_name("TYPE");
+  add_dtype_option(*command, generate->dtype);
   command->add_flag("--only-new", generate->only_new, "Do not show the prompt again");
   command->add_flag("--json", generate->json, "As JSON, for programs, when all is written");
   command->callback([generate] { generate->run(); });

@@ -27,6 +27,13 @@ void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm) {
       ->type_name("recurrent|quadratic|chunked");
 }
 
+void add_dtype_option(CLI::App& command, std::string& dtype) {
+  command.add_option("--dtype", dtype, "How the weights are kept: float32 or bfloat16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"float32", "bfloat16"}).description(""))
+      ->type_name("TYPE");
+}
+
 mamba2::LanguageModel<float> load(const std::string& directory) {
   ProgressLine progress("loading " + directory);
   return mamba2::load_language_model<float>(directory,

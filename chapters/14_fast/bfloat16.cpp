@@ -20,7 +20,7 @@ namespace {
 // Takes the weight's place: the weight itself is gone afterwards, so that the two are never all in memory together.
 template <class Real>
 Tensor<bfloat16_bits, 2> rounded(Tensor<Real, 2>& weight) {
-  auto half = Tensor<bfloat16_bits, 2>::from_shape(weight.shape());
+  auto half = zeros<bfloat16_bits>(weight.shape(0), weight.shape(1));
   std::transform(weight.begin(), weight.end(), half.begin(),
                  [](Real w) { return float_to_bfloat16(static_cast<float>(w)); });
   weight = Tensor<Real, 2>();

@@ -117,17 +117,15 @@ double measure_product_peak(std::size_t threads) {
 
 double measure_read_bandwidth(std::size_t threads) {
   const WithThreads with(threads);
-  constexpr std::size_t row = 1024, rows = 65536;  // 256 MiB
-  const std::vector<float> numbers(row * rows, 1.0F), ones(row, 1.0F);
-  std::vector<float> sums(rows);
+  constexpr std::size_t size = std::size_t{1} << 26, parts = 64;  // 256 MiB
+  const Tensor<float, 1> numbers = zeros<float>(size);
+  std::vector<float> sums(parts);
   const double seconds = shortest_seconds(4, [&] {
-    parallel_for(threads * 8, [&](std::size_t i) {
-      const std::size_t first = rows * i / (threads * 8), last = rows * (i + 1) / (threads * 8);
-      kernels<float>().rows_dot(numbers.data() + first * row, row, last - first, row, ones.data(), row,
-                                1, sums.data() + first, rows);
+    parallel_for(parts, [&](std::size_t i) {
+      sums[i] = kernels<float>().sum(numbers.data() + i * (size / parts), size / parts);
     });
   });
-  return static_cast<double>(row * rows * sizeof(float)) / seconds;
+  return static_cast<double>(size * sizeof(float)) / seconds;
 }
 
 // The two counts that they are held against follow from a model's sizes. Operations first:

@@ -12,6 +12,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #ifndef MAMBA2_INSTRUCTION_SET
 #define MAMBA2_INSTRUCTION_SET baseline
@@ -197,12 +198,15 @@ void rms_norm_row(const Real* x, const Real* w, Real eps, Real* out, std::size_t
 // The sum is a chain: an addition must wait for the one before it, some four cycles. One row at a time, the processor would
 // mostly wait. Four rows at a time make four chains, and the wait is hidden.
 //
-// Memory answers late, after a few hundred cycles. The processor guesses what will be read next, but its guesses stop at the end of a page. So the loop says it
-// itself: while it works on four rows, it asks for the four after them.
+// *Which* four rows matters more. Memory answers late, after a few hundred cycles, so the processor guesses what will be read next: it follows
+// streams, addresses that go on and on. Four neighbouring rows are four short streams. Each ends after a row and then jumps over the three others, and the guess has to be
+// learned anew. So the four rows come from four places, one from each *quarter* of the matrix: row after row, every quarter is a single long stream.
+// *What writing costs* shows what the choice is worth.
 //
-// And with several sequences in a batch, each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
-// sequence: the bytes are the same. Here a compiler left alone would load each row again for each vector, so the tile of four rows by four vectors is spelled out, in vectors of
-// the width of a register.[^vector]
+// With several sequences in a batch, each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
+// sequence: the bytes are the same. Now the arithmetic takes as long as the reading, and both should go on at the same time; here the processor does not guess far enough ahead. So
+// the loop asks for memory itself: while it works on four rows, it has the next four brought into the cache. And a compiler left alone would load each row again for each vector; so the tile
+// of four rows by four vectors is spelled out, in vectors of the width of a register.[^vector]
 //
 // [^vector]: `vector_size` is an extension that GCC and Clang share: arithmetic on such a type is done lane by lane, in as many instructions as the processor needs.
 //
@@ -254,17 +258,52 @@ void widen_array(const bfloat16_bits* __restrict in, Real* __restrict out, std::
   for (std::size_t i = 0; i < n; ++i) out[i] = widen<Real>(in[i]);
 }
 
-// Some rows of W against some vectors: every pair has a sum of its own, all of them in registers.
+// The sum of all lanes, by halves: one lane after the other would be a chain as long as the register.
+template <class T, std::size_t n, std::size_t... i>
+T sum_of_lanes(Lanes<T, n> r, std::index_sequence<i...>) {
+  const auto half = __builtin_shufflevector(r, r, i...) + __builtin_shufflevector(r, r, (n / 2 + i)...);
+  if constexpr (n == 4)
+    return half[0] + half[1];
+  else
+    return sum_of_lanes<T, n / 2>(half, std::make_index_sequence<n / 4>());
+}
+
+template <class Real>
+Real total(Register<Real> r) {
+  if constexpr (lanes<Real> == 2)
+    return r[0] + r[1];
+  else
+    return sum_of_lanes<Real, lanes<Real>>(r, std::make_index_sequence<lanes<Real> / 2>());
+}
+
+// The limit: four streams that are only added up.
+template <class Real>
+Real sum_of(const Real* x, std::size_t n) {
+  const std::size_t quarter = n / 4 / lanes<Real> * lanes<Real>;
+  Register<Real> sums[4]{};
+  for (std::size_t j = 0; j < quarter; j += lanes<Real>)
+    for (std::size_t stream = 0; stream < 4; ++stream)
+      sums[stream] += load<Real>(x + stream * quarter + j);
+  Real sum = total<Real>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (std::size_t rest = 4 * quarter; rest < n; ++rest) sum += x[rest];
+  return sum;
+}
+
+// Some rows of W, `gap` apart, against some vectors: every pair has a sum of its own, all of them in registers. Meanwhile memory is asked for
+// what comes next, `soon_step` weights for each step.
 template <std::size_t rows, std::size_t vectors, class Real, class Weight>
-void tile(const Weight* __restrict w, std::size_t stride, std::size_t n, const Real* __restrict x,
-          std::size_t x_stride, Real* __restrict y, std::size_t y_stride) {
-  Register<Real> sums[rows][vectors] = {};
+void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real* __restrict x,
+          std::size_t x_stride, Real* __restrict y, std::size_t y_gap, std::size_t y_stride,
+          const Weight* soon, std::size_t soon_step) {
+  Register<Real> sums[rows][vectors];
+  for (auto& row : sums)
+    for (auto& sum : row) sum = Register<Real>{};
   std::size_t j = 0;
-  for (; j + lanes<Real> <= n; j += lanes<Real>) {
+  for (; j + lanes<Real> <= n; j += lanes<Real>, soon += soon_step) {
     Register<Real> w_r[rows];
     for (std::size_t r = 0; r < rows; ++r) {
-      __builtin_prefetch(w + (rows + r) * stride + j);
-      w_r[r] = load<Real>(w + r * stride + j);
+      if constexpr (vectors > 2) __builtin_prefetch(soon + r * gap, 0, 2);
+      w_r[r] = load<Real>(w + r * gap + j);
     }
     for (std::size_t v = 0; v < vectors; ++v) {
       const Register<Real> x_v = load<Real>(x + v * x_stride + j);
@@ -273,32 +312,39 @@ void tile(const Weight* __restrict w, std::size_t stride, std::size_t n, const R
   }
   for (std::size_t v = 0; v < vectors; ++v)
     for (std::size_t r = 0; r < rows; ++r) {
-      Real sum = 0;
-      for (std::size_t lane = 0; lane < lanes<Real>; ++lane) sum += sums[r][v][lane];
+      Real sum = total<Real>(sums[r][v]);
       for (std::size_t rest = j; rest < n; ++rest)
-        sum += widen<Real>(w[r * stride + rest]) * x[v * x_stride + rest];
-      y[v * y_stride + r] = sum;
+        sum += widen<Real>(w[r * gap + rest]) * x[v * x_stride + rest];
+      y[v * y_stride + r * y_gap] = sum;
     }
 }
 
+// The same against any number of vectors, four at a time; each pass over the rows asks for its share of the next ones.
 template <std::size_t rows, class Real, class Weight>
-void some_rows(const Weight* w, std::size_t stride, std::size_t n, const Real* x, std::size_t x_stride,
-               std::size_t vectors, Real* y, std::size_t y_stride) {
-  for (; vectors >= 4; vectors -= 4, x += 4 * x_stride, y += 4 * y_stride)
-    tile<rows, 4>(w, stride, n, x, x_stride, y, y_stride);
-  if (vectors == 3) tile<rows, 3>(w, stride, n, x, x_stride, y, y_stride);
-  if (vectors == 2) tile<rows, 2>(w, stride, n, x, x_stride, y, y_stride);
-  if (vectors == 1) tile<rows, 1>(w, stride, n, x, x_stride, y, y_stride);
+void some_rows(const Weight* w, std::size_t gap, std::size_t stride, std::size_t n, const Real* x,
+               std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_gap,
+               std::size_t y_stride) {
+  const std::size_t passes = (vectors + 3) / 4, step = lanes<Real> / passes;
+  const Weight* soon = w + stride;
+  for (; vectors > 0; soon += n / passes, x += 4 * x_stride, y += 4 * y_stride) {
+    const auto pass = vectors >= 4   ? tile<rows, 4, Real, Weight>
+                      : vectors == 3 ? tile<rows, 3, Real, Weight>
+                      : vectors == 2 ? tile<rows, 2, Real, Weight>
+                                     : tile<rows, 1, Real, Weight>;
+    pass(w, gap, n, x, x_stride, y, y_gap, y_stride, soon, step);
+    vectors -= vectors < 4 ? vectors : 4;
+  }
 }
 
 template <class Real, class Weight>
 void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
               std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride) {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4)
-    some_rows<4>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
-  for (; r < rows; ++r)
-    some_rows<1>(W + r * stride, stride, columns, x, x_stride, vectors, y + r, y_stride);
+  const std::size_t quarter = rows / 4;
+  for (std::size_t r = 0; r < quarter; ++r)
+    some_rows<4>(W + r * stride, quarter * stride, stride, columns, x, x_stride, vectors, y + r,
+                 quarter, y_stride);
+  for (std::size_t r = 4 * quarter; r < rows; ++r)
+    some_rows<1>(W + r * stride, 0, stride, columns, x, x_stride, vectors, y + r, 0, y_stride);
 }
 
 // ### One step of the recurrence {#fast_state_step}
@@ -333,6 +379,7 @@ constexpr Kernels<Real> table{MAMBA2_NAME(MAMBA2_INSTRUCTION_SET),
                               convolve_row<Real>,
                               convolve_step<Real>,
                               rms_norm_row<Real>,
+                              sum_of<Real>,
                               rows_dot<Real, Real>,
                               rows_dot<Real, bfloat16_bits>,
                               widen_array<Real>,

@@ -45,7 +45,7 @@ template <class Real>
 void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                  MatrixRef<Real> y) {
   if (x.rows <= few_tokens) {
-    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 64),
+    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 256),
                         [&](auto W, MatrixRef<Real> out) {
                           kernels<Real>().rows_dot(W.data, W.stride, W.rows, W.columns, x.data,
                                                    x.stride, x.rows, out.data, out.stride);
@@ -63,7 +63,7 @@ template <class Real>
 void fast_linear_bfloat16(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> weight,
                           std::span<const Real> bias, MatrixRef<Real> y) {
   if (x.rows <= few_tokens) {
-    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 64),
+    deal_out_rows<Real>(x, weight, bias, y, parts_of(weight.rows, 256),
                         [&](auto W, MatrixRef<Real> out) {
                           kernels<Real>().rows_dot_bf16(W.data, W.stride, W.rows, W.columns, x.data,
                                                         x.stride, x.rows, out.data, out.stride);

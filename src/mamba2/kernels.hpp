@@ -46,7 +46,9 @@ struct Kernels {
                         Real* out, std::size_t channels);
   /// one row of RMSNorm: out = w x / sqrt(mean(x²) + eps)
   void (*rms_norm_row)(const Real* x, const Real* w, Real eps, Real* out, std::size_t n);
-  /// y_v,r = W_r · x_v for rows r of W and up to 8 vectors x_v: reads W once
+  /// the sum of n numbers, read as four streams: as fast as memory delivers them
+  Real (*sum)(const Real* x, std::size_t n);
+  /// y_v,r = W_r · x_v for rows r of W and some vectors x_v: reads W once
   void (*rows_dot)(const Real* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
                    std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
   /// the same with W in bfloat16

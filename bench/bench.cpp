@@ -4,6 +4,7 @@
 #include <mamba2/block.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/language_model.hpp>
+#include <mamba2/limits.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/random.hpp>
@@ -31,42 +32,46 @@ void fill(T& tensor, double low = -1, double high = 1) {
   for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
 }
 
-ScanInput<float> scan_input(std::size_t seqlen, std::size_t d_state) {
-  ScanInput<float> in;
-  fill(in.x = zeros<float>(1, seqlen, 24, 64));
-  fill(in.dt = zeros<float>(1, seqlen, 24), -4, 0);
-  fill(in.A = zeros<float>(24), -16, -1);
-  fill(in.B = zeros<float>(1, seqlen, 1, d_state));
-  fill(in.C = zeros<float>(1, seqlen, 1, d_state));
-  return in;
+// 24 heads of 64 channels, as in the 130M model.
+ScanInput<float> scan_input(std::size_t batch, std::size_t seqlen, std::size_t d_state) {
+  return random_scan_input({.d_model = 768, .d_state = d_state}, batch, seqlen);
 }
 
-// 24 heads of 64 channels: the scan of the 130M model.
 void scan(benchmark::State& state) {
-  const ScanInput<float> in = scan_input(size_of(state, 0), size_of(state, 2));
-  set_num_threads(size_of(state, 3));
-  for (auto _ : state) benchmark::DoNotOptimize(fast_ssd(in, {.chunk_size = size_of(state, 1)}));
-  count_tokens(state, size_of(state, 0));
+  const ScanInput<float> in = scan_input(size_of(state, 0), size_of(state, 1), size_of(state, 3));
+  set_num_threads(size_of(state, 4));
+  for (auto _ : state) benchmark::DoNotOptimize(fast_ssd(in, {.chunk_size = size_of(state, 2)}));
+  count_tokens(state, in.x.shape(0) * in.x.shape(1));
 }
 BENCHMARK(scan)
-    ->ArgNames({"seqlen", "chunk_size", "d_state", "threads"})
-    ->ArgsProduct({{1, 16, 64, 256, 1024, 4096, 16384, 65536, 262144}, {64}, {128}, {1}})
-    ->ArgsProduct({{2048}, {16, 32, 128, 256}, {128}, {1}})
-    ->ArgsProduct({{2048}, {64}, {16, 64, 256}, {1}})
-    ->ArgsProduct({{2048}, {64}, {128}, {2, 4}})
+    ->ArgNames({"batch", "seqlen", "chunk_size", "d_state", "threads"})
+    ->ArgsProduct({{1}, {1, 2, 3, 4, 6, 8, 16, 32, 64, 256, 1024, 4096, 16384, 65536, 262144}, {64}, {128}, {1}})
+    ->ArgsProduct({{1}, {2048}, {16, 32, 128, 256}, {128}, {1}})
+    ->ArgsProduct({{1}, {2048}, {64}, {16, 64, 256}, {1}})
+    ->ArgsProduct({{1}, {2048}, {64}, {128}, {2, 4}})
+    ->ArgsProduct({{2, 8}, {1, 16, 256, 4096}, {64}, {128}, {1}})
     ->UseRealTime();
 
 // The same by the forms of the earlier chapters.
 void plain_scan(benchmark::State& state) {
-  const ScanInput<float> in = scan_input(size_of(state, 0), 128);
-  const auto algorithm = state.range(1) == 0 ? Algorithm::recurrent : Algorithm::chunked;
+  const ScanInput<float> in = scan_input(size_of(state, 0), size_of(state, 1), 128);
+  const auto algorithm = state.range(2) == 0 ? Algorithm::recurrent : Algorithm::chunked;
   for (auto _ : state) benchmark::DoNotOptimize(ssd(in, {.chunk_size = 64, .algorithm = algorithm}));
-  count_tokens(state, size_of(state, 0));
+  count_tokens(state, in.x.shape(0) * in.x.shape(1));
 }
 BENCHMARK(plain_scan)
-    ->ArgNames({"seqlen", "chunked"})
-    ->ArgsProduct({{1, 16, 64, 256, 1024, 4096}, {0, 1}})
+    ->ArgNames({"batch", "seqlen", "chunked"})
+    ->ArgsProduct({{1}, {1, 2, 3, 4, 6, 8, 16, 32, 64, 256, 1024, 4096, 16384, 65536}, {0, 1}})
+    ->ArgsProduct({{2, 8}, {1, 16, 256, 4096}, {0}})
     ->UseRealTime();
+
+// The scan's products alone: what it is held against.
+void scan_products(benchmark::State& state) {
+  double seconds = 0;
+  for (auto _ : state) seconds = measure_scan_products({.d_model = 768}, size_of(state, 0));
+  state.counters["tokens_per_second"] = 1 / seconds;
+}
+BENCHMARK(scan_products)->ArgName("chunk_size")->Arg(32)->Arg(64)->Arg(128)->UseRealTime();
 
 // The convolution of the 130M model, plain and fast.
 void convolution(benchmark::State& state) {
@@ -151,4 +156,9 @@ BENCHMARK(load)->ArgName("safetensors")->Arg(0)->Arg(1)->Unit(benchmark::kMillis
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  keep_memory();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -4,6 +4,7 @@ option(MAMBA2_TESTS "Build the tests, the programs of the chapters and the exerc
 option(MAMBA2_WERROR "Treat warnings as errors" OFF)
 option(MAMBA2_ASSERT "Check every index of every tensor (slow)" OFF)
 option(MAMBA2_NATIVE "Compile for this machine's processor only" OFF)
+option(MAMBA2_ONEDNN "Let oneDNN multiply where it is installed" ON)
 option(MAMBA2_FUZZ "Build the fuzz targets of tests/fuzz (needs Clang)" OFF)
 set(MAMBA2_SANITIZE "" CACHE STRING "Sanitizers to build the library and its tests with, such as address or undefined")
 

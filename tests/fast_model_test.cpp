@@ -108,9 +108,9 @@ TEMPLATE_TEST_CASE("a model with weights in bfloat16 is the model of the rounded
     rounded.use(plain_operations<TestType>());
 
     const auto exact = model.forward(small_ids(2, 19));
-    model.keep_bfloat16();
-    model.keep_bfloat16();  // once more changes nothing
-    CHECK(model.keeps_bfloat16());
+    model.keep_weights(WeightType::bfloat16);
+    model.keep_weights(WeightType::bfloat16);  // once more changes nothing
+    CHECK(model.weight_type() == WeightType::bfloat16);
     CHECK(model.embedding_weight.size() == 0);
     CHECK(model.layers[1].mixer.parameters().in_proj_weight.size() == 0);
     for (const std::size_t seqlen : {3, 19}) {  // few tokens and many go different ways
@@ -125,7 +125,7 @@ TEMPLATE_TEST_CASE("a model with weights in bfloat16 is the model of the rounded
     CHECK(relative_error(model.step({4, 60}, cache), rounded.step({4, 60}, other)) < rounding<TestType>);
 
     CHECK_THROWS_AS(model.use(plain_operations<TestType>()), ValueError);
-    CHECK_THROWS_AS(rounded.keep_bfloat16(), ValueError);
+    CHECK_THROWS_AS(rounded.keep_weights(WeightType::bfloat16), ValueError);
     CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
     CHECK(!std::filesystem::exists("never_written"));
   }

@@ -218,7 +218,7 @@ TEST_CASE("products with weights in bfloat16", "[fast]") {
   for (std::size_t i = 0; i < W.size(); ++i)
     half[i] = static_cast<bfloat16_bits>(std::bit_cast<std::uint32_t>(W.data()[i]) >> 16);
   auto got = zeros<float>(3, 7);
-  kernels<float>().rows_dot_bf16(half.data(), 21, 7, 21, x.data(), 21, 3, got.data(), 7);
+  kernels<float>().rows_dot_bfloat16(half.data(), 21, 7, 21, x.data(), 21, 3, got.data(), 7);
   for (std::size_t v = 0; v < 3; ++v)
     for (std::size_t r = 0; r < 7; ++r) {
       double want = 0;

@@ -277,10 +277,10 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real
 
 template <class Real>
 void Mamba2Block<Real>::project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight,
-                                const Tensor<std::uint16_t, 2>& bfloat16, const Tensor<Real, 1>& bias,
+                                const CompactWeight& compact, const Tensor<Real, 1>& bias,
                                 MatrixRef<Real> y) const {
-  if (bfloat16.size() == 0) return operations_->linear(x, as_matrix(weight), bias, y);
-  operations_->linear_bfloat16(x, as_matrix(bfloat16), bias, y);  // chapter 14
+  if (compact.empty()) return operations_->linear(x, as_matrix(weight), bias, y);
+  operations_->linear_compact(x, compact, bias, y);  // chapter 14
 }
 
 template <class Real>
@@ -290,7 +290,7 @@ Mamba2Activations<Real> Mamba2Block<Real>::enter(MatrixRef<const Real> u, std::s
   const std::size_t tokens = u.rows, seqlen = batch == 0 ? 0 : tokens / batch;
   Mamba2Activations<Real> a;
   a.zxbcdt = Tensor<Real, 2>::from_shape({tokens, c.d_in_proj()});
-  project(u, p.in_proj_weight, in_proj_bfloat16_, p.in_proj_bias, as_matrix(a.zxbcdt));
+  project(u, p.in_proj_weight, in_proj_compact_, p.in_proj_bias, as_matrix(a.zxbcdt));
 
   a.scan.x = Tensor<Real, 4>::from_shape({batch, seqlen, c.nheads(), c.headdim});
   a.scan.B = Tensor<Real, 4>::from_shape({batch, seqlen, c.ngroups, c.d_state});
@@ -327,7 +327,7 @@ void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) con
                                         .eps = c.norm_eps};
   operations_->gated_norm(in.x0, in.z0, gate_only, column_block(merged, 0, c.d_mlp()));
   operations_->gated_norm(scanned, in.z, norm, column_block(merged, c.d_mlp(), c.ssm_channels()));
-  project(merged, parameters_.out_proj_weight, out_proj_bfloat16_, parameters_.out_proj_bias, y);
+  project(merged, parameters_.out_proj_weight, out_proj_compact_, parameters_.out_proj_bias, y);
 }
 
 // `norm_over_all_channels` is not an option of the reference. Hugging Face's plain implementation takes one mean square over all channels even where there are groups (chapter 7), and a
@@ -354,12 +354,12 @@ ScanOptions Mamba2Block<Real>::scan_options(const ForwardOptions<Real>& options)
 
 // The limits for the step size are options of the scan, applied after the softplus: chapter 5.
 //
-// Which table is in use can be changed at any time, with one exception that chapter 14 brings: weights that have been rounded to bfloat16 need operations that can read them.
+// Which table is in use can be changed at any time, with one exception that chapter 14 brings: weights that have been rounded to fewer bytes need operations that can read them.
 
 template <class Real>
 void Mamba2Block<Real>::use(const Operations<Real>& operations) {
-  require(in_proj_bfloat16_.size() == 0 || operations.linear_bfloat16 != nullptr, "operations",
-          "some that can read weights in bfloat16", "others");
+  require(in_proj_compact_.empty() || operations.linear_compact != nullptr, "operations",
+          "some that can read weights in fewer bytes", "others");
   operations_ = &operations;
 }
 
@@ -410,10 +410,10 @@ template Mamba2Cache<double> empty_cache(const Mamba2Config&, std::size_t);
 template Mamba2Block<float>::Mamba2Block(const Mamba2Config&, std::uint64_t);
 template Mamba2Block<float>::Mamba2Block(const Mamba2Config&, Mamba2Parameters<float>);
 template void Mamba2Block<float>::project(MatrixRef<const float>, const Tensor<float, 2>&,
-                                          const Tensor<std::uint16_t, 2>&, const Tensor<float, 1>&,
+                                          const CompactWeight&, const Tensor<float, 1>&,
                                           MatrixRef<float>) const;
 template void Mamba2Block<double>::project(MatrixRef<const double>, const Tensor<double, 2>&,
-                                           const Tensor<std::uint16_t, 2>&, const Tensor<double, 1>&,
+                                           const CompactWeight&, const Tensor<double, 1>&,
                                            MatrixRef<double>) const;
 template Mamba2Activations<float> Mamba2Block<float>::enter(MatrixRef<const float>, std::size_t) const;
 template void Mamba2Block<float>::leave(Mamba2Activations<float>&, MatrixRef<float>) const;

@@ -55,7 +55,6 @@
 // `pad_vocab_size_multiple`, 16 in these models.
 
 #include <mamba2/error.hpp>
-#include <mamba2/half.hpp>
 #include <mamba2/language_model.hpp>
 
 #include <algorithm>
@@ -111,13 +110,12 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
   const std::size_t d_model = config_.mixer.d_model;
   auto x = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), d_model});
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::size_t row = static_cast<std::size_t>(ids.data()[i]) * d_model;
-    if (keeps_bfloat16()) {  // chapter 14
-      std::transform(embedding_bfloat16_.data() + row, embedding_bfloat16_.data() + row + d_model,
-                     x.data() + i * d_model, bfloat16_to_float);
-    } else {
-      std::copy_n(embedding_weight.data() + row, d_model, x.data() + i * d_model);
-    }
+    const auto row = static_cast<std::size_t>(ids.data()[i]);
+    if (weight_type_ == WeightType::full)
+      std::copy_n(&embedding_weight(row, 0), d_model, x.data() + i * d_model);
+    else
+      operations_->compact_row(embedding_compact_, row,
+                               {x.data() + i * d_model, d_model});  // chapter 14
   }
   return x;
 }
@@ -141,18 +139,6 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
 // one is where few digits hurt: in bfloat16, with its two and a half digits, a contribution of a thousandth of what is there would vanish whole. Here `Real` is float or
 // double throughout, so this comes for free.
 
-namespace {
-
-// The rows of a (batch, seqlen, d_model) tensor as a matrix.
-template <class T>
-auto rows_of(T& x) {
-  const std::size_t width = x.shape(x.dimension() - 1);
-  return MatrixRef<std::remove_pointer_t<decltype(x.data())>>{
-      x.data(), width == 0 ? 0 : x.size() / width, width, width};
-}
-
-}  // namespace
-
 template <class Real>
 Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 2>& ids,
                                                      LanguageModelCache<Real>* cache,
@@ -160,8 +146,8 @@ Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 
   Tensor<Real, 3> x = embed(ids);  // (batch, seqlen, d_model)
   auto normed = Tensor<Real, 3>::from_shape(x.shape());
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
-                          rows_of(normed));
+    operations_->rms_norm(as_rows(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
+                          as_rows(normed));
     Mamba2Output<Real> output =
         layers[i].mixer.forward(normed, {.cache = cache ? &(*cache)[i] : nullptr,
                                          .algorithm = options.algorithm,
@@ -190,10 +176,9 @@ void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits)
   auto normed = Tensor<Real, 2>::from_shape({x.rows, x.columns});
   operations_->rms_norm(x, norm_f_weight, config_.norm_eps, as_matrix(normed));
   const auto& head = config_.tie_embeddings ? embedding_weight : lm_head_weight;
-  const auto& rounded = config_.tie_embeddings ? embedding_bfloat16_ : lm_head_bfloat16_;
-  if (keeps_bfloat16())
-    return operations_->linear_bfloat16(as_matrix(std::as_const(normed)), as_matrix(rounded), {},
-                                        logits);
+  const auto& compact = config_.tie_embeddings ? embedding_compact_ : lm_head_compact_;
+  if (!compact.empty())
+    return operations_->linear_compact(as_matrix(std::as_const(normed)), compact, {}, logits);
   operations_->linear(as_matrix(std::as_const(normed)), as_matrix(head), {}, logits);
 }
 
@@ -207,7 +192,7 @@ Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
   check_ids(ids);
   const Tensor<Real, 3> x = residual_stream(ids, nullptr, options);
   auto logits = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.padded_vocab_size()});
-  score(rows_of(x), rows_of(logits));
+  score(as_rows(x), as_rows(logits));
   return logits;
 }
 
@@ -252,13 +237,13 @@ Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
   std::copy(embedded.begin(), embedded.end(), x.begin());
   auto normed = Tensor<Real, 2>::from_shape({batch, d_model});
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(rows_of(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
+    operations_->rms_norm(as_rows(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
                           as_matrix(normed));
     const Tensor<Real, 2> y = layers[i].mixer.step(normed, cache[i]);
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
   }
   auto logits = Tensor<Real, 2>::from_shape({batch, config_.padded_vocab_size()});
-  score(rows_of(std::as_const(x)), as_matrix(logits));
+  score(as_rows(std::as_const(x)), as_matrix(logits));
   return logits;
 }
 

@@ -301,8 +301,8 @@ void refuse_other_weights(const Path& directory, const std::string& ours) {
 template <class Real>
 void save_language_model(const LanguageModel<Real>& model, const Path& directory,
                          CheckpointLayout layout, ElementType type) {
-  require(!model.keeps_bfloat16(), "model", "all weights as they were loaded",
-          "some rounded to bfloat16");
+  require(model.weight_type() == WeightType::full, "model", "all weights as they were loaded",
+          "some rounded to fewer bytes");
   const std::string config = config_text(model.config(), layout);
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);

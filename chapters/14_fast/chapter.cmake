@@ -1,6 +1,22 @@
 # The inner loops are compiled once more for each newer level of the instruction set; the program picks one when it starts.
 find_package(Threads REQUIRED)
 set(chapter_libraries Threads::Threads)
+# Products by oneDNN, where it is installed (Debian: libdnnl-dev). Its own CMake file asks for OpenCL, which is not needed.
+if(MAMBA2_ONEDNN)
+  include(CheckCXXSourceCompiles)
+  set(CMAKE_REQUIRED_LIBRARIES dnnl gomp)
+  check_cxx_source_compiles("
+    #include <oneapi/dnnl/dnnl.hpp>
+    extern \"C\" void omp_set_num_threads(int);
+    int main() { omp_set_num_threads(1); return dnnl::engine(dnnl::engine::kind::cpu, 0).get() == nullptr; }" ONEDNN_FOUND)
+  unset(CMAKE_REQUIRED_LIBRARIES)
+  if(ONEDNN_FOUND)
+    list(APPEND chapter_libraries dnnl gomp)
+    literate_source(products "${here}/products.cpp")
+    set_source_files_properties("${products}" PROPERTIES COMPILE_DEFINITIONS MAMBA2_ONEDNN)
+  endif()
+endif()
+
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   literate_source(kernels "${here}/kernels.cpp")
   foreach(level IN ITEMS x86-64-v3 x86-64-v4)

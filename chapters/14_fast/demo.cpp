@@ -141,7 +141,7 @@ void rounding() {
   auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
   for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
   const Tensor<double, 3> exact = model.forward(ids);
-  model.keep_bfloat16();
+  model.keep_weights(WeightType::bfloat16);
   const Tensor<double, 3> rounded = model.forward(ids);
   double squares = 0, difference = 0;
   for (std::size_t i = 0; i < exact.size(); ++i) {
@@ -265,7 +265,7 @@ int main() {
 // and another halves the memory:
 //
 // ```cpp
-// model.keep_bfloat16();
+// model.keep_weights(mamba2::WeightType::bfloat16);  // or int8
 // ```
 //
 // What this chapter does not do: it does not keep weights in eight bits, and it does not use a product of half precision where a processor has one. Prompts gain nothing from bfloat16 here. Pages of 2 MB instead of 4 kB,

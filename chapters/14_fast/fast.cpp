@@ -56,35 +56,28 @@
 #include <mamba2/limits.hpp>
 #include <mamba2/matrix.hpp>
 #include <mamba2/parallel.hpp>
+#include <mamba2/products.hpp>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <thread>
 #include <vector>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace mamba2 {
 namespace {
 
 std::atomic<std::size_t> wanted_threads = std::max(1U, std::thread::hardware_concurrency());
-
-// The shortest of several runs: what disturbs a run only ever makes it longer.
-template <class Task>
-double shortest_seconds(int runs, const Task& task) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int run = 0; run < runs; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    task();
-    best =
-        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  return best;
-}
 
 // Holds a number of threads for as long as it lives.
 class WithThreads {
@@ -100,20 +93,54 @@ class WithThreads {
 
 }  // namespace
 
-double measure_product_peak(std::size_t threads) {
-  const WithThreads with(threads);
+// Memory that a program gives back goes to the system, and what comes from the system next is slow when it is first touched: each page has to be found and filled with zeros. For a scan of a few milliseconds
+// that can be as much again. Who measures keeps what was once had.
+
+void keep_memory() {
+#ifdef M_TRIM_THRESHOLD
+  mallopt(M_MMAP_MAX, 0);         // everything comes from the heap
+  mallopt(M_TRIM_THRESHOLD, -1);  // which never shrinks
+#endif
+}
+
+double shortest_seconds(std::size_t runs, const std::function<void()>& task) {
+  double best = std::numeric_limits<double>::infinity();
+  for (std::size_t run = 0; run < runs; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    task();
+    best =
+        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+namespace {
+
+template <class Weight>
+double product_rate(std::size_t threads) {
   constexpr std::size_t n = 768;
-  std::vector<float> A(n * n, 1.0F), B(n * n, 1.0F), C(n * n * threads);
+  const std::vector<float> x(n * n, 1.0F);
+  const std::vector<Weight> weight(n * n, Weight(1));
+  std::vector<float> y(n * n * threads);
+  const WithThreads with(threads);
   const double seconds = shortest_seconds(8, [&] {
     parallel_for(threads, [&](std::size_t i) {
-      multiply<float>({A.data(), n, n, n}, {B.data(), n, n, n}, 0, {C.data() + i * n * n, n, n, n});
+      product<float>({x.data(), n, n, n}, {weight.data(), n, n, n}, {y.data() + i * n * n, n, n, n});
     });
   });
   return 2.0 * n * n * n * static_cast<double>(threads) / seconds;
 }
 
-// A matrix far larger than the cache, times a vector, does one multiply-add for every four bytes it reads, so it shows the memory alone. That is
-// the second. (The loop `rows_dot` comes further down.)
+}  // namespace
+
+double measure_product_peak(std::size_t threads, WeightType type) {
+  if (type == WeightType::bfloat16) return product_rate<bfloat16_bits>(threads);
+  if (type == WeightType::int8) return product_rate<std::int8_t>(threads);
+  return product_rate<float>(threads);
+}
+
+// A sum over an array far larger than the cache does one addition for every four bytes it reads, so it shows the memory alone. That is
+// the second.
 
 double measure_read_bandwidth(std::size_t threads) {
   const WithThreads with(threads);
@@ -136,12 +163,16 @@ double scan_flops(const Mamba2Config& c, std::size_t chunk_size) {
   return 2 * (static_cast<double>(c.ngroups) * Q * N + H * (Q * P + 2 * N * P));
 }
 
+double projection_flops(const LanguageModelConfig& config) {
+  const Mamba2Config& c = config.mixer;
+  return 2 * static_cast<double>(config.n_layer * (c.d_in_proj() + c.d_inner()) * c.d_model);
+}
+
 double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size) {
   const Mamba2Config& c = config.mixer;
-  const std::size_t products =
-      c.d_in_proj() * c.d_model + c.d_inner() * c.d_model + c.conv_dim() * c.d_conv;
-  return static_cast<double>(config.n_layer) *
-         (2 * static_cast<double>(products) + scan_flops(c, chunk_size));
+  const auto convolution = 2 * static_cast<double>(c.conv_dim() * c.d_conv);
+  return projection_flops(config) +
+         static_cast<double>(config.n_layer) * (convolution + scan_flops(c, chunk_size));
 }
 
 double head_flops(const LanguageModelConfig& config) {

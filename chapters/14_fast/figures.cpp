@@ -89,7 +89,7 @@ void whole_model(std::ostream& out, std::size_t all) {
         [&] { model.prefill(ids, cache); }, [&] { return measure_product_peak(threads); });
   }
   for (const std::size_t threads : counts) write("writing", 4, threads);
-  model.keep_bfloat16();
+  model.keep_weights(WeightType::bfloat16);
   for (const std::size_t threads : counts) write("writing, bfloat16", 2, threads);
 }
 

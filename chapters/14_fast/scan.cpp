@@ -18,8 +18,10 @@
 
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
+#include <mamba2/limits.hpp>
 #include <mamba2/matrix.hpp>
 #include <mamba2/parallel.hpp>
+#include <mamba2/random.hpp>
 
 #include <algorithm>
 #include <vector>
@@ -27,7 +29,7 @@
 namespace mamba2 {
 namespace {
 
-constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is faster than products
+constexpr std::size_t short_chunk = 3;  // up to this length the recurrence is faster than products
 
 // The heads that one task takes together: a group's, or a part of them where there are more threads to feed.
 template <class Real>
@@ -183,6 +185,46 @@ ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& optio
     HeadBlock<Real>(input, options, s, b, g * per_group + first, last - first, output).run();
   });
   return output;
+}
+
+// How good is that? The fairest limit for the scan is its own products: the same four, of the same sizes, with nothing in between. *Step by step* draws it.
+
+double measure_scan_products(const Mamba2Config& config, std::size_t chunk_size) {
+  const std::size_t Q = chunk_size, P = config.headdim, N = config.d_state;
+  const std::size_t heads = config.nheads() / config.ngroups, chunks = 32;
+  const Tensor<float, 2> tokens({Q * chunks, 2 * N + heads * P}, 0.5F), state({heads * P, N}, 0.5F),
+      M({Q, Q}, 0.5F);
+  auto Y = zeros<float>(Q, heads * P), scores = zeros<float>(Q, Q), S = state;
+  const auto products = [&](std::size_t c) {
+    const MatrixRef<const float> chunk = row_block(as_matrix(tokens), c * Q, Q);
+    const auto B = column_block(chunk, 0, N), C = column_block(chunk, N, N),
+               X = column_block(chunk, 2 * N, heads * P);
+    multiply<float>(C, transpose(B), 0, as_matrix(scores));
+    multiply<float>(C, transpose(as_matrix(state)), 0, as_matrix(Y));
+    for (std::size_t h = 0; h < heads; ++h)
+      multiply<float>(as_matrix(M), column_block(X, h * P, P), 1, column_block(as_matrix(Y), h * P, P));
+    multiply<float>(transpose(X), B, 1, as_matrix(S));
+  };
+  const double seconds = shortest_seconds(4, [&] {
+    parallel_for(1, [&](std::size_t) {  // so that BLAS uses one thread
+      for (std::size_t c = 0; c < chunks; ++c) products(c);
+    });
+  });
+  return seconds * static_cast<double>(config.ngroups) / static_cast<double>(Q * chunks);
+}
+
+ScanInput<float> random_scan_input(const Mamba2Config& config, std::size_t batch, std::size_t seqlen) {
+  Random random(1);
+  const auto fill = [&](auto& tensor, double low, double high) {
+    for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
+  };
+  ScanInput<float> in;
+  fill(in.x = zeros<float>(batch, seqlen, config.nheads(), config.headdim), -1, 1);
+  fill(in.dt = zeros<float>(batch, seqlen, config.nheads()), 0.001, 1);
+  fill(in.A = zeros<float>(config.nheads()), -16, -1);
+  fill(in.B = zeros<float>(batch, seqlen, config.ngroups, config.d_state), -1, 1);
+  fill(in.C = zeros<float>(batch, seqlen, config.ngroups, config.d_state), -1, 1);
+  return in;
 }
 
 template ScanOutput<float> fast_ssd(const ScanInput<float>&, const ScanOptions&);

@@ -5,14 +5,11 @@
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/limits.hpp>
-#include <mamba2/matrix.hpp>
 #include <mamba2/parallel.hpp>
-#include <mamba2/random.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -29,7 +26,8 @@ using Json = nlohmann::ordered_json;
 using Sizes = std::vector<std::size_t>;
 
 struct Bench {
-  std::string model, size = "130m", dtype = "float32";
+  std::string model, size = "130m";
+  mamba2::WeightType weights = mamba2::WeightType::full;
   Sizes prefill = {512, 2048}, logits = {512}, scan = {2048}, batch = {1, 8}, threads;
   std::size_t decode = 16, runs = 3;
   bool json = false;
@@ -40,7 +38,7 @@ struct Figure {
   std::string what;
   std::size_t tokens, batch, threads;
   double per_second;  // tokens
-  double limit;       // tokens per second, by the machine's product peak or its read bandwidth
+  double limit;       // tokens per second at best, see print()
 };
 
 // The width and depth of the published models; everything else is the same for all of them.
@@ -54,39 +52,19 @@ mamba2::LanguageModelConfig published(const std::string& size) {
   return config;
 }
 
-double seconds(const std::function<void()>& task) {
-  const auto start = std::chrono::steady_clock::now();
-  task();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 // The best of several runs, each next to a measurement of its limit, whose best is taken likewise: what disturbs the
 // machine for a while disturbs both.
 struct Best {
-  double time = std::numeric_limits<double>::infinity(), limit = 0;
+  double time = std::numeric_limits<double>::infinity(), limit = time;  // in seconds
 };
 Best best(std::size_t runs, const std::function<void()>& task, const std::function<double()>& limit) {
   Best result;
   for (std::size_t run = 0; run < runs; ++run) {
-    result.limit = std::max(result.limit, limit());
-    result.time = std::min(result.time, seconds(task));
+    result.limit = std::min(result.limit, limit());
+    result.time = std::min(result.time, mamba2::shortest_seconds(1, task));
   }
-  result.limit = std::max(result.limit, limit());
+  result.limit = std::min(result.limit, limit());
   return result;
-}
-
-mamba2::ScanInput<float> scan_input(const mamba2::Mamba2Config& c, std::size_t seqlen) {
-  mamba2::Random random(1);
-  const auto fill = [&](auto& tensor, double low, double high) {
-    for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
-  };
-  mamba2::ScanInput<float> in;
-  fill(in.x = mamba2::zeros<float>(1, seqlen, c.nheads(), c.headdim), -1, 1);
-  fill(in.dt = mamba2::zeros<float>(1, seqlen, c.nheads()), -4, 0);
-  fill(in.A = mamba2::zeros<float>(c.nheads()), -16, -1);
-  fill(in.B = mamba2::zeros<float>(1, seqlen, c.ngroups, c.d_state), -1, 1);
-  fill(in.C = mamba2::zeros<float>(1, seqlen, c.ngroups, c.d_state), -1, 1);
-  return in;
 }
 
 class Measure {
@@ -106,60 +84,71 @@ class Measure {
   }
 
  private:
-  void add(const std::string& what, std::size_t tokens, std::size_t batch, std::size_t threads, double work,
-           Best best) {
+  void add(const std::string& what, std::size_t tokens, std::size_t batch, std::size_t threads, Best best) {
     const auto count = static_cast<double>(tokens * batch);
-    figures_.push_back({what, tokens, batch, threads, count / best.time, count * best.limit / work});
+    figures_.push_back({what, tokens, batch, threads, count / best.time, count / best.limit});
+  }
+
+  // The least time for so many tokens and so many rows of scores. Products with weights and everything else may have
+  // different peaks.
+  std::function<double()> arithmetic(std::size_t tokens, std::size_t scored, std::size_t threads) const {
+    const auto& c = model_.config();
+    const double weights =
+        static_cast<double>(tokens) * mamba2::projection_flops(c) + static_cast<double>(scored) * mamba2::head_flops(c);
+    const double others = static_cast<double>(tokens) * (mamba2::layer_flops(c, chunk()) - mamba2::projection_flops(c));
+    return [=, type = o_.weights] {
+      return weights / mamba2::measure_product_peak(threads, type) + others / mamba2::measure_product_peak(threads);
+    };
   }
 
   void scan(std::size_t tokens, std::size_t threads) {
     const mamba2::Mamba2Config& c = model_.config().mixer;
-    const auto input = scan_input(c, tokens);
-    add("scan", tokens, 1, threads, static_cast<double>(tokens) * mamba2::scan_flops(c, chunk()),
+    const auto input = mamba2::random_scan_input(c, 1, tokens);
+    add("scan", tokens, 1, threads,
         best(
-            o_.runs, [&] { mamba2::fast_ssd(input, {.chunk_size = chunk()}); }, peak(threads)));
+            o_.runs, [&] { mamba2::fast_ssd(input, {.chunk_size = chunk()}); },
+            [&] {
+              return static_cast<double>(tokens) * mamba2::measure_scan_products(c, chunk()) /
+                     static_cast<double>(threads);
+            }));
   }
 
   void prefill(std::size_t tokens, std::size_t threads) {
     const auto ids = some_ids(1, tokens);
-    const auto& c = model_.config();
     add("prefill", tokens, 1, threads,
-        static_cast<double>(tokens) * mamba2::layer_flops(c, chunk()) + mamba2::head_flops(c),
         best(
             o_.runs,
             [&] {
               auto cache = model_.empty_cache(1);
               model_.prefill(ids, cache);
             },
-            peak(threads)));
+            arithmetic(tokens, 1, threads)));
   }
 
   void logits(std::size_t tokens, std::size_t threads) {
     const auto ids = some_ids(1, tokens);
-    const auto& c = model_.config();
     add("all logits", tokens, 1, threads,
-        static_cast<double>(tokens) * (mamba2::layer_flops(c, chunk()) + mamba2::head_flops(c)),
         best(
-            o_.runs, [&] { model_.forward(ids); }, peak(threads)));
+            o_.runs, [&] { model_.forward(ids); }, arithmetic(tokens, tokens, threads)));
   }
 
   void decode(std::size_t batch, std::size_t threads) {
     auto cache = model_.empty_cache(batch);
     const mamba2::Tensor<std::int64_t, 1> ids({batch}, 17);
     model_.step(ids, cache);
-    const double weight_bytes = model_.keeps_bfloat16() ? 2 : 4;
+    const auto steps = static_cast<double>(o_.decode);
+    const double bytes = mamba2::step_bytes(model_.config(), weight_bytes(), batch);
     add("decode", o_.decode, batch, threads,
-        static_cast<double>(o_.decode) * mamba2::step_bytes(model_.config(), weight_bytes, batch),
         best(
             o_.runs,
             [&] {
               for (std::size_t i = 0; i < o_.decode; ++i) model_.step(ids, cache);
             },
-            [threads] { return mamba2::measure_read_bandwidth(threads); }));
+            [&] { return steps * bytes / mamba2::measure_read_bandwidth(threads); }));
   }
 
-  static std::function<double()> peak(std::size_t threads) {
-    return [threads] { return mamba2::measure_product_peak(threads); };
+  double weight_bytes() const {
+    return o_.weights == mamba2::WeightType::full ? 4 : o_.weights == mamba2::WeightType::bfloat16 ? 2 : 1;
   }
   static std::size_t chunk() { return mamba2::fast_operations<float>().chunk_size; }
 
@@ -181,8 +170,13 @@ void print(const std::vector<Figure>& figures) {
     std::printf("%-11s %7zu %6zu %8zu  %12.1f %12.1f %5.0f%%\n", f.what.c_str(), f.tokens, f.batch, f.threads,
                 f.per_second, f.limit, 100 * f.per_second / f.limit);
   std::printf(
-      "\nThe limit of scan, prefill and logits is this machine's matrix-product peak, that of decoding its read "
-      "bandwidth.\n");
+      "\nThe limit of the scan is its own matrix products alone, in as many threads as if each had a machine for "
+      "itself;\n"
+      "that of prefill and logits this machine's matrix-product peak, that of decoding its read bandwidth.\n");
+}
+
+std::string name_of(mamba2::WeightType type) {
+  return type == mamba2::WeightType::full ? "float32" : type == mamba2::WeightType::bfloat16 ? "bfloat16" : "int8";
 }
 
 Json as_json(const std::vector<Figure>& figures, const Bench& options) {
@@ -196,14 +190,14 @@ Json as_json(const std::vector<Figure>& figures, const Bench& options) {
                     {"limit", f.limit},
                     {"ratio", f.per_second / f.limit}});
   return {{"model", options.model.empty() ? options.size : options.model},
-          {"dtype", options.dtype},
+          {"dtype", name_of(options.weights)},
           {"instruction_set", mamba2::kernels<float>().instruction_set},
           {"figures", rows}};
 }
 
 mamba2::LanguageModel<float> make(const Bench& options) {
   auto model = options.model.empty() ? mamba2::LanguageModel<float>(published(options.size), 0) : load(options.model);
-  if (options.dtype == "bfloat16") model.keep_bfloat16();
+  if (options.weights != mamba2::WeightType::full) model.keep_weights(options.weights);
   return model;
 }
 
@@ -213,6 +207,7 @@ void run(Bench options) {
     if (mamba2::num_threads() > 1) options.threads.push_back(mamba2::num_threads());
   }
   const mamba2::LanguageModel<float> model = make(options);
+  mamba2::keep_memory();
   const std::vector<Figure> figures = Measure(options, model).all();
   options.json ? void(std::cout << as_json(figures, options).dump(2) << "\n") : print(figures);
 }
@@ -250,7 +245,7 @@ void add_bench(CLI::App& cli) {
       ->type_name("N");
   list("--batch", bench->batch, "Texts that are written together (1,8)");
   list("--threads", bench->threads, "Numbers of threads (1 and all)");
-  add_dtype_option(*command, bench->dtype);
+  add_dtype_option(*command, bench->weights);
   command->add_option("--runs", bench->runs, "Of so many runs the fastest counts")
       ->capture_default_str()
       ->type_name("N")

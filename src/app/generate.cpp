@@ -42,9 +42,10 @@ const char* name_of(mamba2::Finish finish) {
 }
 
 struct Generate {
-  std::string model, stop_ids, dtype = "float32";
+  std::string model, stop_ids;
   std::vector<std::string> prompts, ids;
   mamba2::GenerationOptions options;
+  mamba2::WeightType weights = mamba2::WeightType::full;
   std::size_t threads = 0;
   bool json = false, only_new = false;
 
@@ -54,7 +55,7 @@ struct Generate {
     options.stop_ids = ids_of_argument("--stop-ids", stop_ids);
     read_prompts();
     auto language_model = load(model);
-    if (dtype == "bfloat16") language_model.keep_bfloat16();
+    if (weights != mamba2::WeightType::full) language_model.keep_weights(weights);
     limit_choice(language_model.config());
     const bool streams = !json && inputs.size() == 1;
     if (streams) show_prompt(0);
@@ -201,7 +202,7 @@ void add_generate(CLI::App& cli) {
   command->add_option("--threads", generate->threads, "How many threads compute; as many as processors\nunless told")
       ->type_name("N")
       ->check(CLI::PositiveNumber.description(""));
-  add_dtype_option(*command, generate->dtype);
+  add_dtype_option(*command, generate->weights);
   command->add_flag("--only-new", generate->only_new, "Do not show the prompt again");
   command->add_flag("--json", generate->json, "As JSON, for programs, when all is written");
   command->callback([generate] { generate->run(); });

@@ -15,7 +15,7 @@ void add_model_option(CLI::App& command, std::string& directory);
 void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm);
 
 // --dtype TYPE
-void add_dtype_option(CLI::App& command, std::string& dtype);
+void add_dtype_option(CLI::App& command, mamba2::WeightType& type);
 
 // Loads a model. While a large one is loaded, a terminal sees on standard error how far it is.
 mamba2::LanguageModel<float> load(const std::string& directory);

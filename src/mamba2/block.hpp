@@ -242,20 +242,21 @@ class Mamba2Block {
   const Mamba2Parameters<Real>& parameters() const { return parameters_; }
   /// \brief Compute with other operations from now on.
   /// \param operations a table that outlives the block
-  /// \throws ValueError if the weights are kept in bfloat16 and the table cannot read those
+  /// \throws ValueError if the weights are kept in fewer bytes and the table cannot read those
   void use(const Operations<Real>& operations);
-  /// \brief Round the weights of the two projections to bfloat16 and keep only those: half the bytes for a step to read.
-  /// Arithmetic stays in Real. From then on parameters() has both weights empty. Explained in chapter 14.
-  /// \throws ValueError if the operations in use cannot read such weights
-  void keep_bfloat16();
+  /// \brief Round the weights of the two projections and keep only those: fewer bytes for a step to read. From then on
+  /// parameters() has both weights empty. Explained in chapter 14.
+  /// \param type bfloat16 or int8; once they are rounded, nothing more is done
+  /// \throws ValueError if the operations in use cannot read such weights, or for the type full
+  void keep_weights(WeightType type);
 
  private:
   /// The way in: the input projection, and all of the scan's input but x, B and C, which only get their shapes.
   Mamba2Activations<Real> enter(MatrixRef<const Real> u, std::size_t batch) const;
   /// The way out, from what the scan gave: gate and norm, then the output projection.
   void leave(Mamba2Activations<Real>& activations, MatrixRef<Real> y) const;
-  /// One of the projections, from its weight or from what keep_bfloat16() made of it.
-  void project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight, const Tensor<std::uint16_t, 2>& bfloat16,
+  /// One of the projections, from its weight or from what keep_weights() made of it.
+  void project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight, const CompactWeight& compact,
                const Tensor<Real, 1>& bias, MatrixRef<Real> y) const;
   /// Refuse a cache of other sizes.
   void check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const;
@@ -268,7 +269,7 @@ class Mamba2Block {
 
   Mamba2Config config_;
   Mamba2Parameters<Real> parameters_;
-  Tensor<std::uint16_t, 2> in_proj_bfloat16_, out_proj_bfloat16_;  // empty until keep_bfloat16()
+  CompactWeight in_proj_compact_, out_proj_compact_;  // empty until keep_weights()
   const Operations<Real>* operations_ = &default_operations<Real>();
 };
 

@@ -52,10 +52,21 @@ struct Kernels {
   void (*rows_dot)(const Real* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
                    std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
   /// the same with W in bfloat16
-  void (*rows_dot_bf16)(const bfloat16_bits* W, std::size_t stride, std::size_t rows, std::size_t columns,
-                        const Real* x, std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
+  void (*rows_dot_bfloat16)(const bfloat16_bits* W, std::size_t stride, std::size_t rows, std::size_t columns,
+                            const Real* x, std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
+  /// x as whole numbers times a scale, which is returned: so large that a product with n weights of rows_dot_int8 does not
+  /// overflow. All zero, with a scale that is no number, if x holds an infinite number or none
+  Real (*to_int16)(const Real* x, std::size_t n, std::int16_t* out);
+  /// y_v,r = x_scale_v scale_r W_r · x_v with W and x in whole numbers: the sums are exact
+  void (*rows_dot_int8)(const std::int8_t* W, std::size_t stride, const float* scale, std::size_t rows,
+                        std::size_t columns, const std::int16_t* x, std::size_t x_stride, const Real* x_scale,
+                        std::size_t vectors, Real* y, std::size_t y_stride);
   /// out = in, from bfloat16
-  void (*widen)(const bfloat16_bits* in, Real* out, std::size_t n);
+  void (*widen_bfloat16)(const bfloat16_bits* in, Real* out, std::size_t n);
+  /// out = in, from whole numbers of one byte
+  void (*widen_int8)(const std::int8_t* in, Real* out, std::size_t n);
+  /// out = in, exactly
+  void (*int8_to_bfloat16)(const std::int8_t* in, bfloat16_bits* out, std::size_t n);
   /// one token of the recurrence for one head: S_pn = a S_pn + xdt_p B_n; y_p = S_p · C
   void (*state_step)(Real* S, Real a, const Real* xdt, const Real* B, const Real* C, Real* y, std::size_t headdim,
                      std::size_t d_state);

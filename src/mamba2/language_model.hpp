@@ -131,15 +131,16 @@ class LanguageModel {
   const LanguageModelConfig& config() const { return config_; }
   /// \brief Compute with other operations from now on.
   /// \param operations a table that outlives the model
-  /// \throws ValueError if the weights are kept in bfloat16 and the table cannot read those
+  /// \throws ValueError if the weights are kept in fewer bytes and the table cannot read those
   void use(const Operations<Real>& operations);
-  /// \brief Round the weights of embedding, projections and head to bfloat16 and keep only those: half the memory, and half
-  /// the bytes for a step to read. Arithmetic stays in Real. visit() no longer shows these weights, and the model can no
-  /// longer be saved. Explained in chapter 14.
-  /// \throws ValueError if the operations in use cannot read such weights
-  void keep_bfloat16();
-  /// \brief Whether keep_bfloat16() was called. \return true if weights are kept in bfloat16
-  bool keeps_bfloat16() const { return embedding_bfloat16_.size() > 0; }
+  /// \brief Round the weights of embedding, projections and head, and keep only those: a half or a quarter of the memory, and
+  /// of the bytes for a step to read. visit() no longer shows these weights, and the model can no longer be saved.
+  /// Explained in chapter 14.
+  /// \param type bfloat16 or int8; once they are rounded, nothing more is done
+  /// \throws ValueError if the operations in use cannot read such weights, or for the type full
+  void keep_weights(WeightType type);
+  /// \brief How the large weights are kept. \return full until keep_weights() is called
+  WeightType weight_type() const { return weight_type_; }
 
   /// \brief Walk over all parameters, in the order and under the names of the reference's checkpoints; tied weights come once.
   /// \param visitor called as visitor(name, tensor) for each; takes tensors of any rank
@@ -179,7 +180,8 @@ class LanguageModel {
   void check_cache(const LanguageModelCache<Real>& cache) const;
 
   LanguageModelConfig config_;
-  Tensor<std::uint16_t, 2> embedding_bfloat16_, lm_head_bfloat16_;  // empty until keep_bfloat16()
+  WeightType weight_type_ = WeightType::full;
+  CompactWeight embedding_compact_, lm_head_compact_;  // empty until keep_weights()
   const Operations<Real>* operations_ = &default_operations<Real>();
 };
 

@@ -2,18 +2,46 @@
 /// \brief What this machine can do at best: the two limits that everything is measured against. Explained in chapter 14.
 #pragma once
 
+#include <mamba2/compact.hpp>
 #include <mamba2/language_model.hpp>
 
 #include <cstddef>
+#include <functional>
 
 namespace mamba2 {
 
-/// \brief How fast the machine multiplies matrices: large square products in float, one per thread.
-/// \param threads how many at the same time
-/// \return floating-point operations per second, a multiply-add counted as two
-double measure_product_peak(std::size_t threads);
+/// \brief Keep the memory that the program gives back for its next need, instead of returning it to the system: pages that
+/// come from the system are slow at their first touch. For programs that measure, or that read many prompts.
+/// Does nothing where the C library is not GNU's.
+void keep_memory();
 
-/// \brief How fast the machine reads memory: a sum over an array that no cache holds, split among the threads.
+/// \brief The time of a task, run several times: what disturbs a run only ever makes it longer, so the shortest counts.
+/// \param runs how often
+/// \param task what to run
+/// \return seconds
+double shortest_seconds(std::size_t runs, const std::function<void()>& task);
+
+/// \brief Something to measure a scan with.
+/// \param config  sizes
+/// \param batch   sequences
+/// \param seqlen  tokens of each
+/// \return random numbers, the same each time, of sizes as in a model: step sizes up to 1, rates from −16 to −1
+ScanInput<float> random_scan_input(const Mamba2Config& config, std::size_t batch, std::size_t seqlen);
+
+/// \brief How fast the machine multiplies matrices: large square products, one per thread, by the library that the
+/// projections use.
+/// \param threads how many at the same time
+/// \param type    of the weight; tokens and results are float
+/// \return floating-point operations per second, a multiply-add counted as two
+double measure_product_peak(std::size_t threads, WeightType type = WeightType::full);
+
+/// \brief The scan's matrix products and nothing else, in one thread.
+/// \param config     sizes
+/// \param chunk_size Q
+/// \return seconds for each token
+double measure_scan_products(const Mamba2Config& config, std::size_t chunk_size);
+
+/// \brief How fast the machine reads memory: a plain sum over an array that no cache holds, split among the threads.
 /// \param threads how many read
 /// \return bytes per second
 double measure_read_bandwidth(std::size_t threads);
@@ -24,7 +52,12 @@ double measure_read_bandwidth(std::size_t threads);
 /// \return floating-point operations
 double scan_flops(const Mamba2Config& config, std::size_t chunk_size);
 
-/// \brief What one token costs in all layers, the head not counted: products, scan and convolution.
+/// \brief What the two projections of all layers cost for one token.
+/// \param config sizes
+/// \return floating-point operations, a multiply-add counted as two
+double projection_flops(const LanguageModelConfig& config);
+
+/// \brief What one token costs in all layers, the head not counted: projections, scan and convolution.
 /// \param config     sizes
 /// \param chunk_size Q
 /// \return floating-point operations, a multiply-add counted as two
@@ -37,7 +70,7 @@ double head_flops(const LanguageModelConfig& config);
 
 /// \brief What a step has to read and write: all weights once, and the cache of each sequence, in float, both ways.
 /// \param config       sizes
-/// \param weight_bytes of each weight: 4, or 2 for those that LanguageModel::keep_bfloat16() rounds
+/// \param weight_bytes of each weight: 4, or 2 or 1 for those that LanguageModel::keep_weights() rounds
 /// \param batch        sequences that take the step together
 /// \return bytes
 double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::size_t batch);

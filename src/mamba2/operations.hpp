@@ -2,13 +2,13 @@
 /// \brief The operations that can be made fast, in one table. Explained in chapter 8.
 #pragma once
 
+#include <mamba2/compact.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/linear.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/ssd.hpp>
 #include <mamba2/tensor.hpp>
 
-#include <cstdint>
 #include <span>
 
 namespace mamba2 {
@@ -32,9 +32,11 @@ struct Operations {
   /// \brief See mamba2::scan_step(); null for that function itself.
   Tensor<Real, 4> (*scan_step)(const ScanInput<Real>& input, const ScanOptions& options,
                                Tensor<Real, 4>& state) = nullptr;
-  /// \brief linear() with a weight in bfloat16; null where such weights are not supported.
-  void (*linear_bfloat16)(MatrixRef<const Real> x, MatrixRef<const std::uint16_t> weight, std::span<const Real> bias,
-                          MatrixRef<Real> y) = nullptr;
+  /// \brief linear() with a weight in fewer bytes; null where such weights are not supported.
+  void (*linear_compact)(MatrixRef<const Real> x, const CompactWeight& weight, std::span<const Real> bias,
+                         MatrixRef<Real> y) = nullptr;
+  /// \brief One row of such a weight, as numbers; null likewise.
+  void (*compact_row)(const CompactWeight& weight, std::size_t row, std::span<Real> out) = nullptr;
   /// \brief The chunk that suits this scan, where nobody asks for another; 0 for the one in the model's configuration.
   std::size_t chunk_size = 0;
 };

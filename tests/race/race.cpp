@@ -44,7 +44,7 @@ int main() {
     std::vector<std::jthread> callers;
     for (int i = 0; i < 3; ++i) callers.emplace_back([&] { read_and_write(model); });
   }
-  model.keep_bfloat16();
+  model.keep_weights(WeightType::bfloat16);
   read_and_write(model);
   std::puts("no race");
 }

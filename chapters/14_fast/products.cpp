@@ -1,0 +1,160 @@
+// ### Two libraries for products {#fast_products}
+//
+// Most of a prompt's time goes into ordinary products, and those are bought, not made. BLAS has been with us since chapter 3. oneDNN is another library, made for neural networks: it writes
+// its inner loops in machine code at run time, for the processor that it finds, and so it knows younger processors than a BLAS that was compiled years ago. It also knows instructions
+// that BLAS has no name for. One of them takes numbers in bfloat16, multiplies them in pairs and adds the products up in float, twice as many at once as there are floats in a register.
+//
+// So products of the projections go to oneDNN where it is installed. The many small ones of the scan stay with BLAS, which begins faster.
+
+#include <mamba2/kernels.hpp>
+#include <mamba2/products.hpp>
+
+#include <algorithm>
+#include <string_view>
+
+#ifdef MAMBA2_ONEDNN
+#include <oneapi/dnnl/dnnl.hpp>
+extern "C" int omp_get_max_threads();
+extern "C" void omp_set_num_threads(int);
+#endif
+
+namespace mamba2 {
+
+#ifdef MAMBA2_ONEDNN
+namespace {
+
+using dnnl::memory;
+
+// oneDNN would start threads of its own, by OpenMP, while ours are at work. For one call it may not.
+class OneThread {
+ public:
+  OneThread() { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_ = omp_get_max_threads();
+};
+
+const dnnl::engine& processor() {
+  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+// A matrix of ours as one of oneDNN's: nothing is copied.
+template <class T>
+memory of_onednn(MatrixRef<T> m, memory::data_type type) {
+  const auto number = [](std::size_t n) { return static_cast<memory::dim>(n); };
+  const memory::dims shape{number(m.rows), number(m.columns)};
+  const memory::dims strides =
+      m.transposed ? memory::dims{1, number(m.stride)} : memory::dims{number(m.stride), 1};
+  return {{shape, type, strides}, processor(), const_cast<std::remove_const_t<T>*>(m.data)};
+}
+
+void multiply_by_onednn(memory x, memory weight, memory y) {
+  const OneThread one_thread;
+  dnnl::stream stream(processor());
+  const dnnl::matmul::primitive_desc how({x.get_desc(), weight.get_desc(), y.get_desc()}, processor());
+  dnnl::matmul(how).execute(stream, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, y}});
+  stream.wait();
+}
+
+Tensor<bfloat16_bits, 2> rounded(MatrixRef<const float> x) {
+  const OneThread one_thread;
+  auto narrow = Tensor<bfloat16_bits, 2>::from_shape({x.rows, x.columns});
+  memory from = of_onednn(x, memory::data_type::f32),
+         to = of_onednn(as_matrix(narrow), memory::data_type::bf16);
+  dnnl::stream stream(processor());
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+  return narrow;
+}
+
+}  // namespace
+
+bool multiplies_bfloat16() {
+  static const bool has = (static_cast<int>(dnnl::get_effective_cpu_isa()) &
+                           dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+  return has && kernels<float>().instruction_set == std::string_view("x86_64_v4");
+}
+#else
+bool multiplies_bfloat16() {
+  return false;
+}
+#endif
+
+namespace {
+
+template <class Real, class Weight>
+bool anything(MatrixRef<const Real> x, MatrixRef<const Weight> weight, MatrixRef<Real> y) {
+  require_size("weight", weight, {y.columns, x.columns}, "(d_out, d_in)");
+  require_size("y", y, {x.rows, weight.rows}, "(tokens, d_out)");
+  if (x.columns == 0)
+    for (std::size_t i = 0; i < y.rows; ++i) std::fill_n(y[i], y.columns, Real(0));
+  return x.rows > 0 && x.columns > 0 && weight.rows > 0;
+}
+
+// Weights of fewer bytes, where nothing multiplies them as they are: some rows at a time are widened into a corner of the cache, and multiplied from there.
+template <class Wide, class Real, class Weight>
+void product_of_widened(MatrixRef<const Real> x, MatrixRef<const Weight> weight, MatrixRef<Real> y,
+                        void (*widen)(const Weight*, Wide*, std::size_t)) {
+  constexpr std::size_t block = 512;
+  auto wide = Tensor<Wide, 2>::from_shape({std::min(block, weight.rows), weight.columns});
+  for (std::size_t first = 0; first < weight.rows; first += block) {
+    const std::size_t rows = std::min(block, weight.rows - first);
+    for (std::size_t r = 0; r < rows; ++r) widen(weight[first + r], &wide(r, 0), weight.columns);
+    const MatrixRef<const Wide> W{wide.data(), rows, weight.columns, weight.columns};
+    product<Real>(x, W, column_block(y, first, rows));
+  }
+}
+
+}  // namespace
+
+template <class Real>
+void product(MatrixRef<const Real> x, MatrixRef<const Real> weight, MatrixRef<Real> y) {
+  if (!anything(x, weight, y)) return;
+#ifdef MAMBA2_ONEDNN
+  if constexpr (std::is_same_v<Real, float>) {
+    constexpr auto f32 = memory::data_type::f32;
+    return multiply_by_onednn(of_onednn(x, f32), of_onednn(transpose(weight), f32), of_onednn(y, f32));
+  }
+#endif
+  multiply<Real>(x, transpose(weight), 0, y);
+}
+
+template <class Real>
+void product(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> weight, MatrixRef<Real> y) {
+  if (!anything(x, weight, y)) return;
+#ifdef MAMBA2_ONEDNN
+  if constexpr (std::is_same_v<Real, float>) {
+    constexpr auto f32 = memory::data_type::f32, bf16 = memory::data_type::bf16;
+    if (multiplies_bfloat16()) {
+      const Tensor<bfloat16_bits, 2> narrow = rounded(x);
+      return multiply_by_onednn(of_onednn(as_matrix(narrow), bf16), of_onednn(transpose(weight), bf16),
+                                of_onednn(y, f32));
+    }
+  }
+#endif
+  product_of_widened<Real>(x, weight, y, kernels<Real>().widen_bfloat16);
+}
+
+// Whole numbers up to 127 have seven bits, and bfloat16 has eight: where there are instructions for it, weights of one byte are widened to that, exactly.
+
+template <class Real>
+void product(MatrixRef<const Real> x, MatrixRef<const std::int8_t> weight, MatrixRef<Real> y) {
+  if (!anything(x, weight, y)) return;
+  if (std::is_same_v<Real, float> && multiplies_bfloat16())
+    product_of_widened<bfloat16_bits>(x, weight, y, kernels<Real>().int8_to_bfloat16);
+  else
+    product_of_widened<Real>(x, weight, y, kernels<Real>().widen_int8);
+}
+
+template void product(MatrixRef<const float>, MatrixRef<const float>, MatrixRef<float>);
+template void product(MatrixRef<const double>, MatrixRef<const double>, MatrixRef<double>);
+template void product(MatrixRef<const float>, MatrixRef<const std::uint16_t>, MatrixRef<float>);
+template void product(MatrixRef<const double>, MatrixRef<const std::uint16_t>, MatrixRef<double>);
+template void product(MatrixRef<const float>, MatrixRef<const std::int8_t>, MatrixRef<float>);
+template void product(MatrixRef<const double>, MatrixRef<const std::int8_t>, MatrixRef<double>);
+
+}  // namespace mamba2

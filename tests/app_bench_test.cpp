@@ -11,7 +11,7 @@ using namespace testing;
 TEST_CASE("mamba2 bench measures what it is asked for", "[app]") {
   const std::string tiny = "bench --model '" + golden_path("lm/tiny").string() +
                            "' --scan 20 --prefill 9,70 --logits 5 --decode 2 --batch 1,3 --threads 1,2 --runs 1";
-  for (const std::string dtype : {"float32", "bfloat16"}) {
+  for (const std::string dtype : {"float32", "bfloat16", "int8"}) {
     const Ran ran = run_mamba2(tiny + " --json --dtype " + dtype);
     CAPTURE(ran.err);
     REQUIRE(ran.status == 0);

@@ -2,9 +2,11 @@
 #include <mamba2/cache.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/half.hpp>
+#include <mamba2/kernels.hpp>
 #include <mamba2/limits.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/parallel.hpp>
+#include <mamba2/products.hpp>
 #include <support/testing.hpp>
 
 #include <malloc.h>
@@ -32,11 +34,30 @@ Tensor<std::int64_t, 2> small_ids(std::size_t batch, std::size_t seqlen) {
   return ids;
 }
 
-// What a weight is after it has gone through bfloat16.
+// What a weight is after it has gone through fewer bytes.
 template <class Real>
-void round_to_bfloat16(Tensor<Real, 2>& weight) {
-  for (Real& w : weight) w = static_cast<Real>(bfloat16_to_float(float_to_bfloat16(static_cast<float>(w))));
+void round_weight(Tensor<Real, 2>& weight, WeightType type) {
+  for (std::size_t i = 0; i < weight.shape(0); ++i) {
+    double largest = 0;
+    for (std::size_t j = 0; j < weight.shape(1); ++j)
+      largest = std::max(largest, std::abs(static_cast<double>(weight(i, j))));
+    for (std::size_t j = 0; j < weight.shape(1); ++j) {
+      const auto w = static_cast<double>(weight(i, j));
+      weight(i, j) =
+          static_cast<Real>(type == WeightType::bfloat16
+                                ? static_cast<double>(bfloat16_to_float(float_to_bfloat16(static_cast<float>(w))))
+                                : std::round(w / largest * 127) * largest / 127);
+    }
+  }
 }
+
+// Kernels and products of an older processor, while a test runs.
+struct WithInstructionSet {
+  explicit WithInstructionSet(const char* name) { use_instruction_set(name); }
+  ~WithInstructionSet() { use_instruction_set(""); }
+  WithInstructionSet(const WithInstructionSet&) = delete;
+  WithInstructionSet& operator=(const WithInstructionSet&) = delete;
+};
 
 }  // namespace
 
@@ -96,39 +117,58 @@ TEST_CASE("a step of the scan refuses what it cannot do", "[fast][cache]") {
   }
 }
 
-TEMPLATE_TEST_CASE("a model with weights in bfloat16 is the model of the rounded weights", "[fast]", float, double) {
-  for (const bool tied : {true, false}) {
-    LanguageModel<TestType> model(small_config(tied), 1), rounded = model;
-    for (auto& layer : rounded.layers) {
-      round_to_bfloat16(layer.mixer.parameters().in_proj_weight);
-      round_to_bfloat16(layer.mixer.parameters().out_proj_weight);
-    }
-    round_to_bfloat16(rounded.embedding_weight);
-    if (!tied) round_to_bfloat16(rounded.lm_head_weight);
-    rounded.use(plain_operations<TestType>());
+TEMPLATE_TEST_CASE("a model with weights in fewer bytes is the model of the rounded weights", "[fast]", float, double) {
+  for (const auto type : {WeightType::bfloat16, WeightType::int8})
+    for (const bool tied : {true, false}) {
+      CAPTURE(type == WeightType::int8, tied);
+      LanguageModel<TestType> model(small_config(tied), 1), rounded = model;
+      for (auto& layer : rounded.layers) {
+        round_weight(layer.mixer.parameters().in_proj_weight, type);
+        round_weight(layer.mixer.parameters().out_proj_weight, type);
+      }
+      round_weight(rounded.embedding_weight, type);
+      if (!tied) round_weight(rounded.lm_head_weight, type);
+      rounded.use(plain_operations<TestType>());
 
-    const auto exact = model.forward(small_ids(2, 19));
-    model.keep_weights(WeightType::bfloat16);
-    model.keep_weights(WeightType::bfloat16);  // once more changes nothing
-    CHECK(model.weight_type() == WeightType::bfloat16);
-    CHECK(model.embedding_weight.size() == 0);
-    CHECK(model.layers[1].mixer.parameters().in_proj_weight.size() == 0);
-    for (const std::size_t seqlen : {3, 19}) {  // few tokens and many go different ways
-      const auto got = model.forward(small_ids(2, seqlen));
-      CHECK(relative_error(got, rounded.forward(small_ids(2, seqlen))) < rounding<TestType>);
-      if (seqlen == 19) CHECK(relative_error(got, exact) > 1e-4);
-      if (seqlen == 19) CHECK(relative_error(got, exact) < 2e-2);
-    }
-    auto cache = model.empty_cache(2), other = rounded.empty_cache(2);
-    model.prefill(small_ids(2, 5), cache);
-    rounded.prefill(small_ids(2, 5), other);
-    CHECK(relative_error(model.step({4, 60}, cache), rounded.step({4, 60}, other)) < rounding<TestType>);
+      const auto exact = model.forward(small_ids(2, 19));
+      model.keep_weights(type);
+      model.keep_weights(WeightType::bfloat16);  // once more changes nothing
+      CHECK(model.weight_type() == type);
+      CHECK(model.embedding_weight.size() == 0);
+      CHECK(model.layers[1].mixer.parameters().in_proj_weight.size() == 0);
+      for (const char* set : {"baseline", ""}) {
+        const WithInstructionSet with(set);
+        // Tokens may be rounded, too: to bfloat16 by products, to 15 bits by a few tokens against weights of one byte.
+        const bool rounds_tokens = std::is_same_v<TestType, float> && multiplies_bfloat16();
+        const double few = type == WeightType::int8 ? 2e-4 : rounding<TestType>;
+        const double many = rounds_tokens ? 1e-2 : type == WeightType::int8 ? 3e-6 : rounding<TestType>;
+        CHECK(relative_error(model.forward(small_ids(2, 3)), rounded.forward(small_ids(2, 3))) < few);
+        const auto got = model.forward(small_ids(2, 19));
+        CHECK(relative_error(got, rounded.forward(small_ids(2, 19))) < many);
+        CHECK(relative_error(got, exact) > 1e-4);
+        CHECK(relative_error(got, exact) < 3e-2);
+        auto cache = model.empty_cache(2), other = rounded.empty_cache(2);
+        model.prefill(small_ids(2, 5), cache);
+        rounded.prefill(small_ids(2, 5), other);
+        CHECK(relative_error(model.step({4, 60}, cache), rounded.step({4, 60}, other)) < std::max(few, many));
+      }
 
-    CHECK_THROWS_AS(model.use(plain_operations<TestType>()), ValueError);
-    CHECK_THROWS_AS(rounded.keep_weights(WeightType::bfloat16), ValueError);
-    CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
-    CHECK(!std::filesystem::exists("never_written"));
-  }
+      CHECK_THROWS_AS(model.use(plain_operations<TestType>()), ValueError);
+      CHECK_THROWS_AS(rounded.keep_weights(type), ValueError);
+      CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
+      CHECK(!std::filesystem::exists("never_written"));
+    }
+}
+
+TEST_CASE("weights are not rounded to what they are", "[fast]") {
+  LanguageModel<float> model(small_config(), 1);
+  CHECK_THROWS_AS(model.keep_weights(WeightType::full), ValueError);
+  CHECK(model.weight_type() == WeightType::full);
+  CHECK(model.forward(small_ids(1, 2)).size() > 0);
+  Tensor<float, 2> weight{{0, 0, 0}, {1, -4, 2}};
+  const CompactWeight compacted = compact(weight, WeightType::int8);
+  CHECK(weight.size() == 0);
+  CHECK(compacted.int8 == Tensor<std::int8_t, 2>{{0, 0, 0}, {32, -127, 64}});
 }
 
 TEST_CASE("what is counted agrees with the model's own parameters", "[fast]") {
@@ -147,6 +187,7 @@ TEST_CASE("what is counted agrees with the model's own parameters", "[fast]") {
   CHECK(layer_flops(config, Q) == 2 * products + scans);
   CHECK(scan_flops(c, Q) == 2.0 * (3 * 16 * 9 + 12 * (16 * 7 + 2 * 9 * 7)));
   CHECK(head_flops(config) == 2.0 * 63 * 42);
+  CHECK(projection_flops(config) == 2.0 * static_cast<double>(2 * (c.d_in_proj() + c.d_inner()) * 42));
   const auto cache = model.empty_cache(5);
   double state = 0;
   for (const auto& layer : cache) state += static_cast<double>(layer.conv_state.size() + layer.ssm_state.size());

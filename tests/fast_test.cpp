@@ -1,13 +1,17 @@
 // The fast operations against the plain ones: the same numbers up to rounding, whatever sizes, options and threads.
 #include <mamba2/block.hpp>
 #include <mamba2/fast.hpp>
+#include <mamba2/half.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/parallel.hpp>
+#include <mamba2/products.hpp>
 #include <support/catch.hpp>
 #include <support/ssd_cases.hpp>
 #include <support/testing.hpp>
 
 #include <atomic>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <vector>
 
@@ -211,21 +215,113 @@ TEST_CASE("the exponential of the kernels", "[fast]") {
   }
 }
 
-TEST_CASE("products with weights in bfloat16", "[fast]") {
-  const auto W = random_tensor<float, 2>({7, 21}, 1);
-  const auto x = random_tensor<float, 2>({3, 21}, 2);
-  std::vector<bfloat16_bits> half(W.size());
-  for (std::size_t i = 0; i < W.size(); ++i)
-    half[i] = static_cast<bfloat16_bits>(std::bit_cast<std::uint32_t>(W.data()[i]) >> 16);
-  auto got = zeros<float>(3, 7);
-  kernels<float>().rows_dot_bfloat16(half.data(), 21, 7, 21, x.data(), 21, 3, got.data(), 7);
-  for (std::size_t v = 0; v < 3; ++v)
-    for (std::size_t r = 0; r < 7; ++r) {
+// The product in double, number by number; weights and tokens as functions of their places.
+template <class Real, class Weight>
+double error_of_product(MatrixRef<const Real> got, const Weight& weight, const auto& x, std::size_t columns) {
+  double squares = 0, difference = 0;
+  for (std::size_t v = 0; v < got.rows; ++v)
+    for (std::size_t r = 0; r < got.columns; ++r) {
       double want = 0;
-      for (std::size_t j = 0; j < 21; ++j)
-        want += static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(half[r * 21 + j]) << 16)) * x(v, j);
-      CHECK(got(v, r) == Approx(want).margin(1e-5));
+      for (std::size_t j = 0; j < columns; ++j) want += weight(r, j) * x(v, j);
+      squares += want * want;
+      difference += (got[v][r] - want) * (got[v][r] - want);
     }
+  return std::sqrt(difference / squares);
+}
+
+template <class Real>
+double as_bfloat16(Real value) {
+  return static_cast<double>(bfloat16_to_float(float_to_bfloat16(static_cast<float>(value))));
+}
+
+// Odd sizes; the matrices lie inside larger ones.
+TEMPLATE_TEST_CASE("products with weights of all types, of a few tokens and of many", "[fast]", float, double) {
+  const std::size_t columns = 37, stride = columns + 2;
+  const auto W = random_tensor<TestType, 2>({31, stride}, 1);
+  Tensor<std::uint16_t, 2> half({31, stride});
+  Tensor<std::int8_t, 2> bytes({31, stride});
+  for (std::size_t i = 0; i < W.size(); ++i) {
+    half.data()[i] = float_to_bfloat16(static_cast<float>(W.data()[i]));
+    bytes.data()[i] = static_cast<std::int8_t>(std::lround(W.data()[i] * 127));
+  }
+  const auto weight = [&](std::size_t r, std::size_t j) { return static_cast<double>(W(r, j)); };
+  const auto half_weight = [&](std::size_t r, std::size_t j) { return as_bfloat16(W(r, j)); };
+  const auto byte_weight = [&](std::size_t r, std::size_t j) { return static_cast<double>(bytes(r, j)); };
+  const auto part = [&](const auto& m) { return column_block(as_matrix(m), 0, columns); };
+
+  for (const char* set : {"baseline", ""}) {
+    use_instruction_set(set);
+    const auto& k = kernels<TestType>();
+    const bool rounds = std::is_same_v<TestType, float> && multiplies_bfloat16();
+    for (const std::size_t tokens : {1, 2, 3, 4, 5, 8, 9, 40}) {
+      CAPTURE(set, tokens);
+      const auto x = random_tensor<TestType, 2>({tokens, stride}, 2);
+      const auto token = [&](std::size_t v, std::size_t j) { return static_cast<double>(x(v, j)); };
+      const auto rounded_token = [&](std::size_t v, std::size_t j) {
+        return rounds ? as_bfloat16(x(v, j)) : token(v, j);
+      };
+      auto out = zeros<TestType>(tokens, 40);
+      const MatrixRef<TestType> y = column_block(as_matrix(out), 4, 31);
+      const auto error = [&](const auto& w, const auto& t) { return error_of_product<TestType>(y, w, t, columns); };
+      product<TestType>(part(x), part(W), y);
+      CHECK(error(weight, token) < rounding<TestType>);
+      product<TestType>(part(x), part(half), y);
+      CHECK(error(half_weight, rounded_token) < rounding<TestType>);
+      product<TestType>(part(x), part(bytes), y);
+      CHECK(error(byte_weight, rounded_token) < rounding<TestType>);
+
+      k.rows_dot(W.data(), stride, 31, columns, x.data(), stride, tokens, y.data, y.stride);
+      CHECK(error(weight, token) < rounding<TestType>);
+      k.rows_dot_bfloat16(half.data(), stride, 31, columns, x.data(), stride, tokens, y.data, y.stride);
+      CHECK(error(half_weight, token) < rounding<TestType>);
+      Tensor<std::int16_t, 2> whole({tokens, columns});
+      std::vector<TestType> scale(tokens);
+      const std::vector<float> w_scale(31, 0.5F);
+      for (std::size_t v = 0; v < tokens; ++v) scale[v] = 2 * k.to_int16(&x(v, 0), columns, &whole(v, 0));
+      k.rows_dot_int8(bytes.data(), stride, w_scale.data(), 31, columns, whole.data(), columns, scale.data(), tokens,
+                      y.data, y.stride);
+      CHECK(error(byte_weight, token) < 5e-5);
+      CHECK(out(0, 3) == 0);  // nothing is written beside y
+      CHECK(out(tokens - 1, 35) == 0);
+    }
+  }
+  use_instruction_set("");
+  auto wrong = zeros<TestType>(30, 31);
+  CHECK_THROWS_AS(product<TestType>(part(W), part(W), as_matrix(wrong)), ShapeError);
+}
+
+TEMPLATE_TEST_CASE("whole numbers as large as sums allow", "[fast]", float, double) {
+  for (const std::size_t n : {1, 100, 515, 516, 768, 5120, 100000}) {
+    CAPTURE(n);
+    std::vector<TestType> x(n, TestType(-3));
+    x[0] = TestType(-3.0001);
+    std::vector<std::int16_t> whole(n);
+    const std::vector<std::int8_t> w(n, 127);
+    const float one = 1;
+    TestType y = 0, scale = kernels<TestType>().to_int16(x.data(), n, whole.data());
+    CHECK(scale * whole[0] == Approx(x[0]).epsilon(2e-5 + 4e-8 * static_cast<double>(n)));
+    kernels<TestType>().rows_dot_int8(w.data(), n, &one, 1, n, whole.data(), n, &scale, 1, &y, 1);
+    CHECK(y == Approx(-3.0 * 127 * static_cast<double>(n)).epsilon(n > 10000 ? 2e-2 : 1e-3));
+  }
+  std::vector<TestType> x(20, TestType(0));
+  std::vector<std::int16_t> whole(20, 1);
+  CHECK(kernels<TestType>().to_int16(x.data(), 20, whole.data()) == 0);
+  CHECK(whole == std::vector<std::int16_t>(20, 0));
+  for (const TestType strange :
+       {std::numeric_limits<TestType>::infinity(), std::numeric_limits<TestType>::quiet_NaN()}) {
+    x[7] = strange;
+    CHECK(std::isnan(kernels<TestType>().to_int16(x.data(), 20, whole.data())));
+    CHECK(whole == std::vector<std::int16_t>(20, 0));
+  }
+}
+
+TEST_CASE("the sum that measures the memory is a sum", "[fast]") {
+  for (const std::size_t n : {0, 1, 63, 64, 1000}) {
+    std::vector<double> x(n);
+    double want = 0;
+    for (std::size_t i = 0; i < n; ++i) want += x[i] = std::sin(static_cast<double>(i));
+    CHECK(kernels<double>().sum(x.data(), n) == Approx(want).margin(1e-12));
+  }
 }
 
 TEST_CASE("a parallel loop does every task once, nests, and passes on what its tasks throw", "[fast]") {

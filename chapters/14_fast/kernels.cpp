@@ -375,7 +375,8 @@ Real to_int16(const Real* __restrict x, std::size_t n, std::int16_t* __restrict 
     largest = largest < size ? size : largest;
     unusual += x[i] * 0;
   }
-  const Real most = n < 516 ? Real(32767) : Real(16909320) / static_cast<Real>(n);  // 2³¹ / 127
+  const Real allowed = Real(16909320) / static_cast<Real>(n);       // 2³¹ / 127 n
+  const Real most = allowed < Real(32767) ? allowed : Real(32767);  // 2³¹ / 127
   const Real factor = unusual == 0 && largest > vanished<Real> ? most / largest : Real(0);
   for (std::size_t i = 0; i < n; ++i) out[i] = 0;
   if (factor == 0) return unusual;

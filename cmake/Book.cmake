@@ -71,7 +71,7 @@ function(add_book)
   set(docs "${PROJECT_SOURCE_DIR}/docs")
   add_custom_command(OUTPUT "${BOOK_DIR}/woven/pages.txt" "${BOOK_DIR}/woven/tokens.txt"
     COMMAND Python3::Interpreter "${docs}/weave.py" --root "${PROJECT_SOURCE_DIR}" --outputs "${BOOK_DIR}/outputs"
-            --figures "${BOOK_DIR}/figures" --out "${BOOK_DIR}/woven" $<$<BOOL:${BOOK_DRAFT}>:--draft>
+            --figures "${BOOK_DIR}/figures" --data "${BOOK_DIR}/data" --out "${BOOK_DIR}/woven" $<$<BOOL:${BOOK_DRAFT}>:--draft>
     DEPENDS "${docs}/weave.py" ${machine} ${woven_inputs} ${headers}
     COMMENT "Weaving" COMMAND_EXPAND_LISTS VERBATIM)
 

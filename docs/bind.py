@@ -61,7 +61,7 @@ class Binder:
 
     @staticmethod
     def is_block(tokens, text):
-        return tokens[TOKEN.match(text).group(1)]["kind"] in ("block", "code", "output", "figure", "contents", "headers", "cited")
+        return tokens[TOKEN.match(text).group(1)]["kind"] in ("block", "code", "output", "measured", "figure", "contents", "headers", "cited")
 
     def one(self, token, page):
         kind = token["kind"]
@@ -76,6 +76,9 @@ class Binder:
         if kind == "output":
             return (f'<div class="output"><div class="caption"><span>{token["program"]} prints</span></div>'
                     f'<pre tabindex="0" data-tag="{html.escape(token["tag"])}">{html.escape(token["text"], quote=False)}</pre></div>')
+        if kind == "measured":
+            return (f'<div class="output"><div class="caption"><span>measured while this book was made</span></div>'
+                    f'<pre tabindex="0">{html.escape(token["text"], quote=False)}</pre></div>')
         if kind == "figure" and not token["file"]:  # only in a draft
             return f'<figure id="{token["id"]}"><p class="missing">The figure {html.escape(token["name"])} is missing.</p>'
         if kind == "figure":

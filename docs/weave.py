@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""weave.py --root ROOT --outputs DIR --figures DIR --out DIR [--draft]
+"""weave.py --root ROOT --outputs DIR --figures DIR [--data DIR] --out DIR [--draft]
 
 Reads the chapters and docs/*.md, writes one Markdown page for Doxygen and one file of tokens for each of them
 (PAGE.md, PAGE.json), book.json (the pages in their order), and pages.txt and tokens.txt, which change when any
@@ -37,13 +37,14 @@ def main(argv=None):
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--root", required=True)
     arguments.add_argument("--outputs", required=True)
+    arguments.add_argument("--data", default="")
     arguments.add_argument("--figures", required=True)
     arguments.add_argument("--out", required=True)
     arguments.add_argument("--draft", action="store_true", help="errors are reported, and the pages written all the same")
     options = arguments.parse_args(argv)
 
     report = Report(options.root)
-    book = Book(options.root, report, options.outputs, options.figures)
+    book = Book(options.root, report, options.outputs, options.figures, options.data)
     book.load()
     woven = book.weave_all()
     if report.finish() and not options.draft:

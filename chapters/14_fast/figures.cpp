@@ -1,16 +1,16 @@
-// Measures what chapter 14's figures show.
+// Measures what chapter 14's figures and tables show.
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
 #include <mamba2/parallel.hpp>
-#include <mamba2/random.hpp>
+#include <mamba2/semiseparable.hpp>
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
-#include <chrono>
+#include <cstdio>
 #include <fstream>
-#include <limits>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,138 +18,260 @@ using namespace mamba2;
 
 namespace {
 
-constexpr std::size_t H = 24, P = 64, N = 128;
+const Mamba2Config sizes{.d_model = 768};  // of the 130M model: 24 heads, P 64, N 128
 
-ScanInput<float> random_input(std::size_t seqlen) {
-  Random random(1);
-  const auto fill = [&](auto& tensor, double low, double high) {
-    for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
+std::string text(const char* format, auto... values) {
+  char line[200];
+  std::snprintf(line, sizeof line, format, values...);
+  return line;
+}
+
+std::string threads_text(std::size_t threads) {
+  return std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+}
+
+// One step of a ladder after the other: for the figure a bar, for the table how much faster than the step before, and beside the limit.
+class Ladder {
+ public:
+  Ladder(std::ostream& bars, std::ostream& table, double unit, double limit)
+      : bars_(bars), table_(table), unit_(unit), limit_(limit) {}
+  void step(const std::string& what, double rate) {
+    bars_ << '"' << what << "\" " << rate << '\n';
+    const std::string gain = before_ > 0 ? text("%6.2f x", rate / before_) : "";
+    table_ << text("%-34s %9.1f  %8s  %5.0f %%\n", what.c_str(), rate / unit_, gain.c_str(),
+                   100 * rate / limit_);
+    before_ = rate;
+  }
+
+ private:
+  std::ostream &bars_, &table_;
+  double unit_, limit_, before_ = 0;
+};
+
+// The same scan with a group for every head: nothing is shared, every product is one head wide.
+ScanInput<float> head_by_head(ScanInput<float> in) {
+  const auto repeat = [&](const Tensor<float, 4>& m) {
+    const std::size_t seqlen = m.shape(1), heads = in.x.shape(2), n = m.shape(3);
+    auto all = Tensor<float, 4>::from_shape({1, seqlen, heads, n});
+    for (std::size_t t = 0; t < seqlen; ++t)
+      for (std::size_t h = 0; h < heads; ++h) std::copy_n(&m(0, t, 0, 0), n, &all(0, t, h, 0));
+    return all;
   };
-  ScanInput<float> in;
-  fill(in.x = zeros<float>(1, seqlen, H, P), -1, 1);
-  fill(in.dt = zeros<float>(1, seqlen, H), -4, 0);
-  fill(in.A = zeros<float>(H), -16, -1);
-  fill(in.B = zeros<float>(1, seqlen, 1, N), -1, 1);
-  fill(in.C = zeros<float>(1, seqlen, 1, N), -1, 1);
+  in.B = repeat(in.B);
+  in.C = repeat(in.C);
   return in;
 }
 
-template <class Task>
-double seconds(const Task& task, int runs = 3) {
-  double best = std::numeric_limits<double>::infinity();
-  for (int run = 0; run < runs; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    task();
-    best =
-        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  return best;
-}
-
-double flops_per_token(std::size_t Q) {
-  return scan_flops({.d_model = 768, .d_state = N, .headdim = P}, Q);
-}
-
-// Tokens per second of a task of so many tokens, and the most that a limit allows, measured before and after.
-template <class Task, class Limit>
-void against_limit(std::ostream& out, const std::string& what, double tokens, double work,
-                   const Task& task, const Limit& limit) {
-  double best = limit();
-  const double rate = tokens / seconds(task);
-  best = std::max(best, limit());
-  out << '"' << what << "\" " << rate << ' ' << best * tokens / work << '\n';
-}
-
-// Half of the 130M model: a prompt, and writing with weights of both widths.
-void whole_model(std::ostream& out, std::size_t all) {
-  LanguageModel<float> model({.n_layer = 12, .vocab_size = 25144, .mixer = {.d_model = 768}}, 1);
-  const LanguageModelConfig& config = model.config();
-  const std::size_t T = 512, steps = 16;
-  const Tensor<std::int64_t, 2> ids({1, T}, 7);
-  LanguageModelCache<float> cache = model.empty_cache(1);
-  const auto named = [](const std::string& what, std::size_t threads) {
-    return what + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+// The operator on a prompt of 2048 tokens, from the recurrence to all threads.
+void operator_steps(const std::string& out, std::ostream& measured, std::size_t all) {
+  const std::size_t T = 2048, Q = fast_operations<float>().chunk_size;
+  const ScanInput<float> in = random_scan_input(sizes, 1, T), narrow = head_by_head(in);
+  const auto rate = [&](const auto& task) {
+    return static_cast<double>(T) / shortest_seconds(3, task);
   };
-  const auto write = [&](const std::string& what, double weight_bytes, std::size_t threads) {
-    set_num_threads(threads);
+  const auto fast = [&](const ScanInput<float>& input) { return rate([&] { fast_ssd(input); }); };
+  const double products = 1 / measure_scan_products(sizes, Q);
+  std::ofstream bars(out + "/ladder.dat");
+  measured << "[operator]\n" << text("%-34s %9s  %8s  %7s\n", "", "tokens/ms", "gain", "of limit");
+  Ladder ladder(bars, measured, 1e3, products);
+  ladder.step("recurrence (chapter 1)", rate([&] { ssd(in, {.algorithm = Algorithm::recurrent}); }));
+  ladder.step("chunked (chapter 5)", rate([&] { ssd(in, {.chunk_size = Q}); }));
+  use_instruction_set("baseline");
+  ladder.step("mask without exponentials", fast(narrow));
+  ladder.step("all heads of a group at once", fast(in));
+  use_instruction_set("");
+  ladder.step("this machine's instructions", fast(in));
+  if (all > 1) {
+    set_num_threads(all);
+    ladder.step(threads_text(all), fast(in));
+    set_num_threads(1);
+  }
+  measured << text("%-34s %9.1f\n", "limit: its products alone, 1 thread", products / 1e3);
+  std::ofstream(out + "/limit.dat")
+      << products << ' ' << measure_product_peak(1) / scan_flops(sizes, Q) << '\n';
+}
+
+// A mask of 64 rows in three ways, in microseconds.
+void masks(std::ostream& measured) {
+  constexpr std::size_t n = 64, repeats = 200;
+  auto dA = zeros<float>(n);
+  std::vector<float> a(n, 0.97F), dt(n, 0.1F), scores(n * n, 0.5F), decay(n), M(n * n),
+      sums(n * n, -0.5F);
+  dA.fill(-0.03F);
+  const auto micro = [&](const auto& task) {
+    return 1e6 / repeats * shortest_seconds(3, [&] {
+             for (std::size_t i = 0; i < repeats; ++i) task();
+           });
+  };
+  measured << "[mask]\n"
+           << text("segment sums and exponentials (chapter 2) %7.1f us\n",
+                   micro([&] { decay_mask(dA); }))
+           << text("one exponential an entry, vectorised      %7.1f us\n",
+                   micro([&] { kernels<float>().exponential(sums.data(), M.data(), n * (n + 1) / 2); }))
+           << text("a multiplication an entry, scores included %6.1f us\n", micro([&] {
+                     kernels<float>().masked_scores(scores.data(), n, a.data(), dt.data(), decay.data(),
+                                                    M.data(), n, n);
+                   }));
+}
+
+void chunk_lengths(const std::string& out) {
+  const std::size_t T = 2048;
+  const ScanInput<float> in = random_scan_input(sizes, 1, T);
+  const double peak = measure_product_peak(1);
+  std::ofstream file(out + "/chunk_length.dat");
+  for (const std::size_t Q : {16, 24, 32, 48, 64, 96, 128, 192, 256})
+    file << Q << ' ' << 1e6 * shortest_seconds(3, [&] { fast_ssd(in, {.chunk_size = Q}); }) / T << ' '
+         << 1e6 * measure_scan_products(sizes, Q) << ' ' << 1e6 * scan_flops(sizes, Q) / peak << '\n';
+}
+
+// Four heads, so that a quarter of a million tokens fit into the memory of a small machine; "nan" where nobody wants to wait.
+void lengths(const std::string& out) {
+  const Mamba2Config four_heads{.d_model = 128};
+  std::ofstream file(out + "/length.dat");
+  for (std::size_t T = 16; T <= 262144; T *= 4) {
+    const ScanInput<float> in = random_scan_input(four_heads, 1, T);
+    const auto micro = [&](const auto& task) {
+      return 1e6 * shortest_seconds(2, task) / static_cast<double>(T);
+    };
+    file << T << ' ' << (T <= 16384 ? micro([&] { ssd(in, {.algorithm = Algorithm::recurrent}); }) : 0)
+         << ' ' << micro([&] { ssd(in, {.chunk_size = 64}); }) << ' ' << micro([&] { fast_ssd(in); })
+         << '\n';
+  }
+}
+
+// A large weight times one token, as often as it goes in a second; beside it, how often the bytes of floats can be read.
+void reading_steps(const std::string& out, std::ostream& measured, std::size_t all) {
+  constexpr std::size_t rows = 65536, columns = 1024;  // 256 MiB of floats
+  Tensor<float, 2> W = zeros<float>(rows, columns);
+  for (std::size_t i = 0; i < W.size(); ++i) W.data()[i] = static_cast<float>(i % 7) - 3;
+  const std::vector<float> x(8 * columns, 1.0F);
+  std::vector<float> y(8 * rows);
+  const MatrixRef<const float> token{x.data(), 1, columns, columns};
+  const MatrixRef<float> result{y.data(), 1, rows, rows};
+  const auto rate = [&](const auto& task) { return 1 / shortest_seconds(3, task); };
+  const double bytes = static_cast<double>(W.size() * sizeof(float));
+  const double alone = measure_read_bandwidth(1) / bytes;
+
+  std::ofstream bars(out + "/reading.dat");
+  measured << "[reading]\n" << text("%-34s %9s  %8s  %7s\n", "", "per second", "gain", "of limit");
+  Ladder ladder(bars, measured, 1, alone);
+  ladder.step("BLAS", rate([&] {
+                parallel_for(1, [&](std::size_t) {
+                  multiply<float>(token, transpose(as_matrix(std::as_const(W))), 0, result);
+                });
+              }));
+  const auto dot = [&](std::size_t block) {  // of 4 rows: neighbours; of more: one from each quarter
+    for (std::size_t r = 0; r < rows; r += block)
+      kernels<float>().rows_dot(&W(r, 0), columns, block, columns, x.data(), columns, 1, &y[r], rows);
+  };
+  ladder.step("four neighbouring rows", rate([&] { dot(4); }));
+  ladder.step("a row from each quarter", rate([&] { dot(256); }));
+  if (all > 1) {
+    set_num_threads(all);
+    ladder.step(threads_text(all), rate([&] {
+                  fast_operations<float>().linear(token, as_matrix(std::as_const(W)), {}, result);
+                }));
+  }
+  const double together = measure_read_bandwidth(all) / bytes;
+
+  // Several vectors at once: the weight is read once for all of them.
+  std::ofstream batch(out + "/batch.dat");
+  for (std::size_t vectors = 1; vectors <= 8; ++vectors)
+    batch << vectors << ' ' << static_cast<double>(vectors) * rate([&] {
+                                 fast_operations<float>().linear({x.data(), vectors, columns, columns},
+                                                                 as_matrix(std::as_const(W)), {},
+                                                                 {y.data(), vectors, rows, rows});
+                               })
+          << ' ' << together << '\n';
+
+  for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
+    Tensor<float, 2> copy = W;
+    const CompactWeight weight = compact(copy, type);
+    ladder.step(type == WeightType::bfloat16 ? "weights of two bytes" : "weights of one byte",
+                rate([&] { fast_operations<float>().linear_compact(token, weight, {}, result); }));
+  }
+  measured << text("%-34s %9.1f\n", "limit: reading floats, 1 thread", alone);
+  if (all > 1)
+    measured << text("%-34s %9.1f\n", ("limit: the same, " + threads_text(all)).c_str(), together);
+  std::ofstream(out + "/reading_limit.dat") << alone << ' ' << together << '\n';
+  set_num_threads(1);
+}
+
+// Half of the 130M model: a prompt, and writing, with weights of each type. The most that a limit allows is measured before and after.
+class WholeModel {
+ public:
+  WholeModel(std::ostream& out, std::size_t all) : out_(out), threads_{1} {
+    if (all > 1) threads_.push_back(all);
+  }
+
+  void run() {
+    measure("");
+    model_.keep_weights(WeightType::bfloat16);
+    measure(", bfloat16");
+    model_ = LanguageModel<float>(config_, 1);
+    model_.keep_weights(WeightType::int8);
+    measure(", int8");
+  }
+
+ private:
+  void measure(const std::string& kind) {
+    for (const std::size_t threads : threads_) prompt(kind, threads);
+    for (const std::size_t threads : threads_) write(kind, threads);
+  }
+
+  void prompt(const std::string& kind, std::size_t threads) {
+    const std::size_t T = 512, Q = fast_operations<float>().chunk_size;
+    const Tensor<std::int64_t, 2> ids({1, T}, 7);
+    const double weights = T * projection_flops(config_) + head_flops(config_);
+    const double others = T * (layer_flops(config_, Q) - projection_flops(config_));
     against_limit(
-        out, named(what, threads), steps, steps * step_bytes(config, weight_bytes, 1),
+        "prompt" + kind, threads, T, [&] { model_.prefill(ids, cache_); },
         [&] {
-          for (std::size_t i = 0; i < steps; ++i) model.step({7}, cache);
-        },
-        [&] { return measure_read_bandwidth(threads); });
-  };
-  std::vector<std::size_t> counts{1};
-  if (all > 1) counts.push_back(all);
-  const std::size_t Q = fast_operations<float>().chunk_size;
-  for (const std::size_t threads : counts) {
-    set_num_threads(threads);
-    against_limit(
-        out, named("prompt", threads), T, T * layer_flops(config, Q) + head_flops(config),
-        [&] { model.prefill(ids, cache); }, [&] { return measure_product_peak(threads); });
+          return weights / measure_product_peak(threads, model_.weight_type()) +
+                 others / measure_product_peak(threads);
+        });
   }
-  for (const std::size_t threads : counts) write("writing", 4, threads);
-  model.keep_weights(WeightType::bfloat16);
-  for (const std::size_t threads : counts) write("writing, bfloat16", 2, threads);
-}
+
+  void write(const std::string& kind, std::size_t threads) {
+    const std::size_t steps = 16;
+    const double weight_bytes = kind.empty() ? 4 : kind == ", int8" ? 1 : 2;
+    against_limit(
+        "writing" + kind, threads, steps,
+        [&] {
+          for (std::size_t i = 0; i < steps; ++i) model_.step({7}, cache_);
+        },
+        [&] { return steps * step_bytes(config_, weight_bytes, 1) / measure_read_bandwidth(threads); });
+  }
+
+  void against_limit(const std::string& what, std::size_t threads, std::size_t tokens,
+                     const std::function<void()>& task, const std::function<double()>& limit) {
+    set_num_threads(threads);
+    double least = limit();
+    const double time = shortest_seconds(3, task);
+    least = std::min(least, limit());
+    out_ << '"' << what << ", " << threads_text(threads) << "\" " << static_cast<double>(tokens) / time
+         << ' ' << static_cast<double>(tokens) / least << '\n';
+  }
+
+  std::ostream& out_;
+  std::vector<std::size_t> threads_;
+  const LanguageModelConfig config_{.n_layer = 12, .vocab_size = 25144, .mixer = sizes};
+  LanguageModel<float> model_{config_, 1};
+  LanguageModelCache<float> cache_ = model_.empty_cache(1);
+};
 
 }  // namespace
 
 int main(int, char** argv) {
   const std::string out = argv[1];
   const std::size_t all = num_threads();
-  const double peak = measure_product_peak(1);
+  keep_memory();
   set_num_threads(1);
-
-  const std::size_t T = 2048;
-  const ScanInput<float> in = random_input(T);
-  const auto plain = [&](Algorithm algorithm) {
-    return T / seconds([&] { ssd(in, {.algorithm = algorithm}); }, 2);
-  };
-  std::ofstream ladder(out + "/ladder.dat");
-  ladder << "\"recurrence (chapter 1)\" " << plain(Algorithm::recurrent) << "\n\"chunked (chapter 5)\" "
-         << plain(Algorithm::chunked) << '\n';
-  use_instruction_set("baseline");
-  ladder << "\"wide, baseline loops\" " << T / seconds([&] { fast_ssd(in); }) << '\n';
-  use_instruction_set("");
-  ladder << "\"wide, this machine's loops\" " << T / seconds([&] { fast_ssd(in); }) << '\n';
-  set_num_threads(all);
-  ladder << "\"the same, threads: " << all << "\" " << T / seconds([&] { fast_ssd(in); }) << '\n';
-  set_num_threads(1);
-  std::ofstream(out + "/limit.dat") << peak / flops_per_token(64) << '\n';
-
-  std::ofstream chunk_length(out + "/chunk_length.dat");
-  for (const std::size_t Q : {16, 24, 32, 48, 64, 96, 128, 192, 256}) {
-    const double time = seconds([&] { fast_ssd(in, {.chunk_size = Q}); });
-    chunk_length << Q << ' ' << 1e6 * time / T << ' ' << 1e6 * flops_per_token(Q) / peak << '\n';
-  }
-
-  std::ofstream length(out + "/length.dat");
-  for (std::size_t t = 64; t <= 8192; t *= 2) {
-    const ScanInput<float> some = random_input(t);
-    const auto micro = [&](const auto& task) {
-      return 1e6 * seconds(task, 2) / static_cast<double>(t);
-    };
-    length << t << ' ' << micro([&] { ssd(some, {.algorithm = Algorithm::recurrent}); }) << ' '
-           << micro([&] { ssd(some); }) << ' ' << micro([&] { fast_ssd(some); }) << '\n';
-  }
-
-  std::ofstream model(out + "/model.dat");
-  whole_model(model, all);
-
-  set_num_threads(all);
-  const double bandwidth = measure_read_bandwidth(all);
-  const std::size_t columns = 1024, rows = 65536;
-  const std::vector<float> W(rows * columns, 1.0F), x(8 * columns, 1.0F);
-  std::vector<float> y(8 * rows);
-  const double alone = bandwidth / static_cast<double>(rows * columns * sizeof(float));
-  std::ofstream batch(out + "/batch.dat");
-  for (std::size_t vectors = 1; vectors <= 8; ++vectors) {
-    const MatrixRef<const float> X{x.data(), vectors, columns, columns};
-    const double time = seconds([&] {
-      fast_operations<float>().linear(X, {W.data(), rows, columns, columns}, {},
-                                      {y.data(), vectors, rows, rows});
-    });
-    batch << vectors << ' ' << static_cast<double>(vectors) / time << ' ' << alone << '\n';
-  }
+  std::ofstream measured(out + "/measured.txt"), model(out + "/model.dat");
+  operator_steps(out, measured, all);
+  masks(measured);
+  chunk_lengths(out);
+  lengths(out);
+  reading_steps(out, measured, all);
+  WholeModel(model, all).run();
 }

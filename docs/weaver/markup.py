@@ -28,7 +28,7 @@ CPP = '<span class="cpp">C++</span>'  # the font of the text sets the two signs 
 FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*([\w+-]*)\s*$")
 BOX = re.compile(r"^:::\s*([\w-]+)\s*(.*?)\s*$")
 NOTE_TEXT = re.compile(r"^\[\^([\w-]+)\]:\s+(.*)$")
-OUTPUT = re.compile(r"^\s*@output\s+(\S+)\s*$")
+OUTPUT = re.compile(r"^\s*@(output|measured)\s+(\S+)\s*$")
 QUOTE = re.compile(r"^\s*@quote\s+([^\s#]+)(?:#(\S+))?\s*$")
 CONTENTS = re.compile(r"^@(contents|headers)\s*$")
 BIBLIOGRAPHY = re.compile(r"^@references\s*$")
@@ -136,7 +136,7 @@ class Markup:
             kept[index] = ""
             index += 1
             while index < len(lines) and lines[index].strip() and not NOTE_TEXT.match(lines[index]) \
-                    and not lines[index].startswith((":::", "@output", "#", "```")):
+                    and not lines[index].startswith((":::", "@output", "@measured", "#", "```")):
                 text.append(lines[index].strip())
                 kept[index] = ""
                 index += 1
@@ -166,7 +166,7 @@ class Markup:
         output = OUTPUT.match(line)
         if output:
             flush(number)
-            out.append("\n\n" + self.output(path, number, output.group(1)) + "\n\n")
+            out.append("\n\n" + self.output(path, number, *output.groups()) + "\n\n")
             return True
         quote = QUOTE.match(line)
         if quote:
@@ -282,11 +282,11 @@ class Markup:
         out.append(self.block("</div>"))
         return "".join(out)
 
-    def output(self, path, number, tag):
-        text, problem = self.book.output(self.page, tag)
+    def output(self, path, number, kind, tag):
+        text, problem = getattr(self.book, kind)(self.page, tag)
         if problem:
             self.error(path, number, problem)
-        return self.token("output", text=text, tag=tag, program=self.page.program)
+        return self.token(kind, text=text, tag=tag, program=self.page.program)
 
     def quote(self, path, number, source, tag):
         piece, problem = self.book.quote(source, tag)

@@ -57,11 +57,12 @@ class Page:
 class Book:
     """All pages, their numbers, and everything that can be referred to across them."""
 
-    def __init__(self, root, report, outputs, figures):
+    def __init__(self, root, report, outputs, figures, data=""):
         self.root = root
         self.report = report
         self.outputs_folder = outputs    # NN.txt: what chapter NN printed
         self.figures_folder = figures    # NN/NAME.svg
+        self.data_folder = data          # NN/measured.txt: what the program behind chapter NN's figures measured
         self.settings = json.loads(self.read("docs/book.json"))
         self.pages = []
         self.references = {}
@@ -220,16 +221,23 @@ class Book:
         """What the chapter's program printed under [tag], and what is wrong if there is none."""
         if not page.number:
             return "", "only chapters have a program, and so an output"
-        if page.number not in self._outputs:
-            path = os.path.join(self.outputs_folder, f"{page.number:02d}.txt")
+        return self.section(os.path.join(self.outputs_folder, f"{page.number:02d}.txt"), tag, page.program, "demo.cpp")
+
+    def measured(self, page, tag):
+        """The same of what figures.cpp wrote to measured.txt."""
+        path = os.path.join(self.data_folder, f"{page.number or 0:02d}", "measured.txt")
+        return self.section(path, tag, "figures.cpp", "measured.txt from figures.cpp")
+
+    def section(self, path, tag, program, source):
+        if path not in self._outputs:
             try:
-                with open(path, encoding="utf-8") as source:
-                    self._outputs[page.number] = source.read()
+                with open(path, encoding="utf-8") as file:
+                    self._outputs[path] = file.read()
             except FileNotFoundError:
-                self._outputs[page.number] = None
-        text = self._outputs[page.number]
+                self._outputs[path] = None
+        text = self._outputs[path]
         if text is None:
-            return "", f"nothing captured from {page.program} (no demo.cpp, or it has not run)"
+            return "", f"nothing captured from {program} (no {source}, or it has not run)"
         sections, current = {"*": []}, None
         for line in text.rstrip("\n").split("\n"):
             header = OUTPUT_HEADER.match(line)
@@ -243,9 +251,9 @@ class Book:
         if tag == "*":
             return text.rstrip("\n"), None
         if tag not in sections:
-            return "", f"{page.program} prints no section [{tag}] (it prints: {', '.join(s for s in sections if s != '*')})"
+            return "", f"{program} prints no section [{tag}] (it prints: {', '.join(s for s in sections if s != '*')})"
         shown = "\n".join(sections[tag]).strip("\n")
-        return shown, None if shown else f"the section [{tag}] that {page.program} prints is empty"
+        return shown, None if shown else f"the section [{tag}] that {program} prints is empty"
 
     def quote(self, source, tag):
         if not self.exists(source):

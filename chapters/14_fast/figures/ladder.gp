@@ -1,12 +1,17 @@
-# The limit is drawn as well, wherever it lies, and there is room for the numbers beside the bars.
+# The limits are drawn as well, wherever they lie, and there is room for the numbers beside the bars.
 stats data.'/limit.dat' using 1 nooutput
 limit = STATS_max / 1000
+stats data.'/limit.dat' using 2 nooutput
+peak = STATS_max / 1000
 stats data.'/ladder.dat' using 2 nooutput
-top = STATS_max / 1000 > limit ? STATS_max / 1000 : limit
-set xrange [0:1.15 * top]; set yrange [4.7:-0.7]; set border 1; set ytics scale 0; unset key; set lmargin 30
+last = STATS_records - 1
+top = STATS_max / 1000 > peak ? STATS_max / 1000 : peak
+set xrange [0:1.15 * top]; set yrange [last+0.7:-0.7]; set border 1; set ytics scale 0; unset key; set lmargin 32
 set boxwidth 0.6
 set xlabel "thousand tokens per second"
 set arrow from limit, graph 0 to limit, graph 1 nohead lt 2 dt 2
-set label "limit of one thread" at limit, graph 1.04 center textcolor rgb ink
+set arrow from peak, graph 0 to peak, graph 1 nohead lt 3 dt 3
+set label "its products alone  " at limit, graph 1.04 right textcolor rgb ink
+set label "  product peak" at peak, graph 1.04 left textcolor rgb ink
 plot data.'/ladder.dat' using ($2/2000):0:($2/2000):(0.32):ytic(1) with boxxyerror lt 1, \
      '' using ($2/1000):0:(sprintf("%.1f", $2/1000)) with labels left offset 0.6,0 textcolor rgb ink

@@ -41,8 +41,9 @@ void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std:
   if (!bias.empty()) require_length("bias", bias, weight.rows, "(d_out)");
   if (x.rows == 0) return;  // no tokens: there may be no memory
   const std::size_t fours = (weight.rows + 3) / 4;
+  const std::size_t threads = num_threads(), shares = threads == 1 ? 1 : 2 * threads;
   const std::size_t parts =
-      x.rows <= few_tokens ? std::max<std::size_t>(1, fours / 64) : std::min(num_threads(), fours);
+      std::min(fours, x.rows <= few_tokens ? std::max(shares, fours / 256) : threads);
   parallel_for(parts, [&](std::size_t part) {
     const std::size_t first = 4 * (fours * part / parts);
     const std::size_t count = std::min(4 * (fours * (part + 1) / parts), weight.rows) - first;

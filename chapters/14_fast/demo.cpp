@@ -133,23 +133,26 @@ void blocks() {
               yes(difference(fast.y, plain.y) < 1e-12));
 }
 
-// A small language model with random weights, and the same with its large weights in bfloat16.
+// A small language model with random weights, and the same with its large weights in fewer bytes.
 
 void rounding() {
-  LanguageModel<double> model(
-      {.n_layer = 4, .vocab_size = 200, .mixer = {.d_model = 64, .headdim = 16}}, 5);
-  auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
-  for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
-  const Tensor<double, 3> exact = model.forward(ids);
-  model.keep_weights(WeightType::bfloat16);
-  const Tensor<double, 3> rounded = model.forward(ids);
-  double squares = 0, difference = 0;
-  for (std::size_t i = 0; i < exact.size(); ++i) {
-    const double d = rounded.data()[i] - exact.data()[i];
-    squares += exact.data()[i] * exact.data()[i], difference += d * d;
+  for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
+    LanguageModel<double> model(
+        {.n_layer = 4, .vocab_size = 200, .mixer = {.d_model = 64, .headdim = 16}}, 5);
+    auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
+    for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
+    const Tensor<double, 3> exact = model.forward(ids);
+    model.keep_weights(type);
+    const Tensor<double, 3> rounded = model.forward(ids);
+    double squares = 0, difference = 0;
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      const double d = rounded.data()[i] - exact.data()[i];
+      squares += exact.data()[i] * exact.data()[i], difference += d * d;
+    }
+    std::printf("weights in %-8s move the scores by %.2f %% of their size\n",
+                type == WeightType::bfloat16 ? "bfloat16" : "int8",
+                100 * std::sqrt(difference / squares));
   }
-  std::printf("weights in bfloat16 move the scores by %.2f %% of their size\n",
-              100 * std::sqrt(difference / squares));
 }
 
 // What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers read and written.
@@ -157,10 +160,10 @@ void rounding() {
 void bytes() {
   const double parameters = 128989632, state = 24.0 * 24 * 64 * 128;
   std::printf("one token reads and writes, in MB (10^6 bytes)\n");
-  for (const int width : {4, 2}) {
+  for (const int width : {4, 2, 1}) {
     const double weights = width * parameters / 1e6, states = 2 * 4 * state / 1e6;
-    std::printf("  weights of %d bytes: %6.1f for the weights, %5.1f for the states, %6.1f in all\n",
-                width, weights, states, weights + states);
+    std::printf("  weights of %d byte%s %6.1f for the weights, %5.1f for the states, %6.1f in all\n",
+                width, width == 1 ? ": " : "s:", weights, states, weights + states);
   }
 }
 
@@ -175,7 +178,7 @@ int main() {
   operators();
   std::printf("[blocks]\n");
   blocks();
-  std::printf("[bfloat16]\n");
+  std::printf("[rounding]\n");
   rounding();
   std::printf("[bytes]\n");
   bytes();
@@ -194,27 +197,30 @@ int main() {
 // ## Step by step {#fast_steps}
 //
 // Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the 130M model and a prompt of 2048 tokens. Each bar is measured while this book
-// is built, on the machine that builds it. The dashed line is the limit of one thread: its product peak, divided by the operator's work for a token. (Where other
-// programs run meanwhile, every bar is shorter, and those of several threads most of all: they are as fast as the slowest of them.)
+// is built, on the machine that builds it. There are two limits for one thread: the scan's own products with nothing in between, and its multiply-adds at the product peak, which large square matrices reach
+// and the scan's smaller ones do not. (Where other programs run meanwhile, every bar is shorter, and those of several threads most of all: they are as fast as the slowest of them.)
 //
 // ::: figure ladder
-// Tokens per second of the operator, from the recurrence to all threads. The limit counts the scan's multiply-adds and nothing else.
+// Thousands of tokens per second of the operator, from the recurrence to all threads. The limits are those of one thread.
 // :::
 //
+// @measured operator
+//
 // The recurrence does about as much arithmetic as the others and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
-// scan of chapter 5 trades that for products, but small ones, with an exponential for each entry of each mask. The wide scan takes the
-// exponentials away and makes the products large. Newer instructions make the loops in between cheaper, which is little, as they are no longer where the time goes. Threads come last, and bring as much as there are cores free.
+// scan of chapter 5 trades that for products. The third bar is this chapter's code with a group for every head: the mask by @eqref{eq:mask_row}, loops that widen, memory that is set aside once, but
+// every product one head wide and the scores computed for every head. The fourth has all heads in one group again; nothing else has changed, and it is the largest step after the first. Newer
+// instructions make the loops in between cheaper, which is little, as they are no longer where the time goes. Threads come last, and bring as much as there are cores free.
 //
 // What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine says: a product with a short side is a slow product. In between lies a wide valley.
 //
 // ::: figure chunk_length
-// Time per token against the chunk length Q, one thread, and what the multiply-adds alone would take at the product peak.
+// Time per token against the chunk length Q, one thread: the scan, its own products, and what the multiply-adds alone would take at the product peak.
 // :::
 //
-// And does the time per token grow with the length of the prompt? It must not; that was the promise of chapter 4.
+// And does the time per token grow with the length of the prompt? It must not; that was the promise of chapter 4. Nor does the memory: beyond inputs and outputs the scan needs what one chunk needs.
 //
 // ::: figure length
-// Microseconds per token against the length of the sequence, one thread. All three are nearly flat: this is what linear cost looks like.
+// Microseconds per token against the length of the sequence, one thread, four heads. All three are nearly flat: this is what linear cost looks like. (The recurrence is not made to wait for the longest.)
 // :::
 //
 // ## What writing costs {#fast_decoding}
@@ -223,17 +229,33 @@ int main() {
 //
 // @output bytes
 //
-// Divide by the read bandwidth of the machine, and you have the limit of one sequence. No cleverness gets past it except reading less: weights of two bytes
-// give nearly twice the speed, and several sequences at once share what is read:
+// Divide by the read bandwidth of the machine, and you have the limit of one sequence. The loop of *Reading weights once* is measured here on a single large weight:
+//
+// ::: figure reading
+// Products of 64 million weights with one token, per second. The dashed lines are how often that many floats can be read, by one thread and by all.
+// :::
+//
+// @measured reading
+//
+// BLAS is not made for this: it copies a matrix into an order of its own before it begins. Between the second and the third line nothing has changed but *which* four rows are taken. A
+// second thread brings little where one of them can ask for nearly all that memory gives; how much that is, is a matter of the machine. No cleverness gets past the limit except reading less: weights of
+// two bytes give nearly twice the speed, and of one byte twice that.
+//
+// Several sequences at once share what is read:
 //
 // ::: figure batch
-// Products of a weight matrix of 256 MiB with 1 to 8 vectors at once: how many products with a vector per second, beside the limit of reading the matrix for each vector alone. The
+// The same weight with 1 to 8 vectors at once, all threads: how many products with a vector per second, beside the limit of reading the weight for each vector alone. The
 // steps are those of the loop, which takes four vectors at a time: the fifth costs another pass.
 // :::
 //
+// With eight, the loop is no longer waiting for memory but for multiplications, and each sequence still has states of its own to read and write. So a batch of eight writes some four times as much text as one
+// sequence, not eight times; with weights of two bytes, which are read sooner, it is less than that.
+//
 // And the price of the rounding, on a small model with random weights:
 //
-// @output bfloat16
+// @output rounding
+//
+// For a given model the price is a matter of its weights, and worth a look before one relies on it: `mamba2 logits` gives the scores to compare.
 //
 // ## A whole model {#fast_model}
 //
@@ -241,17 +263,20 @@ int main() {
 // writing against the read bandwidth, each measured right before and after.
 //
 // ::: figure model
-// Tokens per second of half of the 130M model, as a share of the limit for as many threads. Beside each bar: the tokens per second.
+// Tokens per second of half of the 130M model, as a share of the limit for as many threads and weights of that type. Beside each bar: the tokens per second.
 // :::
 //
 // For models of your own, and for the full sizes, there is a command. It prints such a table, with the limits measured between the runs:
 //
 // ```
-// build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32
+// build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32 --dtype bfloat16
 // ```
 //
-// What is between the bars and the line? In a prompt, mostly the convolution, the norms and the gate: they are a hundredth of the arithmetic, but every number they touch comes from memory and goes back there.
-// In writing, the states, which are read *and* written, and the short loops around the products, between which the threads wait for each other.
+// What is between the bars and the line? In a prompt, mostly the convolution, the norms and the gate: they are a hundredth of the arithmetic, but every number they touch comes from memory and goes back there. Where products
+// with weights are twice as fast, in bfloat16, all else takes twice the share. In writing, the short loops around the products, between which the threads wait for each other.
+//
+// Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read memory faster, gave a hundredth or two once every thread reads four long streams. Keeping all tensors between the projections
+// from layer to layer, to spare the system from handing out memory, gave nothing in a prompt of 512 tokens. oneDNN for the scan's products is slower than BLAS: they are small, and it takes longer to begin.
 //
 // ## What has not changed {#fast_unchanged}
 //
@@ -262,14 +287,11 @@ int main() {
 // model.use(mamba2::plain_operations<float>());
 // ```
 //
-// and another halves the memory:
+// and another halves the memory, which is a choice, as it rounds:
 //
 // ```cpp
 // model.keep_weights(mamba2::WeightType::bfloat16);  // or int8
 // ```
-//
-// What this chapter does not do: it does not keep weights in eight bits, and it does not use a product of half precision where a processor has one. Prompts gain nothing from bfloat16 here. Pages of 2 MB instead of 4 kB,
-// which often help to read memory faster, were tried and gave nothing once the loop asked for its rows in advance.
 //
 // ## Exercises {#fast_exercises}
 //

@@ -7,8 +7,8 @@
 // have a limit, in tokens per second, for this machine. After that the work is no longer open-ended. It consists of finding out where the time
 // between the limit and the clock goes.
 //
-// The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the inside out: threads, loops, the scan, the rest of
-// the block, weights of two bytes. Whoever wants to know first what each of them bought can read *Step by step*, towards the end, and come back.
+// The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the inside out: threads, loops, the scan, products, the rest of
+// the block, weights of fewer bytes. Whoever wants to know first what each of them bought can read *Step by step*, towards the end, and come back.
 //
 // Nothing in this chapter changes what is computed. Each fast function stands beside a plain one from an earlier chapter, has the same interface,
 // and is tested against it.

@@ -29,7 +29,7 @@
 namespace mamba2 {
 namespace {
 
-constexpr std::size_t short_chunk = 3;  // up to this length the recurrence is faster than products
+constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is faster than products
 
 // The heads that one task takes together: a group's, or a part of them where there are more threads to feed.
 template <class Real>

@@ -57,7 +57,7 @@ class SmallBook(unittest.TestCase):
         said = io.StringIO()
         with contextlib.redirect_stderr(said):
             status = weave.main(["--root", self.root, "--outputs", os.path.join(self.root, "outputs"), "--figures",
-                                 os.path.join(self.root, "figures"), "--out", os.path.join(self.root, "woven"), *arguments])
+                                 os.path.join(self.root, "figures"), "--data", os.path.join(self.root, "data"), "--out", os.path.join(self.root, "woven"), *arguments])
         return types.SimpleNamespace(returncode=status, stderr=said.getvalue())
 
     def refuses(self, prose, line, message, path=CHAPTER):
@@ -144,6 +144,11 @@ class Errors(SmallBook):
     def test_no_output_at_all(self):
         os.remove(os.path.join(self.root, "outputs/01.txt"))
         self.refuses("@output first", 4, "nothing captured from chapter_01")
+
+    def test_missing_measurement(self):
+        self.refuses("@measured first", 4, "nothing captured from figures.cpp")
+        self.put("data/01/measured.txt", "[first]\n9 s\n")
+        self.refuses("@measured second", 4, "figures.cpp prints no section [second] (it prints: first)")
 
     def test_missing_figure(self):
         self.refuses("::: figure other\nCaption.\n:::", 4, "no figure 'other'")
@@ -346,6 +351,11 @@ class Pages(SmallBook):
     def test_output_section(self):
         tokens = self.woven("@output first\n\n@output second")[1]
         self.assertEqual([t["text"] for t in tokens if t["kind"] == "output"], ["one\ntwo", "three"])
+
+    def test_measured(self):
+        self.put("data/01/measured.txt", "[first]\n9 s\n[second]\n8 s\n")
+        tokens = self.woven("@output first\n\n@measured second")[1]
+        self.assertEqual([(t["kind"], t["text"]) for t in tokens if "text" in t], [("output", "one\ntwo"), ("measured", "8 s")])
 
     def test_whole_output(self):
         tokens = self.woven("@output *")[1]

@@ -77,7 +77,7 @@ class Binder:
             return (f'<div class="output"><div class="caption"><span>{token["program"]} prints</span></div>'
                     f'<pre tabindex="0" data-tag="{html.escape(token["tag"])}">{html.escape(token["text"], quote=False)}</pre></div>')
         if kind == "measured":
-            return (f'<div class="output"><div class="caption"><span>measured while this book was made</span></div>'
+            return (f'<div class="output measured"><div class="caption"><span>measured while this book was made</span></div>'
                     f'<pre tabindex="0">{html.escape(token["text"], quote=False)}</pre></div>')
         if kind == "figure" and not token["file"]:  # only in a draft
             return f'<figure id="{token["id"]}"><p class="missing">The figure {html.escape(token["name"])} is missing.</p>'

@@ -34,7 +34,8 @@ TEST_CASE("the command explains itself, and says what is wrong with its words", 
     CHECK(ran.out.size() > 300);
   }
   for (const char* words : {"", "inform", "info", "info --modle x", "logits --model x --ids y",
-                            "logits --model x --ids y --output z --algorithm fast"}) {
+                            "logits --model x --ids y --output z --algorithm fast",
+                            "logits --model x --ids y --output z --dtype float16"}) {
     CAPTURE(words);
     const Ran ran = run_mamba2(words);
     CHECK(ran.status == 2);
@@ -81,9 +82,9 @@ TEST_CASE("mamba2 info reports NaN and infinite weights", "[app][hostile]") {
 TEST_CASE("mamba2 logits writes the golden logits", "[app]") {
   const TemporaryDirectory directory;
   const auto want = load_golden<double, 3>("lm/tiny", "logits");
-  for (const std::string algorithm : {"recurrent", "quadratic", "chunked"}) {
+  const auto error = [&](const std::string& option) {
     const Ran ran = run_mamba2("logits --model " + tiny + " --ids " + quoted(golden_path("lm/tiny/input_ids.npy")) +
-                               " --output " + quoted(directory / "logits.npy") + " --algorithm " + algorithm);
+                               " --output " + quoted(directory / "logits.npy") + option);
     INFO(ran.err);
     REQUIRE(ran.status == 0);
     CHECK(ran.out.empty());
@@ -92,7 +93,15 @@ TEST_CASE("mamba2 logits writes the golden logits", "[app]") {
     REQUIRE(shape_text(got.shape()) == "(2, 45, 624)");
     Tensor<float, 3> logits = Tensor<float, 3>::from_shape({2, 45, 624});
     std::copy(got.begin(), got.end(), logits.begin());
-    CHECK(relative_error(logits, want) < 2e-5);
+    return relative_error(logits, want);
+  };
+  for (const char* algorithm : {"recurrent", "quadratic", "chunked"})
+    CHECK(error(std::string(" --algorithm ") + algorithm) < 2e-5);
+  CHECK(error(" --dtype float32") < 2e-5);
+  for (const char* dtype : {"bfloat16", "int8"}) {
+    const double rounded = error(std::string(" --dtype ") + dtype);
+    CHECK(rounded > 1e-4);
+    CHECK(rounded < 5e-2);
   }
 }
 

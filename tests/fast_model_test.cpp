@@ -169,6 +169,28 @@ TEST_CASE("weights are not rounded to what they are", "[fast]") {
   const CompactWeight compacted = compact(weight, WeightType::int8);
   CHECK(weight.size() == 0);
   CHECK(compacted.int8 == Tensor<std::int8_t, 2>{{0, 0, 0}, {32, -127, 64}});
+  CHECK(compacted.scale(0) == 0);
+  // What is broken stays broken: a row with an infinity or a NaN is all NaN, and other rows are not.
+  for (const float strange : {HUGE_VALF, std::nanf("")}) {
+    Tensor<float, 2> broken{{1, strange, 2}, {1e-44F, 0, 0}, {3, 0, 0}};
+    const CompactWeight rounded = compact(broken, WeightType::int8);
+    std::vector<float> row(3);
+    fast_operations<float>().compact_row(rounded, 0, row);
+    CHECK(std::isnan(row[0]));
+    fast_operations<float>().compact_row(rounded, 1, row);
+    CHECK(std::abs(row[0]) < 1e-43F);
+    fast_operations<float>().compact_row(rounded, 2, row);
+    CHECK(row[0] == Approx(3));
+  }
+}
+
+TEST_CASE("a model with one block in fewer bytes is not saved", "[fast]") {
+  LanguageModel<float> model(small_config(), 1);
+  const auto exact = model.forward(small_ids(1, 3));
+  model.layers[0].mixer.keep_weights(WeightType::bfloat16);
+  CHECK(relative_error(model.forward(small_ids(1, 3)), exact) < 1e-2);
+  CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
+  CHECK(!std::filesystem::exists("never_written"));
 }
 
 TEST_CASE("what is counted agrees with the model's own parameters", "[fast]") {

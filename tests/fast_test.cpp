@@ -291,7 +291,7 @@ TEMPLATE_TEST_CASE("products with weights of all types, of a few tokens and of m
 }
 
 TEMPLATE_TEST_CASE("whole numbers as large as sums allow", "[fast]", float, double) {
-  for (const std::size_t n : {1, 100, 515, 516, 768, 5120, 100000}) {
+  for (const std::size_t n : {1, 100, 515, 516, 517, 768, 1536, 2048, 5120, 100000}) {
     CAPTURE(n);
     std::vector<TestType> x(n, TestType(-3));
     x[0] = TestType(-3.0001);
@@ -301,6 +301,10 @@ TEMPLATE_TEST_CASE("whole numbers as large as sums allow", "[fast]", float, doub
     TestType y = 0, scale = kernels<TestType>().to_int16(x.data(), n, whole.data());
     CHECK(scale * whole[0] == Approx(x[0]).epsilon(2e-5 + 4e-8 * static_cast<double>(n)));
     kernels<TestType>().rows_dot_int8(w.data(), n, &one, 1, n, whole.data(), n, &scale, 1, &y, 1);
+    std::fill(x.begin(), x.end(), TestType(1));
+    TestType of_ones = 0, ones_scale = kernels<TestType>().to_int16(x.data(), n, whole.data());
+    kernels<TestType>().rows_dot_int8(w.data(), n, &one, 1, n, whole.data(), n, &ones_scale, 1, &of_ones, 1);
+    CHECK(of_ones == Approx(127.0 * static_cast<double>(n)).epsilon(1e-5));
     CHECK(y == Approx(-3.0 * 127 * static_cast<double>(n)).epsilon(n > 10000 ? 2e-2 : 1e-3));
   }
   std::vector<TestType> x(20, TestType(0));
@@ -313,6 +317,22 @@ TEMPLATE_TEST_CASE("whole numbers as large as sums allow", "[fast]", float, doub
     CHECK(std::isnan(kernels<TestType>().to_int16(x.data(), 20, whole.data())));
     CHECK(whole == std::vector<std::int16_t>(20, 0));
   }
+}
+
+TEST_CASE("a task that is alone may have tasks of its own", "[fast]") {
+  const Threads threads(2);
+  std::atomic<int> count = 0;
+  parallel_for(1, [&](std::size_t) { parallel_for(5, [&](std::size_t) { ++count; }); });
+  CHECK(count == 5);
+}
+
+TEST_CASE("the fast scan of no sequences", "[fast]") {
+  ScanInput<float> in = scan_input<float>(4);
+  for (auto* tensor : {&in.x, &in.B, &in.C}) tensor->resize({0, 4, tensor->shape(2), tensor->shape(3)});
+  in.dt.resize({0, 4, 6});
+  in.z.reset();
+  in.initial_state.reset();
+  CHECK(fast_ssd(in).y.shape(0) == 0);
 }
 
 TEST_CASE("the sum that measures the memory is a sum", "[fast]") {

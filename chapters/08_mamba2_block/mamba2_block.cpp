@@ -358,8 +358,8 @@ ScanOptions Mamba2Block<Real>::scan_options(const ForwardOptions<Real>& options)
 
 template <class Real>
 void Mamba2Block<Real>::use(const Operations<Real>& operations) {
-  require(in_proj_compact_.empty() || operations.linear_compact != nullptr, "operations",
-          "some that can read weights in fewer bytes", "others");
+  require(in_proj_compact_.empty() || (operations.linear_compact && operations.compact_row),
+          "operations", "some that can read weights in fewer bytes", "others");
   operations_ = &operations;
 }
 

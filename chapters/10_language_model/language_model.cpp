@@ -111,7 +111,7 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
   auto x = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), d_model});
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const auto row = static_cast<std::size_t>(ids.data()[i]);
-    if (weight_type_ == WeightType::full)
+    if (embedding_compact_.empty())
       std::copy_n(&embedding_weight(row, 0), d_model, x.data() + i * d_model);
     else
       operations_->compact_row(embedding_compact_, row,

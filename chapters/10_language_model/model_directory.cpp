@@ -301,7 +301,9 @@ void refuse_other_weights(const Path& directory, const std::string& ours) {
 template <class Real>
 void save_language_model(const LanguageModel<Real>& model, const Path& directory,
                          CheckpointLayout layout, ElementType type) {
-  require(model.weight_type() == WeightType::full, "model", "all weights as they were loaded",
+  std::size_t numbers = 0;
+  model.visit([&](const std::string&, const auto& tensor) { numbers += tensor.size(); });
+  require(numbers == parameter_count(model.config()), "model", "all weights as they were loaded",
           "some rounded to fewer bytes");
   const std::string config = config_text(model.config(), layout);
   std::error_code failure;

@@ -1,14 +1,19 @@
 # The inner loops are compiled once more for each newer level of the instruction set; the program picks one when it starts.
 find_package(Threads REQUIRED)
 set(chapter_libraries Threads::Threads)
-# Products by oneDNN, where it is installed (Debian: libdnnl-dev). Its own CMake file asks for OpenCL, which is not needed.
+# Products by oneDNN, where it is installed (Debian: libdnnl-dev) with the interface of its releases 2.x. Its own CMake file asks for OpenCL, which is not needed.
 if(MAMBA2_ONEDNN)
   include(CheckCXXSourceCompiles)
   set(CMAKE_REQUIRED_LIBRARIES dnnl gomp)
   check_cxx_source_compiles("
     #include <oneapi/dnnl/dnnl.hpp>
     extern \"C\" void omp_set_num_threads(int);
-    int main() { omp_set_num_threads(1); return dnnl::engine(dnnl::engine::kind::cpu, 0).get() == nullptr; }" ONEDNN_FOUND)
+    int main() {
+      omp_set_num_threads(1);
+      const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+      const dnnl::memory m({{1, 1}, dnnl::memory::data_type::f32, {1, 1}}, engine);
+      dnnl::matmul(dnnl::matmul::primitive_desc({m.get_desc(), m.get_desc(), m.get_desc()}, engine));
+    }" ONEDNN_FOUND)
   unset(CMAKE_REQUIRED_LIBRARIES)
   if(ONEDNN_FOUND)
     list(APPEND chapter_libraries dnnl gomp)

@@ -1,6 +1,6 @@
 // ## The program {#fast_program}
 //
-// The program of this chapter proves what must not change. It prints no times; those are in the figures, measured in this build.
+// The program of this chapter proves what must not change. It prints no times; those are in figures and tables, measured in this build.
 
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
@@ -149,8 +149,7 @@ void rounding() {
       const double d = rounded.data()[i] - exact.data()[i];
       squares += exact.data()[i] * exact.data()[i], difference += d * d;
     }
-    std::printf("weights in %-8s move the scores by %.2f %% of their size\n",
-                type == WeightType::bfloat16 ? "bfloat16" : "int8",
+    std::printf("weights in %-8s move the scores by %.2f %% of their size\n", name_of(type),
                 100 * std::sqrt(difference / squares));
   }
 }
@@ -208,8 +207,8 @@ int main() {
 //
 // The recurrence does about as much arithmetic as the others and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
 // scan of chapter 5 trades that for products. The third bar is this chapter's code with a group for every head: the mask by @eqref{eq:mask_row}, loops that widen, memory that is set aside once, but
-// every product one head wide and the scores computed for every head. The fourth has all heads in one group again; nothing else has changed, and it is the largest step after the first. Newer
-// instructions make the loops in between cheaper, which is little, as they are no longer where the time goes. Threads come last, and bring as much as there are cores free.
+// every product one head wide and the scores computed for every head. The fourth has all heads in one group again; nothing else has changed, and it is the largest step of one thread after the first. Newer
+// instructions bring next to nothing: BLAS had them all along, and the loops in between are no longer where the time goes. Threads come last, and bring as much as there are cores free.
 //
 // What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine says: a product with a short side is a slow product. In between lies a wide valley.
 //
@@ -220,7 +219,7 @@ int main() {
 // And does the time per token grow with the length of the prompt? It must not; that was the promise of chapter 4. Nor does the memory: beyond inputs and outputs the scan needs what one chunk needs.
 //
 // ::: figure length
-// Microseconds per token against the length of the sequence, one thread, four heads. All three are nearly flat: this is what linear cost looks like. (The recurrence is not made to wait for the longest.)
+// Microseconds per token against the length of the sequence, one thread, four heads. The recurrence and the wide scan are nearly flat, and chapter 5's scan is once the products have their full size: this is what linear cost looks like. (The recurrence is not made to wait for the longest.)
 // :::
 //
 // ## What writing costs {#fast_decoding}
@@ -232,14 +231,14 @@ int main() {
 // Divide by the read bandwidth of the machine, and you have the limit of one sequence. The loop of *Reading weights once* is measured here on a single large weight:
 //
 // ::: figure reading
-// Products of 64 million weights with one token, per second. The dashed lines are how often that many floats can be read, by one thread and by all.
+// Products of 67 million weights with one token, per second. The dashed lines are how often that many floats can be read, by one thread and by all.
 // :::
 //
 // @measured reading
 //
-// BLAS is not made for this: it copies a matrix into an order of its own before it begins. Between the second and the third line nothing has changed but *which* four rows are taken. A
+// BLAS's product of two matrices is not made for this: it copies a matrix into an order of its own before it begins. Between the second and the third line nothing has changed but *which* four rows are taken. A
 // second thread brings little where one of them can ask for nearly all that memory gives; how much that is, is a matter of the machine. No cleverness gets past the limit except reading less: weights of
-// two bytes give nearly twice the speed, and of one byte twice that.
+// two bytes give about twice the speed, and of one byte twice that. (The last column is relative to reading floats with one thread; the last lines read with all threads.)
 //
 // Several sequences at once share what is read:
 //
@@ -248,14 +247,14 @@ int main() {
 // steps are those of the loop, which takes four vectors at a time: the fifth costs another pass.
 // :::
 //
-// With eight, the loop is no longer waiting for memory but for multiplications, and each sequence still has states of its own to read and write. So a batch of eight writes some four times as much text as one
-// sequence, not eight times; with weights of two bytes, which are read sooner, it is less than that.
+// Eight sequences do not write eight times as much text as one. Each has states of its own to read and write: by the table above, a step of eight moves $516 + 8 \cdot 37.7 = 818$ MB in place of 554, so it can write at most
+// 5.4 times as much, and with weights of two bytes 4.2 times. And the multiplications, eight for every weight that is read, take as long as the reading by now.
 //
 // And the price of the rounding, on a small model with random weights:
 //
 // @output rounding
 //
-// For a given model the price is a matter of its weights, and worth a look before one relies on it: `mamba2 logits` gives the scores to compare.
+// For a given model the price is a matter of its weights, and worth a look before one relies on it: `mamba2 logits --dtype int8` gives the scores to compare.
 //
 // ## A whole model {#fast_model}
 //
@@ -263,7 +262,7 @@ int main() {
 // writing against the read bandwidth, each measured right before and after.
 //
 // ::: figure model
-// Tokens per second of half of the 130M model, as a share of the limit for as many threads and weights of that type. Beside each bar: the tokens per second.
+// Tokens per second of half of the 130M model, as a share of the limit for as many threads and weights of that type. Beside each bar: the tokens per second. (A bar can pass the line a little: the limit is a measurement as well, and of small weights a part may stay in the cache from token to token.)
 // :::
 //
 // For models of your own, and for the full sizes, there is a command. It prints such a table, with the limits measured between the runs:
@@ -272,10 +271,10 @@ int main() {
 // build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32 --dtype bfloat16
 // ```
 //
-// What is between the bars and the line? In a prompt, mostly the convolution, the norms and the gate: they are a hundredth of the arithmetic, but every number they touch comes from memory and goes back there. Where products
+// What is between the bars and the line? In a prompt: the scan, whose products are small; and the convolution, the norms and the gate, which are little arithmetic, but every number they touch comes from memory and goes back there. Where products
 // with weights are twice as fast, in bfloat16, all else takes twice the share. In writing, the short loops around the products, between which the threads wait for each other.
 //
-// Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read memory faster, gave a hundredth or two once every thread reads four long streams. Keeping all tensors between the projections
+// Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read memory faster, gave hardly anything once every thread reads four long streams. Keeping all tensors between the projections
 // from layer to layer, to spare the system from handing out memory, gave nothing in a prompt of 512 tokens. oneDNN for the scan's products is slower than BLAS: they are small, and it takes longer to begin.
 //
 // ## What has not changed {#fast_unchanged}

@@ -28,7 +28,7 @@ Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<do
 
 /// \brief Exercise 14.3: the most tokens per second that a model can write.
 /// \param parameters       number of weights
-/// \param bytes_per_weight 4 for float, 2 for bfloat16
+/// \param bytes_per_weight 4 for float, 2 for bfloat16, 1 for int8
 /// \param state            numbers in the states of one sequence, all layers together; floats, read and written once a token
 /// \param batch            sequences written at the same time
 /// \param bandwidth        bytes per second

@@ -1,5 +1,5 @@
 // # Within reach of the machine {#ch_fast}
-// @summary The same model, faster: what a chunk costs, wide products, a mask without exponentials, threads over heads, and reading every weight once.
+// @summary The same model, faster: what a token costs, wide products, a mask without exponentials, threads over heads, reading every weight once, and weights of fewer bytes.
 //
 // The model is finished and right, and it is slow. A chapter about speed could now show a list of tricks. This one asks a question first:
 // how fast *could* it be? A processor has two numbers that no program can beat. It multiplies matrices at a certain rate, and it reads memory
@@ -10,7 +10,7 @@
 // The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the inside out: threads, loops, the scan, products, the rest of
 // the block, weights of fewer bytes. Whoever wants to know first what each of them bought can read *Step by step*, towards the end, and come back.
 //
-// Nothing in this chapter changes what is computed. Each fast function stands beside a plain one from an earlier chapter, has the same interface,
+// With one exception that has to be asked for (weights in fewer bytes, which are rounded), nothing in this chapter changes what is computed. Each fast function stands beside a plain one from an earlier chapter, has the same interface,
 // and is tested against it.
 //
 // ## What it builds on {#fast_builds_on}
@@ -48,7 +48,8 @@
 //
 // ## Two limits {#fast_limits}
 //
-// A product of two large square matrices reuses each number it loads hundreds of times, so it shows the arithmetic alone. That is the first limit.
+// A product of two large square matrices reuses each number it loads hundreds of times, so it shows the arithmetic alone. That is the first limit. (`parallel_for` and `product` come further
+// down, as does the sum of the second limit; here it is enough that they run, multiply and add.)
 
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
@@ -93,8 +94,8 @@ class WithThreads {
 
 }  // namespace
 
-// Memory that a program gives back goes to the system, and what comes from the system next is slow when it is first touched: each page has to be found and filled with zeros. For a scan of a few milliseconds
-// that can be as much again. Who measures keeps what was once had.
+// Memory that a program gives back goes to the system, and what comes from the system next is slow when it is first touched: each page has to be found and filled with zeros. A program that measures
+// had better keep the memory it has had once.
 
 void keep_memory() {
 #ifdef M_TRIM_THRESHOLD
@@ -179,6 +180,16 @@ double head_flops(const LanguageModelConfig& config) {
   return 2 * static_cast<double>(config.padded_vocab_size() * config.mixer.d_model);
 }
 
+double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
+                            std::size_t threads, WeightType type) {
+  const std::size_t chunk_size = fast_operations<float>().chunk_size;
+  const double weights = static_cast<double>(tokens) * projection_flops(config) +
+                         static_cast<double>(scored) * head_flops(config);
+  const double others =
+      static_cast<double>(tokens) * (layer_flops(config, chunk_size) - projection_flops(config));
+  return weights / measure_product_peak(threads, type) + others / measure_product_peak(threads);
+}
+
 // And bytes. An embedding that is not the head as well is hardly read: one row for each token.
 
 double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::size_t batch) {
@@ -199,10 +210,10 @@ double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::s
 // The simplest way to use several cores is a loop whose turns do not touch each other's data. Each thread takes the next turn from a shared
 // counter until none is left; so a thread that is slower, or starts late, just takes fewer.
 //
-// Two details decide whether this helps. A layer makes half a dozen such loops, each of them well under a millisecond. A thread that goes to sleep
+// Two details decide whether this helps. When the model writes, a layer makes half a dozen such loops, each of them well under a millisecond. A thread that goes to sleep
 // after each must be woken by the operating system, which takes longer than some of the loops; so a thread that has nothing to do looks at the
-// counter for some microseconds before it lies down. And BLAS libraries bring threads of their own. If each of our threads starts a product that
-// starts threads again, they fight for the same cores, which is slower than one thread alone. So BLAS is told to use one.
+// counter for up to about a tenth of a millisecond before it lies down. And BLAS libraries bring threads of their own. If each of our threads starts a product that
+// starts threads again, they fight for the same cores, which is slower than one thread alone. So OpenBLAS is told to use one.
 
 extern "C" void openblas_set_num_threads(int)
     __attribute__((weak));  // null where BLAS is another library
@@ -224,16 +235,14 @@ void one_blas_thread() {
 class Pool {
  public:
   explicit Pool(std::size_t threads) {
-    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
-  }
-  ~Pool() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
+    try {
+      for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+    } catch (...) {  // the system has no more threads
+      stop();
+      throw;
     }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
   }
+  ~Pool() { stop(); }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
@@ -258,6 +267,15 @@ class Pool {
   }
 
  private:
+  void stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   template <class Condition>
   static void spin_until(const Condition& condition) {
     for (int spin = 0; spin < 4000 && !condition(); ++spin) {
@@ -324,20 +342,17 @@ void set_num_threads(std::size_t count) {
 
 void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task) {
   one_blas_thread();
+  const std::size_t threads = wanted_threads;
   std::unique_lock lock(pool_mutex, std::defer_lock);
-  if (inside_task || count == 0 || !lock.try_lock()) {
+  if (inside_task || count <= 1 || threads == 1 || !lock.try_lock()) {
     for (std::size_t i = 0; i < count; ++i) task(i);
     return;
   }
-  if (!pool || pool->threads() != wanted_threads) {
+  if (!pool || pool->threads() != threads) {
     pool.reset();
-    pool = std::make_unique<Pool>(wanted_threads);
+    pool = std::make_unique<Pool>(threads);
   }
-  if (count == 1 || wanted_threads == 1) {
-    for (std::size_t i = 0; i < count; ++i) task(i);
-  } else {
-    pool->run(count, task);
-  }
+  pool->run(count, task);
 }
 
 }  // namespace mamba2

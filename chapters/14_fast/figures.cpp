@@ -104,14 +104,31 @@ void masks(std::ostream& measured) {
            });
   };
   measured << "[mask]\n"
-           << text("segment sums and exponentials (chapter 2) %7.1f us\n",
+           << text("segment sums and exponentials (chapter 2)   %7.1f us\n",
                    micro([&] { decay_mask(dA); }))
-           << text("one exponential an entry, vectorised      %7.1f us\n",
+           << text("one exponential an entry, vectorised        %7.1f us\n",
                    micro([&] { kernels<float>().exponential(sums.data(), M.data(), n * (n + 1) / 2); }))
-           << text("a multiplication an entry, scores included %6.1f us\n", micro([&] {
+           << text("a multiplication an entry, scores included  %7.1f us\n", micro([&] {
                      kernels<float>().masked_scores(scores.data(), n, a.data(), dt.data(), decay.data(),
                                                     M.data(), n, n);
                    }));
+}
+
+// Large products in one thread, by the two libraries.
+void products(std::ostream& measured) {
+  constexpr std::size_t n = 768;
+  const Tensor<float, 2> A({n, n}, 1.0F), B({n, n}, 1.0F);
+  auto C = zeros<float>(n, n);
+  const double blas = shortest_seconds(8, [&] {
+    parallel_for(1, [&](std::size_t) {
+      multiply<float>(as_matrix(A), transpose(as_matrix(B)), 0, as_matrix(C));
+    });
+  });
+  measured << "[products]\n"
+           << text("float, by BLAS                %7.1f billion operations\n", 2e-9 * n * n * n / blas)
+           << text("float, by the faster at hand  %7.1f\n", 1e-9 * measure_product_peak(1))
+           << text("weights in bfloat16           %7.1f\n",
+                   1e-9 * measure_product_peak(1, WeightType::bfloat16));
 }
 
 void chunk_lengths(const std::string& out) {
@@ -124,7 +141,7 @@ void chunk_lengths(const std::string& out) {
          << 1e6 * measure_scan_products(sizes, Q) << ' ' << 1e6 * scan_flops(sizes, Q) / peak << '\n';
 }
 
-// Four heads, so that a quarter of a million tokens fit into the memory of a small machine; "nan" where nobody wants to wait.
+// Four heads, so that a quarter of a million tokens fit into the memory of a small machine; 0 where nobody wants to wait.
 void lengths(const std::string& out) {
   const Mamba2Config four_heads{.d_model = 128};
   std::ofstream file(out + "/length.dat");
@@ -155,7 +172,7 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   std::ofstream bars(out + "/reading.dat");
   measured << "[reading]\n" << text("%-34s %9s  %8s  %7s\n", "", "per second", "gain", "of limit");
   Ladder ladder(bars, measured, 1, alone);
-  ladder.step("BLAS", rate([&] {
+  ladder.step("matrix product of BLAS", rate([&] {
                 parallel_for(1, [&](std::size_t) {
                   multiply<float>(token, transpose(as_matrix(std::as_const(W))), 0, result);
                 });
@@ -187,7 +204,7 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
     Tensor<float, 2> copy = W;
     const CompactWeight weight = compact(copy, type);
-    ladder.step(type == WeightType::bfloat16 ? "weights of two bytes" : "weights of one byte",
+    ladder.step(std::string("weights in ") + name_of(type),
                 rate([&] { fast_operations<float>().linear_compact(token, weight, {}, result); }));
   }
   measured << text("%-34s %9.1f\n", "limit: reading floats, 1 thread", alone);
@@ -205,12 +222,11 @@ class WholeModel {
   }
 
   void run() {
-    measure("");
-    model_.keep_weights(WeightType::bfloat16);
-    measure(", bfloat16");
-    model_ = LanguageModel<float>(config_, 1);
-    model_.keep_weights(WeightType::int8);
-    measure(", int8");
+    for (const auto type : {WeightType::full, WeightType::bfloat16, WeightType::int8}) {
+      model_ = LanguageModel<float>(config_, 1);
+      if (type != WeightType::full) model_.keep_weights(type);
+      measure(type == WeightType::full ? "" : std::string(", ") + name_of(type));
+    }
   }
 
  private:
@@ -220,27 +236,23 @@ class WholeModel {
   }
 
   void prompt(const std::string& kind, std::size_t threads) {
-    const std::size_t T = 512, Q = fast_operations<float>().chunk_size;
+    const std::size_t T = 512;
     const Tensor<std::int64_t, 2> ids({1, T}, 7);
-    const double weights = T * projection_flops(config_) + head_flops(config_);
-    const double others = T * (layer_flops(config_, Q) - projection_flops(config_));
     against_limit(
         "prompt" + kind, threads, T, [&] { model_.prefill(ids, cache_); },
-        [&] {
-          return weights / measure_product_peak(threads, model_.weight_type()) +
-                 others / measure_product_peak(threads);
-        });
+        [&] { return least_prompt_seconds(config_, T, 1, threads, model_.weight_type()); });
   }
 
   void write(const std::string& kind, std::size_t threads) {
     const std::size_t steps = 16;
-    const double weight_bytes = kind.empty() ? 4 : kind == ", int8" ? 1 : 2;
+    const double bytes =
+        steps * step_bytes(config_, static_cast<double>(bytes_of(model_.weight_type())), 1);
     against_limit(
         "writing" + kind, threads, steps,
         [&] {
           for (std::size_t i = 0; i < steps; ++i) model_.step({7}, cache_);
         },
-        [&] { return steps * step_bytes(config_, weight_bytes, 1) / measure_read_bandwidth(threads); });
+        [&] { return bytes / measure_read_bandwidth(threads); });
   }
 
   void against_limit(const std::string& what, std::size_t threads, std::size_t tokens,
@@ -270,6 +282,7 @@ int main(int, char** argv) {
   std::ofstream measured(out + "/measured.txt"), model(out + "/model.dat");
   operator_steps(out, measured, all);
   masks(measured);
+  products(measured);
   chunk_lengths(out);
   lengths(out);
   reading_steps(out, measured, all);

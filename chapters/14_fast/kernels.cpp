@@ -72,12 +72,12 @@ Real silu(Real x) {
 // exact? The segment sum went wrong by subtracting large numbers (chapter 2). Here nothing is subtracted. Each entry is a product of at most $Q$ positive factors, and
 // each factor brings a relative error of one rounding or two.
 //
-// What is it worth? Here are three ways to make the mask of 64 rows. The last also multiplies it by the scores.
+// What is it worth? Here are three ways to come by the mask of 64 rows. The second line is only the exponentials, with the segment sums given; the third also multiplies by the scores.
 //
 // @measured mask
 //
 // The large step is from the first line to the second: no lazy expressions, no matrix of segment sums, a loop that widens. By then an exponential costs hardly more than a multiplication.
-// The third line has the same time with more done in it, and it needs no approximation of $e^x$ that has to be trusted $Q^2/2$ times.
+// The third does all of the work in about the time of the second, and it needs no approximation of $e^x$ that has to be trusted $Q^2/2$ times.
 //
 // Two more things come for free. Start each column with the step size $\Delta_j$ in place of 1, and the row holds $L_{ij} \Delta_j$, so that $x$ need not be multiplied by it
 // beforehand. And the *last* row, $\Delta_j L_{Q-1,\,j}$, is just what step 2 of chapter 4 needs: how much of each token is left when the chunk ends.
@@ -200,18 +200,18 @@ void rms_norm_row(const Real* x, const Real* w, Real eps, Real* out, std::size_t
 // ### Reading weights once {#fast_rows_dot}
 //
 // For one token a projection is $y = Wx$: for each row of $W$ a sum of products. Each weight is read from memory, used once, and not needed again until
-// the next token. So the loop has to ask for memory as fast as it comes. Three things keep it from that.
+// the next token. So the loop has to ask for memory as fast as it comes. Two things keep it from that.
 //
 // The sum is a chain: an addition must wait for the one before it, some four cycles. One row at a time, the processor would
 // mostly wait. Four rows at a time make four chains, and the wait is hidden.
 //
 // *Which* four rows matters more. Memory answers late, after a few hundred cycles, so the processor guesses what will be read next: it follows
 // streams, addresses that go on and on. Four neighbouring rows are four short streams. Each ends after a row and then jumps over the three others, and the guess has to be
-// learned anew. So the four rows come from four places, one from each *quarter* of the matrix: row after row, every quarter is a single long stream.
+// learned anew. So the four rows come from four places, one from each *quarter* of the rows at hand: row after row, every quarter is a single long stream.
 // *What writing costs* shows what the choice is worth.
 //
-// With several sequences in a batch, each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
-// sequence: the bytes are the same. Now the arithmetic takes as long as the reading, and both should go on at the same time; here the processor does not guess far enough ahead. So
+// With several sequences in a batch there is more to do. Each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
+// sequence: the bytes are the same. But now the arithmetic takes a good part of the time of the reading, and both should go on at once; here the processor does not guess far enough ahead. So
 // the loop asks for memory itself: while it works on four rows, it has the next four brought into the cache. And a compiler left alone would load each row again for each vector; so the tile
 // of four rows by four vectors is spelled out, in vectors of the width of a register.[^vector]
 //
@@ -308,9 +308,9 @@ Real sum_of(const Real* x, std::size_t n) {
   return sum;
 }
 
-// Some rows of W, `gap` apart, against some vectors: every pair has a sum of its own, all of them in registers. Meanwhile memory is asked for
+// Some rows of W, `gap` apart, against some vectors: every pair has a sum of its own, all of them in registers. With `ahead`, memory is meanwhile asked for
 // what comes next, `soon_step` weights for each step.
-template <std::size_t rows, std::size_t vectors, class Real, class Weight>
+template <std::size_t rows, std::size_t vectors, bool ahead, class Real, class Weight>
 void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real* __restrict x,
           std::size_t x_stride, Real* __restrict y, std::size_t y_gap, std::size_t y_stride,
           const Weight* soon, std::size_t soon_step) {
@@ -321,7 +321,7 @@ void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real
   for (; j + lanes<Real> <= n; j += lanes<Real>, soon += soon_step) {
     Register<Real> w_r[rows];
     for (std::size_t r = 0; r < rows; ++r) {
-      if constexpr (vectors > 2) __builtin_prefetch(soon + r * gap, 0, 2);
+      if constexpr (ahead) __builtin_prefetch(soon + r * gap, 0, 2);
       w_r[r] = load<Real>(w + r * gap + j);
     }
     for (std::size_t v = 0; v < vectors; ++v) {
@@ -338,20 +338,21 @@ void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real
     }
 }
 
-// The same against any number of vectors, four at a time; each pass over the rows asks for its share of the next ones.
-template <std::size_t rows, class Real, class Weight>
+// The same against any number of vectors, four at a time. One or two leave the processor enough time to follow the streams by itself; with more, each pass over the rows asks for its share of the next
+// ones.
+template <std::size_t rows, bool ahead, class Real, class Weight>
 void some_rows(const Weight* w, std::size_t gap, std::size_t stride, std::size_t n, const Real* x,
                std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_gap,
                std::size_t y_stride) {
-  const std::size_t passes = (vectors + 3) / 4, step = lanes<Real> / passes;
+  const std::size_t passes = (vectors + 3) / 4;
   const Weight* soon = w + stride;
-  for (; vectors > 0; soon += n / passes, x += 4 * x_stride, y += 4 * y_stride) {
-    const auto pass = vectors >= 4   ? tile<rows, 4, Real, Weight>
-                      : vectors == 3 ? tile<rows, 3, Real, Weight>
-                      : vectors == 2 ? tile<rows, 2, Real, Weight>
-                                     : tile<rows, 1, Real, Weight>;
-    pass(w, gap, n, x, x_stride, y, y_gap, y_stride, soon, step);
-    vectors -= vectors < 4 ? vectors : 4;
+  for (std::size_t left = vectors; left > 0; left -= left < 4 ? left : 4) {
+    const auto pass = left >= 4   ? tile<rows, 4, ahead, Real, Weight>
+                      : left == 3 ? tile<rows, 3, ahead, Real, Weight>
+                      : left == 2 ? tile<rows, 2, ahead, Real, Weight>
+                                  : tile<rows, 1, ahead, Real, Weight>;
+    pass(w, gap, n, x, x_stride, y, y_gap, y_stride, soon, lanes<Real> / passes);
+    soon += n / passes, x += 4 * x_stride, y += 4 * y_stride;
   }
 }
 
@@ -359,34 +360,39 @@ template <class Real, class Weight>
 void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
               std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride) {
   const std::size_t quarter = rows / 4;
+  const auto four_rows =
+      vectors > 2 ? some_rows<4, true, Real, Weight> : some_rows<4, false, Real, Weight>;
   for (std::size_t r = 0; r < quarter; ++r)
-    some_rows<4>(W + r * stride, quarter * stride, stride, columns, x, x_stride, vectors, y + r,
-                 quarter, y_stride);
+    four_rows(W + r * stride, quarter * stride, stride, columns, x, x_stride, vectors, y + r, quarter,
+              y_stride);
   for (std::size_t r = 4 * quarter; r < rows; ++r)
-    some_rows<1>(W + r * stride, 0, stride, columns, x, x_stride, vectors, y + r, 0, y_stride);
+    some_rows<1, false>(W + r * stride, 0, stride, columns, x, x_stride, vectors, y + r, 0, y_stride);
 }
 
 // ### Weights of one byte {#fast_int8}
 //
-// Widening a byte to a float takes three instructions, and for bytes that is too slow to keep up with memory. Whole numbers are quicker: there is an instruction that multiplies pairs
+// *Fewer bytes*, further down, tells how a weight becomes whole numbers from −127 to 127, with a scale for each row. Here they meet a token.
+//
+// Widening bytes to floats takes several instructions for every register of them. Whole numbers are quicker: there is an instruction that multiplies pairs
 // of 16-bit numbers and adds them up in 32 bits, and a compiler finds it in a plain loop. So the token becomes a row of whole numbers as well, of 16 bits and with a scale of its own.
-// They are chosen as large as they may be for the sum not to overflow: with $n$ weights of up to 127 each, up to $2^{31} / 127 n$. That is finer than the weights' own rounding by a factor of
-// dozens, and the sum itself is exact.
+// They are chosen as large as they may be for the sum not to overflow. With $n$ weights of up to 127 each, that is $2^{31} / (127 n)$, and never beyond what 16 bits hold: still finer than the weights' own rounding, by a factor of
+// dozens for the widths of real models. The sum itself is exact.
 
 template <class Real>
 Real to_int16(const Real* __restrict x, std::size_t n, std::int16_t* __restrict out) {
-  Real largest = 0, unusual = 0;  // infinite numbers times zero are no numbers, and never will be again
+  Real largest = 0, unusual = 0;  // infinity or NaN times 0 is NaN, and stays in the sum
 #pragma omp simd reduction(max : largest) reduction(+ : unusual)
   for (std::size_t i = 0; i < n; ++i) {
     const Real size = x[i] < 0 ? -x[i] : x[i];
     largest = largest < size ? size : largest;
     unusual += x[i] * 0;
   }
-  const Real allowed = Real(16909320) / static_cast<Real>(n);       // 2³¹ / 127 n
-  const Real most = allowed < Real(32767) ? allowed : Real(32767);  // 2³¹ / 127
-  const Real factor = unusual == 0 && largest > vanished<Real> ? most / largest : Real(0);
-  for (std::size_t i = 0; i < n; ++i) out[i] = 0;
-  if (factor == 0) return unusual;
+  const std::size_t allowed = n > 516 ? 16909320 / n : 32767;  // below 2³¹ / (127 n), within 16 bits
+  const Real most = static_cast<Real>(allowed), factor = most / largest;
+  if (unusual != 0 || !(largest > vanished<Real>)) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = 0;
+    return unusual;
+  }
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) {
     const Real scaled = x[i] * factor;

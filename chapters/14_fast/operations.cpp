@@ -31,8 +31,8 @@ void few_times(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> W, Matrix
                                     y.data, y.stride);
 }
 
-// The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the kernels take them: with few tokens in more parts than there are threads, so that
-// all stay busy to the end. What to do with some rows and their part of y is told by `task`.
+// The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the kernels take them. With few tokens they are more parts than there are threads, so that
+// all stay busy to the end, and none of much more than a thousand rows, so that the four streams of a part do not lie too far apart. What to do with some rows and their part of y is told by `task`.
 template <class Real, class Weight, class Task>
 void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::span<const Real> bias,
                    MatrixRef<Real> y, const Task& task) {
@@ -61,12 +61,6 @@ void linear_of(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::spa
                       [&](std::size_t, MatrixRef<const Weight> W, MatrixRef<Real> out) {
                         x.rows <= few_tokens ? few_times(x, W, out) : product(x, W, out);
                       });
-}
-
-template <class Real>
-void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                 MatrixRef<Real> y) {
-  linear_of<Real>(x, weight, bias, y);
 }
 
 // With weights of one byte a few tokens become whole numbers first; many are multiplied as above, and the scales of the weight's rows are applied afterwards.
@@ -251,7 +245,7 @@ ScanOutput<Real> fast_scan(const ScanInput<Real>& input, const ScanOptions& opti
 
 template <class Real>
 const Operations<Real>& fast_operations() {
-  static const Operations<Real> table{.linear = fast_linear<Real>,
+  static const Operations<Real> table{.linear = linear_of<Real, Real>,
                                       .short_convolution = fast_convolution<Real>,
                                       .rms_norm = fast_rms_norm<Real>,
                                       .gated_norm = fast_gated_norm<Real>,

@@ -176,7 +176,7 @@ ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& optio
   ScanOutput<Real> output{Tensor<Real, 4>::from_shape({s.batch, s.seqlen, s.nheads, s.headdim}),
                           input.initial_state ? *input.initial_state
                                               : zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
-  if (s.seqlen == 0) return output;
+  if (s.batch == 0 || s.seqlen == 0) return output;
   const std::size_t per_group = s.nheads / s.ngroups, groups = s.batch * s.ngroups;
   const std::size_t parts = std::min(per_group, (num_threads() + groups - 1) / groups);
   parallel_for(groups * parts, [&](std::size_t i) {

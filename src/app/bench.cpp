@@ -89,15 +89,9 @@ class Measure {
     figures_.push_back({what, tokens, batch, threads, count / best.time, count / best.limit});
   }
 
-  // The least time for so many tokens and so many rows of scores. Products with weights and everything else may have
-  // different peaks.
   std::function<double()> arithmetic(std::size_t tokens, std::size_t scored, std::size_t threads) const {
-    const auto& c = model_.config();
-    const double weights =
-        static_cast<double>(tokens) * mamba2::projection_flops(c) + static_cast<double>(scored) * mamba2::head_flops(c);
-    const double others = static_cast<double>(tokens) * (mamba2::layer_flops(c, chunk()) - mamba2::projection_flops(c));
-    return [=, type = o_.weights] {
-      return weights / mamba2::measure_product_peak(threads, type) + others / mamba2::measure_product_peak(threads);
+    return [=, this] {
+      return mamba2::least_prompt_seconds(model_.config(), tokens, scored, threads, model_.weight_type());
     };
   }
 
@@ -137,7 +131,8 @@ class Measure {
     const mamba2::Tensor<std::int64_t, 1> ids({batch}, 17);
     model_.step(ids, cache);
     const auto steps = static_cast<double>(o_.decode);
-    const double bytes = mamba2::step_bytes(model_.config(), weight_bytes(), batch);
+    const double bytes =
+        mamba2::step_bytes(model_.config(), static_cast<double>(bytes_of(model_.weight_type())), batch);
     add("decode", o_.decode, batch, threads,
         best(
             o_.runs,
@@ -147,9 +142,6 @@ class Measure {
             [&] { return steps * bytes / mamba2::measure_read_bandwidth(threads); }));
   }
 
-  double weight_bytes() const {
-    return o_.weights == mamba2::WeightType::full ? 4 : o_.weights == mamba2::WeightType::bfloat16 ? 2 : 1;
-  }
   static std::size_t chunk() { return mamba2::fast_operations<float>().chunk_size; }
 
   mamba2::Tensor<std::int64_t, 2> some_ids(std::size_t batch, std::size_t tokens) const {
@@ -175,10 +167,6 @@ void print(const std::vector<Figure>& figures) {
       "that of prefill and logits this machine's matrix-product peak, that of decoding its read bandwidth.\n");
 }
 
-std::string name_of(mamba2::WeightType type) {
-  return type == mamba2::WeightType::full ? "float32" : type == mamba2::WeightType::bfloat16 ? "bfloat16" : "int8";
-}
-
 Json as_json(const std::vector<Figure>& figures, const Bench& options) {
   Json rows = Json::array();
   for (const Figure& f : figures)
@@ -190,13 +178,14 @@ Json as_json(const std::vector<Figure>& figures, const Bench& options) {
                     {"limit", f.limit},
                     {"ratio", f.per_second / f.limit}});
   return {{"model", options.model.empty() ? options.size : options.model},
-          {"dtype", name_of(options.weights)},
+          {"dtype", mamba2::name_of(options.weights)},
           {"instruction_set", mamba2::kernels<float>().instruction_set},
           {"figures", rows}};
 }
 
 mamba2::LanguageModel<float> make(const Bench& options) {
-  auto model = options.model.empty() ? mamba2::LanguageModel<float>(published(options.size), 0) : load(options.model);
+  if (!options.model.empty()) return load(options.model, options.weights);
+  mamba2::LanguageModel<float> model(published(options.size), 0);
   if (options.weights != mamba2::WeightType::full) model.keep_weights(options.weights);
   return model;
 }

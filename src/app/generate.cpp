@@ -54,8 +54,7 @@ struct Generate {
     options.sampling.check();
     options.stop_ids = ids_of_argument("--stop-ids", stop_ids);
     read_prompts();
-    auto language_model = load(model);
-    if (weights != mamba2::WeightType::full) language_model.keep_weights(weights);
+    const auto language_model = load(model, weights);
     limit_choice(language_model.config());
     const bool streams = !json && inputs.size() == 1;
     if (streams) show_prompt(0);

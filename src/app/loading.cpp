@@ -28,9 +28,9 @@ void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm) {
 }
 
 void add_dtype_option(CLI::App& command, mamba2::WeightType& type) {
-  const std::map<std::string, mamba2::WeightType> names = {{"float32", mamba2::WeightType::full},
-                                                           {"bfloat16", mamba2::WeightType::bfloat16},
-                                                           {"int8", mamba2::WeightType::int8}};
+  std::map<std::string, mamba2::WeightType> names;
+  for (const auto each : {mamba2::WeightType::full, mamba2::WeightType::bfloat16, mamba2::WeightType::int8})
+    names[mamba2::name_of(each)] = each;
   command
       .add_option_function<std::string>(
           "--dtype", [names, &type](const std::string& name) { type = names.at(name); },
@@ -41,10 +41,12 @@ void add_dtype_option(CLI::App& command, mamba2::WeightType& type) {
       ->type_name("float32|bfloat16|int8");
 }
 
-mamba2::LanguageModel<float> load(const std::string& directory) {
+mamba2::LanguageModel<float> load(const std::string& directory, mamba2::WeightType type) {
   ProgressLine progress("loading " + directory);
-  return mamba2::load_language_model<float>(directory,
-                                            [&](std::size_t done, std::size_t total) { progress.show(done, total); });
+  auto model = mamba2::load_language_model<float>(
+      directory, [&](std::size_t done, std::size_t total) { progress.show(done, total); });
+  if (type != mamba2::WeightType::full) model.keep_weights(type);
+  return model;
 }
 
 void ProgressLine::show(std::size_t done, std::size_t total) {

@@ -17,8 +17,8 @@ void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm);
 // --dtype TYPE
 void add_dtype_option(CLI::App& command, mamba2::WeightType& type);
 
-// Loads a model. While a large one is loaded, a terminal sees on standard error how far it is.
-mamba2::LanguageModel<float> load(const std::string& directory);
+// Loads a model and keeps its weights as asked for. While a large one is loaded, a terminal sees on standard error how far it is.
+mamba2::LanguageModel<float> load(const std::string& directory, mamba2::WeightType type);
 
 // Shows how far something is, on standard error, if that is a terminal and there is much to do; removes itself when done.
 class ProgressLine {

@@ -14,10 +14,11 @@ namespace {
 struct Logits {
   std::string model, ids, text, output;
   mamba2::Algorithm algorithm = mamba2::Algorithm::chunked;
+  mamba2::WeightType weights = mamba2::WeightType::full;
 
   void run() const {
     const auto tokens = ids.empty() ? tokens_of(text) : read_ids(ids);
-    const auto model_ = load(model);
+    const auto model_ = load(model, weights);
     write_npy(output, model_.forward(tokens, {.algorithm = algorithm}));
   }
   mamba2::Tensor<std::int64_t, 2> tokens_of(const std::string& argument) const {
@@ -48,6 +49,7 @@ void add_logits(CLI::App& cli) {
   what->require_option(1);
   command->add_option("-o,--output", logits->output, "Where the scores go")->type_name("FILE.npy")->required();
   add_algorithm_option(*command, logits->algorithm);
+  add_dtype_option(*command, logits->weights);
   command->callback([logits] { logits->run(); });
 }
 

@@ -224,7 +224,7 @@ class Mamba2Block {
   /// \throws ShapeError naming the argument whose shape disagrees
   Mamba2Output<Real> forward(const Tensor<Real, 3>& u, const ForwardOptions<Real>& options = {}) const;
 
-  /// \brief One token. The same numbers as forward() with one more token, in time that does not depend on how many came before.
+  /// \brief One token. The same numbers, up to rounding, as forward() with one more token, in time that does not depend on how many came before.
   /// \param u     the token, (batch, d_model)
   /// \param cache what came before on entry, the token included on return
   /// \return outputs, (batch, d_model)
@@ -245,7 +245,7 @@ class Mamba2Block {
   /// \throws ValueError if the weights are kept in fewer bytes and the table cannot read those
   void use(const Operations<Real>& operations);
   /// \brief Round the weights of the two projections and keep only those: fewer bytes for a step to read. From then on
-  /// parameters() has both weights empty. Explained in chapter 14.
+  /// parameters() has both weights empty. Products may round the tokens, too, see multiplies_bfloat16(). Explained in chapter 14.
   /// \param type bfloat16 or int8; once they are rounded, nothing more is done
   /// \throws ValueError if the operations in use cannot read such weights, or for the type full
   void keep_weights(WeightType type);

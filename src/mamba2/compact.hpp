@@ -2,6 +2,7 @@
 /// \brief Weights in fewer bytes. Explained in chapter 14.
 #pragma once
 
+#include <mamba2/half.hpp>
 #include <mamba2/tensor.hpp>
 
 #include <cstddef>
@@ -16,9 +17,14 @@ enum class WeightType {
   int8       ///< one byte, times a scale for each row: rounded by at most half of a 127th of the row's largest weight
 };
 
+/// \brief How many bytes a weight takes. \param type its type, full meaning float \return 4, 2 or 1
+std::size_t bytes_of(WeightType type);
+/// \brief What a type of weights is called. \param type its type, full meaning float \return "float32", "bfloat16" or "int8"
+const char* name_of(WeightType type);
+
 /// \brief A weight in fewer bytes. One of the two tensors is in use, or none.
 struct CompactWeight {
-  Tensor<std::uint16_t, 2> bfloat16;  ///< (d_out, d_in), or empty
+  Tensor<bfloat16_bits, 2> bfloat16;  ///< (d_out, d_in), or empty
   Tensor<std::int8_t, 2> int8;        ///< (d_out, d_in), or empty
   Tensor<float, 1> scale;             ///< of each row of int8: the weight is scale times int8, (d_out)
 
@@ -29,7 +35,7 @@ struct CompactWeight {
 /// \brief Round a weight to fewer bytes.
 /// \param weight (d_out, d_in); empty on return, so that both are never in memory together longer than needed
 /// \param type   bfloat16 or int8
-/// \return the same weight, rounded
+/// \return the same weight, rounded; as int8, a row that holds an infinity or a NaN is all NaN
 /// \throws ValueError for the type full
 template <class Real>
 CompactWeight compact(Tensor<Real, 2>& weight, WeightType type);

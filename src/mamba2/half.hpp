@@ -6,6 +6,9 @@
 
 namespace mamba2 {
 
+/// \brief A number in bfloat16: the upper half of a float.
+using bfloat16_bits = std::uint16_t;
+
 /// \brief The value of a bfloat16: the upper half of a float.
 /// \param bits sign, 8 bits of exponent, 7 of fraction
 /// \return the same number as a float, exactly

@@ -2,6 +2,8 @@
 /// \brief The inner loops of the fast path, compiled once for each instruction set. Explained in chapter 14.
 #pragma once
 
+#include <mamba2/half.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -12,18 +14,15 @@ namespace mamba2 {
 template <class Real>
 inline constexpr Real vanished = Real(1e-30);
 
-/// \brief A number in bfloat16: the upper half of a float.
-using bfloat16_bits = std::uint16_t;
-
 /// \brief The inner loops, as this machine runs them best. All pointers are to row-major data; nothing is allocated.
 template <class Real>
 struct Kernels {
   const char* instruction_set;  ///< "x86_64_v4", "x86_64_v3" or "baseline"
 
-  /// out_i = e^{in_i}; float: 2e-7 relative, 0 below -87
+  /// out_i = e^{in_i}; float: 3e-7 relative; x is held between −87 and 88
   void (*exponential)(const Real* in, Real* out, std::size_t n);
   /// M = scores ∘ L for one head, row after row: decay, of n numbers, holds dt times the mask, and grows by one entry a row.
-  /// On return decay holds the last row of L: what each token leaves behind at the end of the chunk.
+  /// On return decay holds the last row of L times dt: what each token leaves behind at the end of the chunk.
   void (*masked_scores)(const Real* scores, std::size_t score_stride, const Real* a, const Real* dt, Real* decay,
                         Real* M, std::size_t m_stride, std::size_t n);
   /// out_ij = w_i in_ij
@@ -55,7 +54,7 @@ struct Kernels {
   void (*rows_dot_bfloat16)(const bfloat16_bits* W, std::size_t stride, std::size_t rows, std::size_t columns,
                             const Real* x, std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
   /// x as whole numbers times a scale, which is returned: so large that a product with n weights of rows_dot_int8 does not
-  /// overflow. All zero, with a scale that is no number, if x holds an infinite number or none
+  /// overflow. If x holds an infinity or a NaN: all zero, and NaN is returned
   Real (*to_int16)(const Real* x, std::size_t n, std::int16_t* out);
   /// y_v,r = x_scale_v scale_r W_r · x_v with W and x in whole numbers: the sums are exact
   void (*rows_dot_int8)(const std::int8_t* W, std::size_t stride, const float* scale, std::size_t rows,

@@ -68,6 +68,16 @@ double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size);
 /// \return floating-point operations, a multiply-add counted as two
 double head_flops(const LanguageModelConfig& config);
 
+/// \brief The least time for a prompt, by the product peaks of this machine, which are measured for it.
+/// \param config  sizes
+/// \param tokens  how many go through the layers
+/// \param scored  after how many of them the scores are computed
+/// \param threads how many
+/// \param type    of the weights in projections and head; all other arithmetic is in float
+/// \return seconds
+double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
+                            std::size_t threads, WeightType type);
+
 /// \brief What a step has to read and write: all weights once, and the cache of each sequence, in float, both ways.
 /// \param config       sizes
 /// \param weight_bytes of each weight: 4, or 2 or 1 for those that LanguageModel::keep_weights() rounds

@@ -8,6 +8,7 @@
 #include <mamba2/cache.hpp>
 #include <mamba2/checkpoint.hpp>
 #include <mamba2/chunked_scan.hpp>
+#include <mamba2/compact.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
@@ -26,6 +27,7 @@
 #include <mamba2/operations.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/pickle.hpp>
+#include <mamba2/products.hpp>
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>
 #include <mamba2/safetensors.hpp>

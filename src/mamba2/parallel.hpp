@@ -11,7 +11,7 @@ namespace mamba2 {
 /// \return at least 1; at first the number of processors
 std::size_t num_threads();
 
-/// \brief Choose how many threads the fast operations use. Results do not depend on it.
+/// \brief Choose how many threads the fast operations use. Results do not depend on it, up to rounding.
 /// \param count at least 1
 /// \throws ValueError for 0
 void set_num_threads(std::size_t count);

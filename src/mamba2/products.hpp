@@ -2,6 +2,7 @@
 /// \brief Products of many tokens with a weight, by the fastest library that the build found. Explained in chapter 14.
 #pragma once
 
+#include <mamba2/half.hpp>
 #include <mamba2/matrix.hpp>
 
 #include <cstdint>
@@ -9,7 +10,7 @@
 namespace mamba2 {
 
 /// \brief Whether products with weights of one or two bytes are computed by instructions that multiply bfloat16 numbers and
-/// add in float. They are twice as fast, and round the tokens to bfloat16 as well.
+/// add in float. They are about twice as fast at best, and round the tokens to bfloat16 as well.
 /// \return true where processor, library and the instruction set in use all have them
 bool multiplies_bfloat16();
 
@@ -24,10 +25,10 @@ void product(MatrixRef<const Real> x, MatrixRef<const Real> weight, MatrixRef<Re
 /// \brief The same with a weight in bfloat16. Where multiplies_bfloat16(), x is rounded to bfloat16; else the weight is widened.
 /// \copydetails product(MatrixRef<const Real>,MatrixRef<const Real>,MatrixRef<Real>)
 template <class Real>
-void product(MatrixRef<const Real> x, MatrixRef<const std::uint16_t> weight, MatrixRef<Real> y);
+void product(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> weight, MatrixRef<Real> y);
 
 /// \brief The same with a weight of whole numbers of one byte.
-/// \copydetails product(MatrixRef<const Real>,MatrixRef<const std::uint16_t>,MatrixRef<Real>)
+/// \copydetails product(MatrixRef<const Real>,MatrixRef<const bfloat16_bits>,MatrixRef<Real>)
 template <class Real>
 void product(MatrixRef<const Real> x, MatrixRef<const std::int8_t> weight, MatrixRef<Real> y);
 

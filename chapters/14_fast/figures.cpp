@@ -38,7 +38,7 @@ class Ladder {
   void step(const std::string& what, double rate) {
     bars_ << '"' << what << "\" " << rate << '\n';
     const std::string gain = before_ > 0 ? text("%6.2f x", rate / before_) : "";
-    table_ << text("%-34s %9.1f  %8s  %5.0f %%\n", what.c_str(), rate / unit_, gain.c_str(),
+    table_ << text("%-38s %9.1f  %8s  %5.0f %%\n", what.c_str(), rate / unit_, gain.c_str(),
                    100 * rate / limit_);
     before_ = rate;
   }
@@ -72,7 +72,7 @@ void operator_steps(const std::string& out, std::ostream& measured, std::size_t 
   const auto fast = [&](const ScanInput<float>& input) { return rate([&] { fast_ssd(input); }); };
   const double products = 1 / measure_scan_products(sizes, Q);
   std::ofstream bars(out + "/ladder.dat");
-  measured << "[operator]\n" << text("%-34s %9s  %8s  %7s\n", "", "tokens/ms", "gain", "of limit");
+  measured << "[operator]\n" << text("%-38s %9s  %8s  %7s\n", "", "tokens/ms", "gain", "of limit");
   Ladder ladder(bars, measured, 1e3, products);
   ladder.step("recurrence (chapter 1)", rate([&] { ssd(in, {.algorithm = Algorithm::recurrent}); }));
   ladder.step("chunked (chapter 5)", rate([&] { ssd(in, {.chunk_size = Q}); }));
@@ -86,7 +86,7 @@ void operator_steps(const std::string& out, std::ostream& measured, std::size_t 
     ladder.step(threads_text(all), fast(in));
     set_num_threads(1);
   }
-  measured << text("%-34s %9.1f\n", "limit: its products alone, 1 thread", products / 1e3);
+  measured << text("%-38s %9.1f\n", "limit: its products alone, 1 thread", products / 1e3);
   std::ofstream(out + "/limit.dat")
       << products << ' ' << measure_product_peak(1) / scan_flops(sizes, Q) << '\n';
 }
@@ -170,7 +170,7 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   const double alone = measure_read_bandwidth(1) / bytes;
 
   std::ofstream bars(out + "/reading.dat");
-  measured << "[reading]\n" << text("%-34s %9s  %8s  %7s\n", "", "per second", "gain", "of limit");
+  measured << "[reading]\n" << text("%-38s %9s  %8s  %7s\n", "", "per second", "gain", "of limit");
   Ladder ladder(bars, measured, 1, alone);
   ladder.step("matrix product of BLAS", rate([&] {
                 parallel_for(1, [&](std::size_t) {
@@ -207,9 +207,9 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
     ladder.step(std::string("weights in ") + name_of(type),
                 rate([&] { fast_operations<float>().linear_compact(token, weight, {}, result); }));
   }
-  measured << text("%-34s %9.1f\n", "limit: reading floats, 1 thread", alone);
+  measured << text("%-38s %9.1f\n", "limit: reading floats, 1 thread", alone);
   if (all > 1)
-    measured << text("%-34s %9.1f\n", ("limit: the same, " + threads_text(all)).c_str(), together);
+    measured << text("%-38s %9.1f\n", ("limit: the same, " + threads_text(all)).c_str(), together);
   std::ofstream(out + "/reading_limit.dat") << alone << ' ' << together << '\n';
   set_num_threads(1);
 }

@@ -33,8 +33,8 @@ void few_times(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> W, Matrix
                                     y.data, y.stride);
 }
 
-// The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the kernels take them. With few tokens they are more parts than there are threads, so that
-// all stay busy to the end, and none of much more than a thousand rows, so that the four streams of a part do not lie too far apart. What to do with some rows and their part of y is told by `task`.
+// The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the kernels take them. There are more parts than threads, so that all stay busy to the
+// end. With few tokens none has much more than a thousand rows, so that the four streams of a part do not lie too far apart. What to do with some rows and their part of y is told by `task`.
 template <class Real, class Weight, class Task>
 void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::span<const Real> bias,
                    MatrixRef<Real> y, const Task& task) {
@@ -45,7 +45,7 @@ void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std:
   const std::size_t fours = (weight.rows + 3) / 4;
   const std::size_t threads = num_threads(), shares = threads == 1 ? 1 : 2 * threads;
   const std::size_t parts =
-      std::min(fours, x.rows <= few_tokens<Weight> ? std::max(shares, fours / 256) : threads);
+      std::min(fours, x.rows <= few_tokens<Weight> ? std::max(shares, fours / 256) : shares);
   parallel_for(parts, [&](std::size_t part) {
     const std::size_t first = 4 * (fours * part / parts);
     const std::size_t count = std::min(4 * (fours * (part + 1) / parts), weight.rows) - first;

@@ -244,7 +244,7 @@ int main() {
 //
 // ::: figure batch
 // The same weight with 1 to 8 vectors at once, all threads: how many products with a vector per second, beside the limit of reading the weight for each vector alone. The
-// steps are those of the loop, which takes four vectors at a time: the fifth costs another pass.
+// line bends after four: the loop takes four vectors at a time, and the fifth costs another pass.
 // :::
 //
 // Eight sequences do not write eight times as much text as one. Each has states of its own to read and write: by the table above, a step of eight moves $516 + 8 \cdot 37.7 = 818$ MB in place of 554, so it can write at most

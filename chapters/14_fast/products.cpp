@@ -5,7 +5,7 @@
 //
 // @measured products
 //
-// What is behind the last line is an instruction that takes numbers in bfloat16, multiplies them in pairs and adds the products up in float, twice as many at once as there are floats in a register. It wants *both*
+// Where the last line is about twice the second, there is an instruction behind it that takes numbers in bfloat16, multiplies them in pairs and adds the products up in float, twice as many at once as there are floats in a register. It wants *both*
 // factors in bfloat16. So where weights are kept in two bytes or one, and there are more than a few tokens, the tokens are rounded as well: to eight bits, before each product. Processors without that instruction widen the weights to
 // floats instead, and round nothing more.
 //

@@ -1,10 +1,11 @@
 // ## The program {#state_space_program}
 //
-// The chapter's program builds the tables shown above and holds each form against the last. First its tools. The test data
-// has to be the same on every machine, so it comes from a short formula[^lcg] and not from the system's random numbers.
+// The chapter's program builds the tables shown above and holds each form against the last. First
+// its tools. The test data has to be the same on every machine, so it comes from a short
+// formula[^lcg] and not from the system's random numbers.
 //
-// [^lcg]: A linear congruential generator: multiply, add, keep the upper bits. Too regular for statistics, good enough for
-// numbers without a pattern.
+// [^lcg]: A linear congruential generator: multiply, add, keep the upper bits. Too regular for
+// statistics, good enough for numbers without a pattern.
 
 #include <mamba2/ssm.hpp>
 
@@ -27,8 +28,8 @@ static void fill_random(AnyTensor& tensor, double low, double high) {
   for (double& entry : tensor) entry = next_random(low, high);
 }
 
-// Two results are called equal if no entry differs by more than $10^{-12}$. In double precision rounding leaves about
-// sixteen digits, and each output here is a sum of a few dozen terms.
+// Two results are called equal if no entry differs by more than $10^{-12}$. In double precision
+// rounding leaves about sixteen digits, and each output here is a sum of a few dozen terms.
 
 static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
   double worst = 0;
@@ -37,7 +38,8 @@ static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b)
   return worst < 1e-12 ? "yes" : "no";
 }
 
-// **One number.** An impulse, then nothing: the output is the state, fading by the same factor at each step.
+// **One number.** An impulse, then nothing: the output is the state, fading by the same factor at
+// each step.
 
 static void show_leak() {
   std::printf("[leak]\n");
@@ -51,7 +53,8 @@ static void show_leak() {
   for (std::size_t t = 0; t < 6; ++t) std::printf("step %zu  state %.4f\n", t, y(t, 0));
 }
 
-// **Two addresses.** Two tokens are written to a state of two numbers, and read back one after the other.
+// **Two addresses.** Two tokens are written to a state of two numbers, and read back one after the
+// other.
 
 static void show_addresses() {
   std::printf("[addresses]\n");
@@ -65,8 +68,8 @@ static void show_addresses() {
                 B(t, 0), B(t, 1), C(t, 0), C(t, 1), y(t, 0));
 }
 
-// **Memory.** The extremes of $A$ and $\Delta$ with which a Mamba-2 layer starts its training, and how many tokens it takes
-// until half of what was written is gone.
+// **Memory.** The extremes of $A$ and $\Delta$ with which a Mamba-2 layer starts its training, and
+// how many tokens it takes until half of what was written is gone.
 
 static void show_half_lives() {
   std::printf("[half_life]\n     A     dt    A_bar   half-life\n");
@@ -77,8 +80,8 @@ static void show_half_lives() {
     }
 }
 
-// **Discretisation.** Exact, Euler's, and Mamba-2's, for ever smaller steps. The last column divides the error of $\bar B$ by
-// the one in the line above, whose step is four times as long.
+// **Discretisation.** Exact, Euler's, and Mamba-2's, for ever smaller steps. The last column
+// divides the error of $\bar B$ by the one in the line above, whose step is four times as long.
 
 static void show_discretization() {
   std::printf("[discretization]\n");
@@ -98,8 +101,8 @@ static void show_discretization() {
   }
 }
 
-// **The matrix.** Five steps with one state and $B = C = 1$, so that nothing but the decay is seen. The fourth step
-// (row 3) all but empties the state.
+// **The matrix.** Five steps with one state and $B = C = 1$, so that nothing but the decay is seen.
+// The fourth step (row 3) all but empties the state.
 
 static void show_matrix() {
   std::printf("[matrix]\n");
@@ -113,9 +116,9 @@ static void show_matrix() {
   }
 }
 
-// **The three forms.** A model of 3 channels and 4 states over 37 steps: parameters that change at every step for the loop
-// and the matrix, then constant ones for the convolution. At last one single $\bar A_t$ is changed, and the convolution,
-// which has no place to put that, must fail.
+// **The three forms.** A model of 3 channels and 4 states over 37 steps: parameters that change at
+// every step for the loop and the matrix, then constant ones for the convolution. At last one
+// single $\bar A_t$ is changed, and the convolution, which has no place to put that, must fail.
 
 static void show_forms() {
   std::printf("[forms]\n");
@@ -150,7 +153,8 @@ static void show_forms() {
               agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::causal_convolution(x, K)));
 }
 
-// **Cost.** The counts of the table above, for one head of the size that Mamba-2's published models have.
+// **Cost.** The counts of the table above, for one head of the size that Mamba-2's published models
+// have.
 
 static void show_cost() {
   std::printf("[cost]\n");
@@ -179,27 +183,29 @@ int main() {
 // The last answer is meant to be a no.
 //
 // ::: tryit
-// `./book run 1` runs this program. Give `show_leak` a positive `A` and watch the state run away. Then put
-// `1 + dt * A` for `A_bar` in it, Euler's factor, with `A = -3`.
+// `./book run 1` runs this program. Give `show_leak` a positive `A` and watch the state run away.
+// Then put `1 + dt * A` for `A_bar` in it, Euler's factor, with `A = -3`.
 // :::
 //
 // ## What has not changed {#state_space_unchanged}
 //
-// Between the loop, the matrix and the convolution nothing is approximated. The three are one function, written three ways; what
-// differs is the order of the same multiplications and additions, and so the rounding in the last digits. The only
-// approximation in this chapter was the step from time that flows to steps, and even that is exact if the input really
-// stands still during each of them.
+// Between the loop, the matrix and the convolution nothing is approximated. The three are one
+// function, written three ways; what differs is the order of the same multiplications and
+// additions, and so the rounding in the last digits. The only approximation in this chapter was the
+// step from time that flows to steps, and even that is exact if the input really stands still
+// during each of them.
 //
-// The model is linear in $x$, whatever the parameters do: twice the input gives twice the output. All
-// that is not linear in a Mamba-2 layer lies around this operator, not in it.
+// The model is linear in $x$, whatever the parameters do: twice the input gives twice the output.
+// All that is not linear in a Mamba-2 layer lies around this operator, not in it.
 //
 // ## Exercises {#state_space_exercises}
 //
-// An exercise names the file to edit and the command that grades it. Begin with the first: it takes one line.
+// An exercise names the file to edit and the command that grades it. Begin with the first: it takes
+// one line.
 //
 // ::: exercise 1.1 Half-life
-// After how many steps is half of a token's trace gone? Write the answer as a function of $A$ and $\Delta$. It need not
-// be a whole number, and a bucket without a hole never gets there.
+// After how many steps is half of a token's trace gone? Write the answer as a function of $A$ and
+// $\Delta$. It need not be a whole number, and a bucket without a hole never gets there.
 // :::
 //
 // ::: exercise 1.2 One entry of the matrix
@@ -207,19 +213,21 @@ int main() {
 // :::
 //
 // ::: exercise 1.3 Carry on from a state
-// ssm_recurrent() begins with a state of zeros and throws its last state away. Write the recurrence that begins with a
-// given state and returns the last one. With it a sequence can be cut anywhere and processed in pieces; the grader
-// does that.
+// ssm_recurrent() begins with a state of zeros and throws its last state away. Write the recurrence
+// that begins with a given state and returns the last one. With it a sequence can be cut anywhere
+// and processed in pieces; the grader does that.
 // :::
 //
 // ::: exercise 1.4 From a kernel to a recurrence
-// The kernel $K_k = \alpha\,a^k + \beta\,b^k$ has two half-lives at once, so no single $\bar A$ makes it. Compute the convolution of
-// $x$ with it all the same, without a kernel, in a time proportional to the length. How many numbers do you have to carry from
-// step to step?
+// The kernel $K_k = \alpha\,a^k + \beta\,b^k$ has two half-lives at once, so no single $\bar A$
+// makes it. Compute the convolution of $x$ with it all the same, without a kernel, in a time
+// proportional to the length. How many numbers do you have to carry from step to step?
 // :::
 //
 // ## Further reading {#state_space_reading}
 //
 // - [@dao2024], section 2, introduces the model in two pages.
-// - [@gu2022] and [@annotated_s4] tell the story from the continuous side, with a matrix $A$ and long convolutions.
-// - [@gu2023], section 3, argues why the parameters should depend on the token, and says what is lost by it.
+// - [@gu2022] and [@annotated_s4] tell the story from the continuous side, with a matrix $A$ and
+//   long convolutions.
+// - [@gu2023], section 3, argues why the parameters should depend on the token, and says what is
+//   lost by it.

@@ -14,8 +14,8 @@ double half_life(double A, double dt) {
   throw exercises::not_implemented("1.1");
 }
 
-// 1.2  The entry M(i, j) = C_i . B_bar_j times A_bar_i ... A_bar_{j+1}, without the rest of the matrix.
-//      0 above the diagonal.
+// 1.2 The entry M(i, j) = C_i . B_bar_j times A_bar_i ... A_bar_{j+1}, without the rest of the
+// matrix. 0 above the diagonal.
 double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
                     const Tensor<double, 2>& C, std::size_t i, std::size_t j) {
   throw exercises::not_implemented("1.2");

@@ -52,8 +52,9 @@ void decay(const std::string& path) {
   }
 }
 
-// A staircase goes into h' = A h + x with steps so long that Euler's rule shows what it is. The first block holds the exact
-// solution between the steps (the zero-order hold over a part of the step), the second the three rules after each step.
+// A staircase goes into h' = A h + x with steps so long that Euler's rule shows what it is. The
+// first block holds the exact solution between the steps (the zero-order hold over a part of the
+// step), the second the three rules after each step.
 void hold(const std::string& path) {
   const File file = create(path);
   const double A = -1.5, dt = 1;
@@ -86,7 +87,8 @@ void gain(const std::string& path) {
   }
 }
 
-// One square for each entry of M: blue for positive entries, red for negative ones, the stronger the larger.
+// One square for each entry of M: blue for positive entries, red for negative ones, the stronger
+// the larger.
 void draw_matrix(std::FILE* file, const Tensor<double, 2>& M, double left, double top, double cell) {
   const std::size_t T = M.shape(0);
   double largest = 0;
@@ -107,7 +109,8 @@ void draw_matrix(std::FILE* file, const Tensor<double, 2>& M, double left, doubl
       left, top, double(T) * cell, double(T) * cell);
 }
 
-// The matrix of one model under three decays: none, the same at every step, and one that depends on the step.
+// The matrix of one model under three decays: none, the same at every step, and one that depends on
+// the step.
 void matrices(const std::string& path) {
   const std::size_t T = 32, N = 4;
   auto B = zeros<double>(T, N), C = zeros<double>(T, N);

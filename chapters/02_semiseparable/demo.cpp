@@ -60,9 +60,11 @@ static void show_mask() {
 
 // @output mask
 //
-// The first log-decay, $-1$, appears nowhere: it would act on the state before the first step, and that is zero.
+// The first log-decay, $-1$, appears nowhere: it would act on the state before the first step, and
+// that is zero.
 //
-// **Cancellation.** The error of $L$ near the end of sequences of growing length. The exact sums are taken in double, term by term.
+// **Cancellation.** The error of $L$ near the end of sequences of growing length. The exact sums
+// are taken in double, term by term.
 
 static double worst_error(const Tensor<float, 2>& S, const Tensor<float, 1>& dA) {
   const std::size_t T = dA.shape(0);
@@ -101,7 +103,8 @@ static void show_nan() {
   print(mamba2::segsum(dA));
 }
 
-// **Masking too late.** Differences for all pairs, exponentials, then a triangle of ones; in `float`, with strong decay.
+// **Masking too late.** Differences for all pairs, exponentials, then a triangle of ones; in
+// `float`, with strong decay.
 
 static void show_overflow() {
   std::printf("[overflow]\n");
@@ -115,8 +118,8 @@ static void show_overflow() {
   print(mamba2::decay_mask(Tensor<float, 1>{-60, -60, -60, -60}));
 }
 
-// **Rank and factors.** A random model of 32 steps, cut in the middle. A singular value counts if it is more than $10^{-12}$
-// of the largest.
+// **Rank and factors.** A random model of 32 steps, cut in the middle. A singular value counts if
+// it is more than $10^{-12}$ of the largest.
 
 static const std::size_t T = 32, cut = 16;
 
@@ -172,8 +175,9 @@ static void show_rank() {
   }
 }
 
-// The two factors of @eqref{eq:factors} take their decays from $L$ itself. What is left of step $j$ just before the cut is
-// $L_{m-1,j}$; what is left at step $i$ of the state just before the cut is $L_{i,m-1}$.
+// The two factors of @eqref{eq:factors} take their decays from $L$ itself. What is left of step $j$
+// just before the cut is $L_{m-1,j}$; what is left at step $i$ of the state just before the cut is
+// $L_{i,m-1}$.
 
 static void show_factors() {
   std::printf("[factors]\n");
@@ -208,37 +212,41 @@ int main() {
 }
 
 // ::: tryit
-// In `show_cancellation`, draw the log-decays from $(-20, 0)$; a head with $A = -16$ and steps of about one has such. After how many
-// steps has the naive form lost half of its seven digits?
+// In `show_cancellation`, draw the log-decays from $(-20, 0)$; a head with $A = -16$ and steps of
+// about one has such. After how many steps has the naive form lost half of its seven digits?
 // :::
 //
 // ## What has not changed {#semiseparable_unchanged}
 //
-// The model is that of chapter 1, to the last entry of $M$; the program has just checked it. Nothing in this chapter is an approximation.
-// Low rank often means that something small was thrown away. Not here: the blocks *have* rank $N$, because a state of $N$
-// numbers was all there ever was.
+// The model is that of chapter 1, to the last entry of $M$; the program has just checked it.
+// Nothing in this chapter is an approximation. Low rank often means that something small was thrown
+// away. Not here: the blocks *have* rank $N$, because a state of $N$ numbers was all there ever
+// was.
 //
 // ## Exercises {#semiseparable_exercises}
 //
 // ::: exercise 2.1 A mask with new beginnings
-// Several documents lie in one sequence, one after the other, and none may see into another. Given the log-decays and a mark on each
-// step at which a document begins, write down the mask. No log-decay in the input is infinite; take care that no infinity
-// of your own becomes a NaN.
+// Several documents lie in one sequence, one after the other, and none may see into another. Given
+// the log-decays and a mark on each step at which a document begins, write down the mask. No
+// log-decay in the input is infinite; take care that no infinity of your own becomes a NaN.
 // :::
 //
 // ::: exercise 2.2 Multiply without the matrix
-// Compute $L X$ for a matrix $X$ of $T$ rows in time and memory proportional to $T$. The grader's sequence is long enough that $L$
-// would not fit.
+// Compute $L X$ for a matrix $X$ of $T$ rows in time and memory proportional to $T$. The grader's
+// sequence is long enough that $L$ would not fit.
 // :::
 //
 // ::: exercise 2.3 Left times right
-// Take a cut anywhere, and a block that need not reach the ends of the sequence: rows `cut` to `end`, columns `begin` to `cut`.
-// Give its two factors. The decay across the cut may go into either of them, but into one only.
+// Take a cut anywhere, and a block that need not reach the ends of the sequence: rows `cut` to
+// `end`, columns `begin` to `cut`. Give its two factors. The decay across the cut may go into
+// either of them, but into one only.
 // :::
 //
 // ## Further reading {#semiseparable_reading}
 //
 // - [@dao2024], section 3, from the definition to the theorem.
-// - [@vandebril2008], a book on such matrices, which were studied long before anyone thought of language.
-// - [@katharopoulos2020] has the mask without decay, and the observation that attention without softmax is a recurrence.
+// - [@vandebril2008], a book on such matrices, which were studied long before anyone thought of
+//   language.
+// - [@katharopoulos2020] has the mask without decay, and the observation that attention without
+//   softmax is a recurrence.
 // - [@sun2023] has the constant decay, and names the three ways to compute it.

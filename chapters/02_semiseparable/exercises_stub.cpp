@@ -7,8 +7,8 @@
 
 namespace exercises {
 
-// 2.1  L(i, j) = exp of the sum of dA over the steps after j up to i, for j <= i in the same document; else 0.
-//      A document begins at each step t with begins[t].
+// 2.1 L(i, j) = exp of the sum of dA over the steps after j up to i, for j <= i in the same
+// document; else 0. A document begins at each step t with begins[t].
 Tensor<double, 2> mask_of_documents(const Tensor<double, 1>& dA, const std::vector<bool>& begins) {
   throw exercises::not_implemented("2.1");
 }
@@ -19,8 +19,8 @@ Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<dou
   throw exercises::not_implemented("2.2");
 }
 
-// 2.3  left (end - cut, d_state) and right (d_state, cut - begin) with left · right = M[cut:end, begin:cut].
-//      Return {left, right}.
+// 2.3 left (end - cut, d_state) and right (d_state, cut - begin) with left · right = M[cut:end,
+// begin:cut]. Return {left, right}.
 Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
                      const Tensor<double, 2>& C, std::size_t begin, std::size_t cut, std::size_t end) {
   throw exercises::not_implemented("2.3");

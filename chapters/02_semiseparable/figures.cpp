@@ -34,7 +34,8 @@ double next_random(double low, double high) {
   return low + (high - low) * static_cast<double>(state >> 11) * 0x1p-53;
 }
 
-// For each row from the 4th on, the largest relative error of exp(S) among the 4 entries left of the diagonal.
+// For each row from the 4th on, the largest relative error of exp(S) among the 4 entries left of
+// the diagonal.
 double row_error(const Tensor<float, 2>& S, const Tensor<float, 1>& dA, std::size_t i) {
   double sum = 0, worst = 0;
   for (std::size_t j = i; j-- > i - 4;) {

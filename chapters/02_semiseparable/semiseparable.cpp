@@ -1,25 +1,28 @@
 // # The matrix behind the model {#ch_semiseparable}
 // @summary The decay between any two steps, computed without losing it, and why every block of the matrix below the diagonal has low rank.
 //
-// Chapter 1 leaves a riddle behind. The matrix $M$ of a state space model has $T^2$ entries, and multiplying by such a matrix costs
-// $T^2$ multiplications for each channel. Yet the loop computes the same product in a time proportional to $T$, without the
-// matrix ever being there. Most matrices allow nothing of the kind. What is it about this one?
+// Chapter 1 leaves a riddle behind. The matrix $M$ of a state space model has $T^2$ entries, and
+// multiplying by such a matrix costs $T^2$ multiplications for each channel. Yet the loop computes
+// the same product in a time proportional to $T$, without the matrix ever being there. Most
+// matrices allow nothing of the kind. What is it about this one?
 //
-// The answer is a property with a forbidding name and a simple content. $M$ is **semiseparable**: cut the sequence in two at any
-// place, and all that the first part has to say to the second goes through $N$ numbers per channel, the state at the cut. Seen in
-// the matrix, the block that connects the two parts has rank $N$, however large it is.
+// The answer is a property with a forbidding name and a simple content. $M$ is **semiseparable**:
+// cut the sequence in two at any place, and all that the first part has to say to the second goes
+// through $N$ numbers per channel, the state at the cut. Seen in the matrix, the block that
+// connects the two parts has rank $N$, however large it is.
 //
-// To use the property we have to handle the decay between any two steps, for all pairs at once. Written the obvious way, in the
-// precision in which models run, that goes quietly wrong, and the paper prints the obvious way. So this chapter is about two
-// things: how to compute the decay between all pairs of steps so that the numbers are right, and what rank has to do with speed.
+// To use the property we have to handle the decay between any two steps, for all pairs at once.
+// Written the obvious way, in the precision in which models run, that goes quietly wrong, and the
+// paper prints the obvious way. So this chapter is about two things: how to compute the decay
+// between all pairs of steps so that the numbers are right, and what rank has to do with speed.
 //
 // ## What it builds on {#semiseparable_builds_on}
 //
-// On chapter 1: the recurrence with $\bar A_t = e^{\Delta_t A}$, and its matrix $M$, @eqref{eq:matrix}. From linear algebra: the
-// rank of a matrix, and what singular values are.[^svd]
+// On chapter 1: the recurrence with $\bar A_t = e^{\Delta_t A}$, and its matrix $M$,
+// @eqref{eq:matrix}. From linear algebra: the rank of a matrix, and what singular values are.[^svd]
 //
-// [^svd]: A matrix maps the unit ball to an ellipsoid. The singular values are the half-axes of the ellipsoid; the rank is the
-// number of those that are not zero.
+// [^svd]: A matrix maps the unit ball to an ellipsoid. The singular values are the half-axes of the
+// ellipsoid; the rank is the number of those that are not zero.
 //
 // ## Shapes {#semiseparable_shapes}
 //
@@ -54,34 +57,38 @@
 // L_{ij} = a_i\,a_{i-1} \cdots a_{j+1} .
 // $$ {#eq:mask}
 //
-// $L_{ij}$ is what is left at step $i$ of something that was written at step $j$. With $N$ states, each entry of $M$ is this
-// number times a dot product, as chapter 1 saw:
+// $L_{ij}$ is what is left at step $i$ of something that was written at step $j$. With $N$ states,
+// each entry of $M$ is this number times a dot product, as chapter 1 saw:
 //
 // $$
 // M_{ij} = L_{ij} \cdot (C_i^\top B_j), \qquad \text{for all entries at once} \qquad M = L \circ (C B^\top) .
 // $$ {#eq:hadamard}
 //
-// The circle multiplies entry by entry. $C B^\top$ is an ordinary product of matrices, the thing that processors are best at.
-// So everything depends on getting $L$.
+// The circle multiplies entry by entry. $C B^\top$ is an ordinary product of matrices, the thing
+// that processors are best at. So everything depends on getting $L$.
 //
 // ::: paper
-// $L$ is the *1-semiseparable* matrix of [@dao2024], Equation 6; multiplying by it is the scalar recurrence, Equation 7. From here
-// on the step size has moved into the input, as announced in chapter 1: $B$ stands for what is left of $\bar B$ then.
+// $L$ is the *1-semiseparable* matrix of [@dao2024], Equation 6; multiplying by it is the scalar
+// recurrence, Equation 7. From here on the step size has moved into the input, as announced in
+// chapter 1: $B$ stands for what is left of $\bar B$ then.
 // :::
 //
 // ## Sums of segments {#semiseparable_segsum}
 //
-// A product of many factors between 0 and 1 is soon too small for a floating-point number, and dividing such products is worse.
-// So stay with logarithms. The log-decay of one step is $\Delta_t A$, called `dA` in code, and the log-decay over a segment is a sum:
+// A product of many factors between 0 and 1 is soon too small for a floating-point number, and
+// dividing such products is worse. So stay with logarithms. The log-decay of one step is
+// $\Delta_t A$, called `dA` in code, and the log-decay over a segment is a sum:
 //
 // $$
 // S_{ij} = \sum_{k=j+1}^{i} \Delta_k A, \qquad L_{ij} = e^{S_{ij}} .
 // $$ {#eq:segsum}
 //
-// $S_{ij}$ is the sum over the segment that begins after $j$ and ends with $i$. On the diagonal the segment is empty and the sum is 0. Above
-// it there is no segment, and the logarithm of the zero that belongs there is $-\infty$. Hence the name *segsum*.
+// $S_{ij}$ is the sum over the segment that begins after $j$ and ends with $i$. On the diagonal the
+// segment is empty and the sum is 0. Above it there is no segment, and the logarithm of the zero
+// that belongs there is $-\infty$. Hence the name *segsum*.
 //
-// There are $T^2/2$ segments, and the textbook says how to get all their sums cheaply: form one running sum $c_i = \sum_{k \le i}
+// There are $T^2/2$ segments, and the textbook says how to get all their sums cheaply: form one
+// running sum $c_i = \sum_{k \le i}
 // \Delta_k A$, and then each segment is a difference, $S_{ij} = c_i - c_j$. Here is the textbook's way.
 
 #include <mamba2/error.hpp>
@@ -111,48 +118,57 @@ Tensor<Real, 2> segsum_naive(const Tensor<Real, 1>& dA) {
 
 // ## How the textbook fails {#semiseparable_cancellation}
 //
-// In exact arithmetic nothing is wrong with it. Watch what a `float` makes of it. It carries 24 binary digits, and those are
-// spent on the *size* of a number: near 1 neighbouring floats are about $10^{-7}$ apart, near 1000 already $6 \cdot 10^{-5}$. The running
-// sum $c$ grows all along the sequence, so its rounding errors grow with it. The difference of two such sums may be small, as it is for
-// steps close together, the very steps that have most to say to each other. The large parts cancel. The errors do not.
+// In exact arithmetic nothing is wrong with it. Watch what a `float` makes of it. It carries 24
+// binary digits, and those are spent on the *size* of a number: near 1 neighbouring floats are
+// about $10^{-7}$ apart, near 1000 already $6 \cdot 10^{-5}$. The running sum $c$ grows all along
+// the sequence, so its rounding errors grow with it. The difference of two such sums may be small,
+// as it is for steps close together, the very steps that have most to say to each other. The large
+// parts cancel. The errors do not.
 //
-// Worse, the difference is an exponent. An *absolute* error $\varepsilon$ in $S$ is a *relative* error of about $\varepsilon$ in
-// $e^S$: it does not shrink when the sum is small. The program takes random log-decays between $-2$ and $0$ and compares every
-// entry within 4 steps of the diagonal with sums taken in double:
+// Worse, the difference is an exponent. An *absolute* error $\varepsilon$ in $S$ is a *relative*
+// error of about $\varepsilon$ in $e^S$: it does not shrink when the sum is small. The program
+// takes random log-decays between $-2$ and $0$ and compares every entry within 4 steps of the
+// diagonal with sums taken in double:
 //
 // @output cancellation
 //
 // ::: figure cancellation
-// The largest relative error of $L$ among the 4 entries left of the diagonal, row by row, in `float`. The naive form gets worse
-// as the sequence gets longer, although the entries are of the same size everywhere. The stable form does not.
+// The largest relative error of $L$ among the 4 entries left of the diagonal, row by row, in
+// `float`. The naive form gets worse as the sequence gets longer, although the entries are of the
+// same size everywhere. The stable form does not.
 // :::
 //
-// This is called *catastrophic cancellation*. A strongly decaying head has larger log-decays and loses digits faster; the
-// half-precision formats in which models are often stored have so few that a few hundred steps are enough. The model does not
-// crash. It gives slightly wrong answers, on long inputs only.
+// This is called *catastrophic cancellation*. A strongly decaying head has larger log-decays and
+// loses digits faster; the half-precision formats in which models are often stored have so few that
+// a few hundred steps are enough. The model does not crash. It gives slightly wrong answers, on
+// long inputs only.
 //
-// It can also fail in one blow. Suppose that one step has to forget everything: $a_t = 0$, a log-decay of $-\infty$. That is a useful
-// thing to have, for instance where a new document begins. After it the running sum is $-\infty$ for good, and every later difference
-// is $-\infty - (-\infty)$, which is not a number:
+// It can also fail in one blow. Suppose that one step has to forget everything: $a_t = 0$, a
+// log-decay of $-\infty$. That is a useful thing to have, for instance where a new document begins.
+// After it the running sum is $-\infty$ for good, and every later difference is
+// $-\infty - (-\infty)$, which is not a number:
 //
 // @output nan
 //
 // ::: paper An erratum
-// Listing 1 of [@dao2024] and part III of the authors' posts [@blog] print the naive form. The code that they ship [@reference]
-// has the stable one. Whoever types in the listing meets the problem on long sequences.
+// Listing 1 of [@dao2024] and part III of the authors' posts [@blog] print the naive form. The code
+// that they ship [@reference] has the stable one. Whoever types in the listing meets the problem on
+// long sequences.
 // :::
 //
 // ## Each sum on its own {#semiseparable_stable}
 //
-// The cure is to subtract nothing. Begin each column afresh: on the diagonal the sum is 0, and each row further down adds one log-decay,
+// The cure is to subtract nothing. Begin each column afresh: on the diagonal the sum is 0, and each
+// row further down adds one log-decay,
 //
 // $$
 // S_{jj} = 0, \qquad S_{ij} = S_{i-1,j} + \Delta_i A .
 // $$ {#eq:column}
 //
-// Every entry is now a sum of numbers of the same sign that belong to its own segment, and its rounding error is small *relative
-// to itself*. Where $|S_{ij}|$ is small, so is the error; where it is large, $e^{S_{ij}}$ is next to nothing and the error with it.
-// And it is no dearer: one addition for each entry, where the naive form has one subtraction.
+// Every entry is now a sum of numbers of the same sign that belong to its own segment, and its
+// rounding error is small *relative to itself*. Where $|S_{ij}|$ is small, so is the error; where
+// it is large, $e^{S_{ij}}$ is next to nothing and the error with it. And it is no dearer: one
+// addition for each entry, where the naive form has one subtraction.
 
 template <class Real>
 Tensor<Real, 2> segsum(const Tensor<Real, 1>& dA) {
@@ -166,18 +182,21 @@ Tensor<Real, 2> segsum(const Tensor<Real, 1>& dA) {
   return S;
 }
 
-// The inner loop runs along a row, so that it reads and writes memory in order; each column is still a sum of its own. A log-decay of
-// $-\infty$ now does what it should. It enters the segments that contain it and no others.
+// The inner loop runs along a row, so that it reads and writes memory in order; each column is
+// still a sum of its own. A log-decay of $-\infty$ now does what it should. It enters the segments
+// that contain it and no others.
 //
 // ::: aside Is the naive form never right?
-// Its error grows with the running sum, so it does little harm where the running sum is short. The fast algorithm of chapter 4 cuts
-// the sequence into chunks, and most implementations of it, the reference's kernels among them, begin a running sum anew in each and
-// take differences within it. Ours sums every segment on its own there, too; chapter 4 shows what the difference comes to.
+// Its error grows with the running sum, so it does little harm where the running sum is short. The
+// fast algorithm of chapter 4 cuts the sequence into chunks, and most implementations of it, the
+// reference's kernels among them, begin a running sum anew in each and take differences within it.
+// Ours sums every segment on its own there, too; chapter 4 shows what the difference comes to.
 // :::
 //
 // ## Mask first, then take the exponential {#semiseparable_exp}
 //
-// From $S$ to $L$ it is one exponential per entry. The $-\infty$ above the diagonal becomes an exact zero by itself.
+// From $S$ to $L$ it is one exponential per entry. The $-\infty$ above the diagonal becomes an
+// exact zero by itself.
 
 template <class Real>
 Tensor<Real, 2> decay_mask(const Tensor<Real, 1>& dA) {
@@ -186,53 +205,56 @@ Tensor<Real, 2> decay_mask(const Tensor<Real, 1>& dA) {
   return L;
 }
 
-// It is tempting to do it the other way round: take differences for all pairs, take exponentials, and put in the zeros last, by
-// multiplying with a triangle of ones. But above the diagonal the differences have the wrong sign. They are positive, and grow with the
-// distance, and their exponentials overflow. Infinity times the zero of the triangle is once more not a number:
+// It is tempting to do it the other way round: take differences for all pairs, take exponentials,
+// and put in the zeros last, by multiplying with a triangle of ones. But above the diagonal the
+// differences have the wrong sign. They are positive, and grow with the distance, and their
+// exponentials overflow. Infinity times the zero of the triangle is once more not a number:
 //
 // @output overflow
 //
-// The damage is often found only in training. The forward pass may replace the spoiled entries and look healthy, while in the
-// backward pass a gradient is multiplied by the infinity that was replaced.[^where] With $-\infty$ put in *before* the exponential there
-// is no infinity to begin with.
+// The damage is often found only in training. The forward pass may replace the spoiled entries and
+// look healthy, while in the backward pass a gradient is multiplied by the infinity that was
+// replaced.[^where] With $-\infty$ put in *before* the exponential there is no infinity to begin
+// with.
 //
-// [^where]: The derivative of $e^S$ is $e^S$, infinite here; the mask's gradient is 0; their product is NaN. The same trap is known
-// from masked softmax.
+// [^where]: The derivative of $e^S$ is $e^S$, infinite here; the mask's gradient is 0; their
+// product is NaN. The same trap is known from masked softmax.
 //
 // ::: keyidea
-// Keep decays as logarithms, add them segment by segment, mask with $-\infty$, and take the exponential last. Every entry of
-// $L$ is then between 0 and 1, and right to the last digits.
+// Keep decays as logarithms, add them segment by segment, mask with $-\infty$, and take the
+// exponential last. Every entry of $L$ is then between 0 and 1, and right to the last digits.
 // :::
 //
 // ## Three models, one mask {#semiseparable_family}
 //
 // $L$ is where sequence models of this family differ. The rest, $C B^\top$, they have in common.
 //
-// - No decay, $\Delta_t A = 0$: all sums are 0, and $L$ is a lower triangle of ones. What is left is the plain causal mask, and
-//   the model is *linear attention* [@katharopoulos2020].
-// - The same decay at every step: $L_{ij} = \gamma^{\,i-j}$. That is the mask of *RetNet* [@sun2023], and of every model with
-//   constant parameters.
+// - No decay, $\Delta_t A = 0$: all sums are 0, and $L$ is a lower triangle of ones. What is left
+//   is the plain causal mask, and the model is *linear attention* [@katharopoulos2020].
+// - The same decay at every step: $L_{ij} = \gamma^{\,i-j}$. That is the mask of *RetNet*
+//   [@sun2023], and of every model with constant parameters.
 // - A decay that depends on the token: Mamba-2.
 //
 // ::: figure masks
-// $L$ for 32 steps. Left: linear attention. Middle: RetNet, $\gamma = 0.85$. Right: Mamba-2, where each step sets its own decay; the steps with
-// strong decay are edges that little gets across.
+// $L$ for 32 steps. Left: linear attention. Middle: RetNet, $\gamma = 0.85$. Right: Mamba-2, where
+// each step sets its own decay; the steps with strong decay are edges that little gets across.
 // :::
 //
 // ## A block has little to say {#semiseparable_rank}
 //
-// Now the riddle of the beginning. Cut the sequence before some step $m$, and look at the block of $M$ with the rows from $m$ on and
-// the columns before $m$. It holds all that the past says to the future. Every product of decays in it passes through the cut, so
-// it can be taken apart there:
+// Now the riddle of the beginning. Cut the sequence before some step $m$, and look at the block of
+// $M$ with the rows from $m$ on and the columns before $m$. It holds all that the past says to the
+// future. Every product of decays in it passes through the cut, so it can be taken apart there:
 //
 // $$
 // L_{ij} = \underbrace{a_i \cdots a_m}_{\text{after the cut}} \cdot \underbrace{a_{m-1} \cdots a_{j+1}}_{\text{before it}}
 // \qquad (j < m \le i) .
 // $$ {#eq:split}
 //
-// The first factor depends only on the row, the second only on the column: this block of $L$ is a column times a row, a matrix
-// of rank 1. The same block of $M$ is that, entry by entry, times $C B^\top$. Multiply the factor of the row into $C$ and that
-// of the column into $B$, and $M$'s block is a product of two narrow matrices:
+// The first factor depends only on the row, the second only on the column: this block of $L$ is a
+// column times a row, a matrix of rank 1. The same block of $M$ is that, entry by entry, times
+// $C B^\top$. Multiply the factor of the row into $C$ and that of the column into $B$, and $M$'s
+// block is a product of two narrow matrices:
 //
 // $$
 // M_{ij} = \underbrace{\bigl(a_i \cdots a_m\,C_i\bigr)^{\!\top}}_{\text{left: reads the state at the cut}}
@@ -240,21 +262,24 @@ Tensor<Real, 2> decay_mask(const Tensor<Real, 1>& dA) {
 // $$ {#eq:factors}
 //
 // ::: figure blocks
-// A block below the diagonal is tall and wide, but it is the product of two matrices that are only $N$ thin. The state at the cut
-// stands between them.
+// A block below the diagonal is tall and wide, but it is the product of two matrices that are only
+// $N$ thin. The state at the cut stands between them.
 // :::
 //
-// Left has $N$ columns, right has $N$ rows, so their product has rank at most $N$. Neither the size of the block nor the place
-// of the cut entered the argument.
+// Left has $N$ columns, right has $N$ rows, so their product has rank at most $N$. Neither the size
+// of the block nor the place of the cut entered the argument.
 //
 // ::: paper
-// Definition 3.1 of [@dao2024] calls a lower triangular matrix *N-semiseparable* if every block of it on or below the diagonal
-// has rank at most $N$. Definition 3.2 (Equation 4) names the form $C_i^\top A_i \cdots A_{j+1} B_j$ of the entries *sequentially
-// semiseparable*. Lemma 3.3 is the factorisation above (Equation 5), Proposition 3.4 says that every semiseparable matrix can be written
-// this way, and Theorem 3.5 draws the line under it: state space models *are* semiseparable matrices.
+// Definition 3.1 of [@dao2024] calls a lower triangular matrix *N-semiseparable* if every block of
+// it on or below the diagonal has rank at most $N$. Definition 3.2 (Equation 4) names the form
+// $C_i^\top A_i \cdots A_{j+1} B_j$ of the entries *sequentially semiseparable*. Lemma 3.3 is the
+// factorisation above (Equation 5), Proposition 3.4 says that every semiseparable matrix can be
+// written this way, and Theorem 3.5 draws the line under it: state space models *are* semiseparable
+// matrices.
 // :::
 //
-// Rank need not be taken on trust; it can be measured. xtensor-blas hands the matrix to LAPACK and gets its singular values back.
+// Rank need not be taken on trust; it can be measured. xtensor-blas hands the matrix to LAPACK and
+// gets its singular values back.
 
 template <class Real>
 Tensor<Real, 1> singular_values(const Tensor<Real, 2>& M) {
@@ -264,28 +289,31 @@ Tensor<Real, 1> singular_values(const Tensor<Real, 2>& M) {
   return std::get<1>(xt::linalg::svd(M, /* full_matrices = */ false, /* compute_uv = */ false));
 }
 
-// For 32 steps and a cut in the middle, the block between the halves has $16 \times 16$ entries. Its singular values, for four sizes
-// of the state:
+// For 32 steps and a cut in the middle, the block between the halves has $16 \times 16$ entries.
+// Its singular values, for four sizes of the state:
 //
 // ::: figure singular
-// Singular values of the block below the cut, the largest scaled to one, in double. After the $N$-th they fall to the level of rounding.
+// Singular values of the block below the cut, the largest scaled to one, in double. After the
+// $N$-th they fall to the level of rounding.
 // :::
 //
 // @output rank
 //
-// The whole matrix is another matter. It has full rank, because its diagonal does. Low rank is a property of what lies off the diagonal;
-// hence the *semi* in the name.
+// The whole matrix is another matter. It has full rank, because its diagonal does. Low rank is a
+// property of what lies off the diagonal; hence the *semi* in the name.
 //
 // ## Why low rank is fast {#semiseparable_fast}
 //
-// Multiplying a vector by a block of $m \times m$ entries takes $m^2$ multiplications. Multiplying by right and then by left takes
-// $N m + m N$. The result in between is a vector of $N$ numbers, and you have met it: it is the state at the cut. All that the
-// first half did goes into these numbers, and all that the second half learns of it comes out of them.
+// Multiplying a vector by a block of $m \times m$ entries takes $m^2$ multiplications. Multiplying
+// by right and then by left takes $N m + m N$. The result in between is a vector of $N$ numbers,
+// and you have met it: it is the state at the cut. All that the first half did goes into these
+// numbers, and all that the second half learns of it comes out of them.
 //
-// The loop of chapter 1 makes such a cut before *every* step; that is why it is so cheap, and why it has to wait so often. The naive matrix
-// makes no cut at all. Between them lies a choice: cut every $Q$ steps, treat the small triangles on the diagonal as
-// matrices and everything below them through the state. That is the chunked scan of chapter 4. What makes it correct is the rank of the
-// blocks; what makes it accurate is the segment sum.
+// The loop of chapter 1 makes such a cut before *every* step; that is why it is so cheap, and why
+// it has to wait so often. The naive matrix makes no cut at all. Between them lies a choice: cut
+// every $Q$ steps, treat the small triangles on the diagonal as matrices and everything below them
+// through the state. That is the chunked scan of chapter 4. What makes it correct is the rank of
+// the blocks; what makes it accurate is the segment sum.
 //
 // The program multiplies the two factors out and compares them with the block:
 //

@@ -1,8 +1,9 @@
 // ## The program {#duality_program}
 //
-// The program writes both orders down once more, as literally as possible: one small function for each of the six steps in
-// @eqref{eq:dual_quadratic} and @eqref{eq:dual_linear}, in plain loops. They serve three purposes. They print the example,
-// they count, and they check the library's fast versions.
+// The program writes both orders down once more, as literally as possible: one small function for
+// each of the six steps in @eqref{eq:dual_quadratic} and @eqref{eq:dual_linear}, in plain loops.
+// They serve three purposes. They print the example, they count, and they check the library's fast
+// versions.
 
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
@@ -49,8 +50,8 @@ static Tensor<double, 2> weighted(const Tensor<double, 2>& M, const Tensor<doubl
   return Y;
 }
 
-// The linear order: $Z = X B$ as outer products, $H$ by the recurrence, $Y$ by reading $H$ with $C$. Here all states are
-// kept, as the formula has it, which is what dual_linear() avoids.
+// The linear order: $Z = X B$ as outer products, $H$ by the recurrence, $Y$ by reading $H$ with
+// $C$. Here all states are kept, as the formula has it, which is what dual_linear() avoids.
 
 static Tensor<double, 3> outer(const Tensor<double, 2>& X, const Tensor<double, 2>& B) {
   auto Z = zeros<double>(X.shape(0), X.shape(1), B.shape(1));  // (seqlen, headdim, d_state)
@@ -106,7 +107,8 @@ static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b)
   return worst < 1e-12 ? "yes" : "no";
 }
 
-// **The example**, in both orders. The matrices of one order stand side by side, each as wide as it needs.
+// **The example**, in both orders. The matrices of one order stand side by side, each as wide as it
+// needs.
 
 static void print_row(const char* format, const Tensor<double, 2>& m, std::size_t i) {
   for (std::size_t j = 0; j < m.shape(1); ++j) std::printf(format, m(i, j));
@@ -199,9 +201,9 @@ static void show_costs() {
   }
 }
 
-// **The proof.** Three hundred tokens, and every form this far: chapter 1's loop and its matrix, the literal contractions
-// above, and this chapter's two functions. At last the decay is taken away, and a running sum of outer products, linear
-// attention, must give the same.
+// **The proof.** Three hundred tokens, and every form this far: chapter 1's loop and its matrix,
+// the literal contractions above, and this chapter's two functions. At last the decay is taken
+// away, and a running sum of outer products, linear attention, must give the same.
 
 static void show_equal() {
   const Head h = random_head(300, 6, 10);
@@ -236,46 +238,50 @@ int main() {
 // @output equal
 //
 // ::: tryit
-// Run it with `./book run 3`. Then spoil something: let `masked` return `G` unchanged, for instance, and look which lines
-// say no. (The last one compares two computations without decay. What does it say, and why?)
+// Run it with `./book run 3`. Then spoil something: let `masked` return `G` unchanged, for
+// instance, and look which lines say no. (The last one compares two computations without decay.
+// What does it say, and why?)
 // :::
 //
 // ## What has not changed {#duality_unchanged}
 //
-// The function. `X`, `dA`, `B` and `C` go in, `Y` comes out, and it is the `Y` of chapter 1, to the last digits. Nothing
-// was approximated to get from the recurrence to attention, no kernel was expanded, no low-rank guess was made. Attention
-// *with* a softmax can be made linear only by such approximations; this attention has been linear all along.
+// The function. `X`, `dA`, `B` and `C` go in, `Y` comes out, and it is the `Y` of chapter 1, to the
+// last digits. Nothing was approximated to get from the recurrence to attention, no kernel was
+// expanded, no low-rank guess was made. Attention *with* a softmax can be made linear only by such
+// approximations; this attention has been linear all along.
 //
-// The model did not change either. It still has the same parameters, and it does not matter in which order it was computed
-// while it was trained: the same weights can be trained in one order (chapter 13) and run, token by token, in the other
-// (chapter 9).
+// The model did not change either. It still has the same parameters, and it does not matter in
+// which order it was computed while it was trained: the same weights can be trained in one order
+// (chapter 13) and run, token by token, in the other (chapter 9).
 //
 // ## Exercises {#duality_exercises}
 //
 // ::: exercise 3.1 A mask from factors
-// mask_scores() takes an exponential for each pair of tokens. The mask can be had with one for each token: given the
-// factors $a_t = e^{\Delta_t A}$, build $L$ by multiplications only. A factor may be 0.
+// mask_scores() takes an exponential for each pair of tokens. The mask can be had with one for each
+// token: given the factors $a_t = e^{\Delta_t A}$, build $L$ by multiplications only. A factor may
+// be 0.
 // :::
 //
 // ::: exercise 3.2 Attention, one token at a time
-// Causal attention without softmax and without decay, for a model that generates: take in one token's query, key and value,
-// bring the state up to date and return that token's output.
+// Causal attention without softmax and without decay, for a model that generates: take in one
+// token's query, key and value, bring the state up to date and return that token's output.
 // :::
 //
 // ::: exercise 3.3 Only what is not masked
-// Suppose that the quadratic mode computes nothing above the diagonal. From which length on does the linear mode need fewer
-// multiply-adds?
+// Suppose that the quadratic mode computes nothing above the diagonal. From which length on does
+// the linear mode need fewer multiply-adds?
 // :::
 //
 // ::: exercise 3.4 A decay for each number of the state
-// Write the quadratic form of a model in which every one of the $N$ entries of the state has a decay of its own, as in
-// Mamba-1. Note what has become of the matrix product $C B^\top$.
+// Write the quadratic form of a model in which every one of the $N$ entries of the state has a
+// decay of its own, as in Mamba-1. Note what has become of the matrix product $C B^\top$.
 // :::
 //
 // ## Further reading {#duality_reading}
 //
-// - [@dao2024], sections 4 and 5: attention as a contraction, structured masks, and the duality from both sides. Theorem
-//   5.2 is the converse that this chapter left out: masked attention that can be computed as a recurrence with a state of
-//   fixed size needs a semiseparable mask.
-// - [@blog, part II], the theory with fewer symbols; part I for the comparison of heads and state sizes.
+// - [@dao2024], sections 4 and 5: attention as a contraction, structured masks, and the duality
+//   from both sides. Theorem 5.2 is the converse that this chapter left out: masked attention that
+//   can be computed as a recurrence with a state of fixed size needs a semiseparable mask.
+// - [@blog, part II], the theory with fewer symbols; part I for the comparison of heads and state
+//   sizes.
 // - [@katharopoulos2020], where softmax-free attention was first read as a recurrence.

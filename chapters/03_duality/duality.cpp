@@ -1,23 +1,26 @@
 // # Attention in disguise {#ch_duality}
 // @summary The matrix of the model is a mask times scores, and the loop and the matrix are two orders of one sum.
 //
-// Chapter 1 found a matrix inside the recurrence, chapter 2 took it apart. This chapter looks at it once more, from a few
-// steps further away, and sees something familiar. Its entry $M_{ij}$ is a product of two numbers. One says how well what
-// token $i$ asks for fits what token $j$ offers. The other says how much of token $j$ is left when token $i$ arrives.
-// Scores and a mask: that is *attention*, without its softmax.
+// Chapter 1 found a matrix inside the recurrence, chapter 2 took it apart. This chapter looks at it
+// once more, from a few steps further away, and sees something familiar. Its entry $M_{ij}$ is a
+// product of two numbers. One says how well what token $i$ asks for fits what token $j$ offers. The
+// other says how much of token $j$ is left when token $i$ arrives. Scores and a mask: that is
+// *attention*, without its softmax.
 //
-// So a Mamba-2 head can be read in two ways. As a recurrence it walks along the text with a state of fixed size. As
-// attention it lets each token look back at all earlier ones. The two are not similar, or related in spirit; they are the
-// same sum, added up in two orders. The paper calls this *state space duality* and the model's core is named after it, SSD.
-// What each order costs, on paper and on a real machine, is the second half of the chapter.
+// So a Mamba-2 head can be read in two ways. As a recurrence it walks along the text with a state
+// of fixed size. As attention it lets each token look back at all earlier ones. The two are not
+// similar, or related in spirit; they are the same sum, added up in two orders. The paper calls
+// this *state space duality* and the model's core is named after it, SSD. What each order costs, on
+// paper and on a real machine, is the second half of the chapter.
 //
 // ## What it builds on {#duality_builds_on}
 //
-// The recurrence and its matrix from \ref ch_state_space "chapter 1", segment sums and the decay mask from
+// The recurrence and its matrix from \ref ch_state_space "chapter 1", segment sums and the decay
+// mask from
 // \ref ch_semiseparable "chapter 2". It helps if you have met attention before; all that is needed of it is said here.
 //
-// From now on the step size is dealt with before a function is called: `X` holds $\Delta_t x_t$ and `dA` holds the
-// log-decay $\Delta_t A$, a negative number for each step.
+// From now on the step size is dealt with before a function is called: `X` holds $\Delta_t x_t$ and
+// `dA` holds the log-decay $\Delta_t A$, a negative number for each step.
 //
 // ## Shapes {#duality_shapes}
 //
@@ -37,8 +40,8 @@
 //
 // ## A product of two numbers {#duality_entry}
 //
-// Write $a_t = e^{\Delta_t A}$ for the decay of step $t$ (chapter 1's $\bar A_t$, with one letter less). What chapter 1 put
-// into row $i$ and column $j$ of its matrix, for $j \le i$, was
+// Write $a_t = e^{\Delta_t A}$ for the decay of step $t$ (chapter 1's $\bar A_t$, with one letter
+// less). What chapter 1 put into row $i$ and column $j$ of its matrix, for $j \le i$, was
 //
 // $$
 // M_{ij} = C_i^\top\, a_i\, a_{i-1} \cdots a_{j+1}\, B_j .
@@ -50,31 +53,35 @@
 // M_{ij} = \underbrace{a_i\, a_{i-1} \cdots a_{j+1}}_{L_{ij}} \;\cdot\; \underbrace{C_i^\top B_j}_{G_{ij}} .
 // $$ {#eq:dual_entry}
 //
-// The first factor is the entry of chapter 2's mask $L$, zero above the diagonal. The second is the entry of the product $C
-// B^\top$, where row $t$ of the matrix $C$ is $C_t$ and row $t$ of $B$ is $B_t$. For the matrices as wholes, with $\circ$
-// for the product entry by entry,
+// The first factor is the entry of chapter 2's mask $L$, zero above the diagonal. The second is the
+// entry of the product $C B^\top$, where row $t$ of the matrix $C$ is $C_t$ and row $t$ of $B$ is
+// $B_t$. For the matrices as wholes, with $\circ$ for the product entry by entry,
 //
 // $$
 // Y = (L \circ C B^\top)\, X .
 // $$ {#eq:dual}
 //
-// Put this beside attention with a causal mask: $Y = \operatorname{softmax}(\text{mask} + Q K^\top)\, V$. Every token sends
-// out a query $Q_i$, every token shows a key $K_j$, their products are the scores, and the outputs are sums of the values
-// $V_j$, weighted by what became of the scores. Here $C$ is the matrix of queries, $B$ of keys, and $X$ of values. Two
-// things are different. There is no softmax: a weight may be negative, and the weights of a row need not sum to one. And
-// the mask is more than a stencil of zeros and ones: it fades, by an amount that the model chooses for each token.
+// Put this beside attention with a causal mask:
+// $Y = \operatorname{softmax}(\text{mask} + Q K^\top)\, V$. Every token sends out a query $Q_i$,
+// every token shows a key $K_j$, their products are the scores, and the outputs are sums of the
+// values $V_j$, weighted by what became of the scores. Here $C$ is the matrix of queries, $B$ of
+// keys, and $X$ of values. Two things are different. There is no softmax: a weight may be negative,
+// and the weights of a row need not sum to one. And the mask is more than a stencil of zeros and
+// ones: it fades, by an amount that the model chooses for each token.
 //
 // ::: figure three_matrices
-// Sixteen tokens. The decay mask knows only *how long ago*, the scores only *how well does it fit*; their product, entry by
-// entry, is the matrix of the model. Blue is positive, red negative, and pale is small. The sixth token has a strong decay:
-// below its row the mask, and with it the matrix, has nearly forgotten what came before.
+// Sixteen tokens. The decay mask knows only *how long ago*, the scores only *how well does it fit*;
+// their product, entry by entry, is the matrix of the model. Blue is positive, red negative, and
+// pale is small. The sixth token has a strong decay: below its row the mask, and with it the
+// matrix, has nearly forgotten what came before.
 // :::
 //
 // ::: paper
-// @eqref{eq:dual} is Equation 16 of [@dao2024], and that a state space model with scalar decay *is* masked attention with a
-// 1-semiseparable mask is its Corollary 5.1. Masked attention with the softmax left out is Equation 10, the more general
-// "structured masked attention" with any mask $L$ that can be multiplied fast Definition 4.2. A slip to know of: Equation 9
-// has $GV$ where $MV$ is meant.
+// @eqref{eq:dual} is Equation 16 of [@dao2024], and that a state space model with scalar decay *is*
+// masked attention with a 1-semiseparable mask is its Corollary 5.1. Masked attention with the
+// softmax left out is Equation 10, the more general "structured masked attention" with any mask $L$
+// that can be multiplied fast Definition 4.2. A slip to know of: Equation 9 has $GV$ where $MV$ is
+// meant.
 // :::
 //
 // ## One sum, two orders {#duality_orders}
@@ -85,11 +92,11 @@
 // Y_{ip} = \sum_{j} \sum_{n} C_{in}\, B_{jn}\, L_{ij}\, X_{jp} .
 // $$ {#eq:dual_contraction}
 //
-// Four factors, two sums. Addition does not mind in which order it is done, so there is a choice of which sum to take
-// first, and that choice is the whole of the duality.
+// Four factors, two sums. Addition does not mind in which order it is done, so there is a choice of
+// which sum to take first, and that choice is the whole of the duality.
 //
-// **Sum over $n$ first.** Only $C$ and $B$ have an index $n$. Summing their products leaves one number for each pair of
-// tokens; the mask and the values follow:
+// **Sum over $n$ first.** Only $C$ and $B$ have an index $n$. Summing their products leaves one
+// number for each pair of tokens; the mask and the values follow:
 //
 // $$
 // \begin{aligned}
@@ -99,10 +106,11 @@
 // \end{aligned}
 // $$ {#eq:dual_quadratic}
 //
-// This is attention. Something of size $T \times T$ stands in the middle, hence the name *quadratic* mode.
+// This is attention. Something of size $T \times T$ stands in the middle, hence the name
+// *quadratic* mode.
 //
-// **Sum over $j$ first.** Now $n$ has to wait. Without a sum yet, $B$ and $X$ make an outer product for each token; the sum
-// over earlier tokens $j$, weighted by $L$, comes next, and $C$ last:
+// **Sum over $j$ first.** Now $n$ has to wait. Without a sum yet, $B$ and $X$ make an outer product
+// for each token; the sum over earlier tokens $j$, weighted by $L$, comes next, and $C$ last:
 //
 // $$
 // \begin{aligned}
@@ -112,87 +120,97 @@
 // \end{aligned}
 // $$ {#eq:dual_linear}
 //
-// The middle step looks as bad as before: for each of the $P N$ pairs $(p, n)$ it multiplies a $T \times T$ matrix with a
-// column. But chapter 2 showed what that matrix is. Multiplying with a 1-semiseparable $L$ is a recurrence in disguise,
-// since row $i$ of $L$ is row $i - 1$ times $a_i$, with a 1 put on the diagonal:
+// The middle step looks as bad as before: for each of the $P N$ pairs $(p, n)$ it multiplies a
+// $T \times T$ matrix with a column. But chapter 2 showed what that matrix is. Multiplying with a
+// 1-semiseparable $L$ is a recurrence in disguise, since row $i$ of $L$ is row $i - 1$ times $a_i$,
+// with a 1 put on the diagonal:
 //
 // $$
 // H_i = a_i\, H_{i-1} + Z_i .
 // $$ {#eq:dual_state}
 //
-// And this is where the book began: $H_i$ is the state, $Z_i$ what token $i$ adds to it, and the last step of
-// @eqref{eq:dual_linear} reads it with $C_i$. Nothing has size $T \times T$, and the work grows in proportion to $T$: the
-// *linear* mode.
+// And this is where the book began: $H_i$ is the state, $Z_i$ what token $i$ adds to it, and the
+// last step of @eqref{eq:dual_linear} reads it with $C_i$. Nothing has size $T \times T$, and the
+// work grows in proportion to $T$: the *linear* mode.
 //
 // ::: figure orders
-// The same four tensors, contracted in two orders. The upper way makes a square of numbers, the lower one a state for each
-// step, of which only the latest has to be kept.
+// The same four tensors, contracted in two orders. The upper way makes a square of numbers, the
+// lower one a state for each step, of which only the latest has to be kept.
 // :::
 //
 // ::: keyidea
-// The recurrence and attention are one contraction of $C$, $B$, $L$ and $X$. Sum over the state first, and you pay for
-// pairs of tokens. Sum over time first, and you pay for a state. For the result it does not matter.
+// The recurrence and attention are one contraction of $C$, $B$, $L$ and $X$. Sum over the state
+// first, and you pay for pairs of tokens. Sum over time first, and you pay for a state. For the
+// result it does not matter.
 // :::
 //
 // ::: paper
-// The four-way contraction is Equation 12 of [@dao2024], the quadratic order Equation 13, the linear order Equation 15; as
-// a recurrence the latter is Equation 8. If $L$ holds only ones and zeros, nothing fades, the state is a plain running sum,
-// and what remains is the *linear attention* of [@katharopoulos2020] (Proposition 4.1).
+// The four-way contraction is Equation 12 of [@dao2024], the quadratic order Equation 13, the
+// linear order Equation 15; as a recurrence the latter is Equation 8. If $L$ holds only ones and
+// zeros, nothing fades, the state is a plain running sum, and what remains is the *linear
+// attention* of [@katharopoulos2020] (Proposition 4.1).
 // :::
 //
 // ## Three tokens by hand {#duality_by_hand}
 //
-// Small enough to check with a pencil: $T = 3$, $N = 2$, $P = 1$, steps counted from 0 as in the code, and decays $a_1 =
+// Small enough to check with a pencil: $T = 3$, $N = 2$, $P = 1$, steps counted from 0 as in the
+// code, and decays $a_1 =
 // \tfrac12$ and $a_2 = \tfrac14$ (before the first token there is nothing that could decay). One token in each row:
 //
 // @output example
 //
-// In the quadratic order, $G = C B^\top$ first. Its row 1 is the query $(2, 0)$ against the three keys: 2, 0, 2. Then the
-// mask. Entry $L_{20}$ is $a_2 a_1 = \tfrac18$; the upper triangle goes, whatever the scores said. Then the product with
-// $X$:
+// In the quadratic order, $G = C B^\top$ first. Its row 1 is the query $(2, 0)$ against the three
+// keys: 2, 0, 2. Then the mask. Entry $L_{20}$ is $a_2 a_1 = \tfrac18$; the upper triangle goes,
+// whatever the scores said. Then the product with $X$:
 //
 // @output quadratic
 //
-// In the linear order nothing is ever squared. $Z$ has a row of $N$ numbers for each token (there is one channel only). The
-// state decays, takes in a row of $Z$ and is read:
+// In the linear order nothing is ever squared. $Z$ has a row of $N$ numbers for each token (there
+// is one channel only). The state decays, takes in a row of $Z$ and is read:
 //
 // @output linear
 //
-// The last output by the first way is $\tfrac18 \cdot 1 + \tfrac34 \cdot 2 + 4 \cdot 4$; by the second it is $1 \cdot 4.125
+// The last output by the first way is $\tfrac18 \cdot 1 + \tfrac34 \cdot 2 + 4 \cdot 4$; by the
+// second it is $1 \cdot 4.125
 // + 3 \cdot 4.5$. There is no row of the second computation that you could find in the first. Only the sums agree.
 //
 // ## What the scalar buys {#duality_scalar}
 //
-// All of this hung on one step, the one that let the decays out from between $C_i$ and $B_j$. It needs $a_t$ to be a
-// number. In Mamba-1 every entry $n$ of the state has a decay of its own, $a_{tn}$, and then
+// All of this hung on one step, the one that let the decays out from between $C_i$ and $B_j$. It
+// needs $a_t$ to be a number. In Mamba-1 every entry $n$ of the state has a decay of its own,
+// $a_{tn}$, and then
 //
 // $$
 // M_{ij} = \sum_n C_{in}\, \bigl( a_{in} \cdots a_{j+1,n} \bigr)\, B_{jn} .
 // $$
 //
-// The sum over $n$ is no longer a product of two matrices, since the bracket depends on $i$, $j$ *and* $n$. There are $N$
-// masks instead of one, and nothing in the formula that a machine could do as $C B^\top$. The recurrence
-// @eqref{eq:dual_state} survives, the attention is lost. That is the price and the purpose of Mamba-2's scalar decay: all
-// numbers of a head's state fade together, a real restriction, and in return the model has a form made of matrix products.
-// Mamba-2 spends the gain on a larger state: $N$ is 16 in the published Mamba-1 models and 128 in those of Mamba-2. Chapter
-// 6 compares the two models, exercise 3.4 lets you write the form with $N$ masks.
+// The sum over $n$ is no longer a product of two matrices, since the bracket depends on $i$, $j$
+// *and* $n$. There are $N$ masks instead of one, and nothing in the formula that a machine could do
+// as $C B^\top$. The recurrence @eqref{eq:dual_state} survives, the attention is lost. That is the
+// price and the purpose of Mamba-2's scalar decay: all numbers of a head's state fade together, a
+// real restriction, and in return the model has a form made of matrix products. Mamba-2 spends the
+// gain on a larger state: $N$ is 16 in the published Mamba-1 models and 128 in those of Mamba-2.
+// Chapter 6 compares the two models, exercise 3.4 lets you write the form with $N$ masks.
 //
-// A word on names, since they are often mixed up. **SSD** is this operator, @eqref{eq:dual}, in whichever order it is
-// computed. **Mamba-2** is the layer built around it in chapter 8, with projections, a convolution, a gate and a norm.
+// A word on names, since they are often mixed up. **SSD** is this operator, @eqref{eq:dual}, in
+// whichever order it is computed. **Mamba-2** is the layer built around it in chapter 8, with
+// projections, a convolution, a gate and a norm.
 //
 // ## A matrix inside somebody else's memory {#duality_matrix_ref}
 //
-// The quadratic order consists of two matrix products, so before we write it down we need one. Every linear algebra library
-// has a fast one, and the interface that all of them share, BLAS, asks for little: where a matrix begins, how many rows and
-// columns it has, and how far apart its rows lie in memory, the **stride**. That last number matters more than it seems. A
-// tensor of shape $(\text{seqlen}, \text{nheads}, \text{headdim})$ holds the matrix of each head, but not in one piece:
-// from one row of a head to the next it is $\text{nheads} \cdot \text{headdim}$ numbers. With a stride such a matrix can be
-// used where it lies. So can a few rows of a matrix, and that is what chapter 4 will live on.
+// The quadratic order consists of two matrix products, so before we write it down we need one.
+// Every linear algebra library has a fast one, and the interface that all of them share, BLAS, asks
+// for little: where a matrix begins, how many rows and columns it has, and how far apart its rows
+// lie in memory, the **stride**. That last number matters more than it seems. A tensor of shape
+// $(\text{seqlen}, \text{nheads}, \text{headdim})$ holds the matrix of each head, but not in one
+// piece: from one row of a head to the next it is $\text{nheads} \cdot \text{headdim}$ numbers.
+// With a stride such a matrix can be used where it lies. So can a few rows of a matrix, and that is
+// what chapter 4 will live on.
 //
 // @quote src/mamba2/matrix.hpp#matrix_ref
 //
-// Transposing swaps two numbers and sets a flag. Functions that only read take a mamba2::ReadMatrix, the same thing for
-// `const` elements.
+// Transposing swaps two numbers and sets a flag. Functions that only read take a
+// mamba2::ReadMatrix, the same thing for `const` elements.
 
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
@@ -208,8 +226,9 @@
 
 namespace mamba2 {
 
-// mamba2::multiply() checks the sizes and hands the rest to BLAS. A result that is itself transposed is no trouble:
-// $(AB)^\top = B^\top A^\top$. Products without anything to sum are dealt with here, since BLAS refuses rows of length 0.
+// mamba2::multiply() checks the sizes and hands the rest to BLAS. A result that is itself
+// transposed is no trouble: $(AB)^\top = B^\top A^\top$. Products without anything to sum are dealt
+// with here, since BLAS refuses rows of length 0.
 
 template <class Real>
 void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real> beta,
@@ -236,27 +255,31 @@ void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real>
 // Is the library worth the trouble, when three nested loops would do? Measure it.
 //
 // ::: figure rates
-// Multiply-adds per second of the product of two square matrices of `float`, on one core of the machine that made this
-// page: the three loops one would write, compiled with all optimisations, against multiply().
+// Multiply-adds per second of the product of two square matrices of `float`, on one core of the
+// machine that made this page: the three loops one would write, compiled with all optimisations,
+// against multiply().
 // :::
 //
-// For the smallest matrices there is little to choose between the two. Then a gap opens, and it becomes wide. The reason
-// for it is the reason for everything in this book that has to do with speed. A product of two $n \times n$ matrices does
-// $n^3$ multiply-adds on $2 n^2$ numbers, so each number is used $n$ times. A good implementation works on small blocks,
-// which it keeps in the processor's registers and nearest caches until nothing more can be done with them, and it keeps all
-// of the processor's arithmetic units busy. The recurrence uses each decay, each entry of $B$ and each entry of $C$ for a
-// handful of operations and then asks for the next. Processors for machine learning have made the difference extreme: an
-// A100 does 312 teraflops in half-precision matrix products and 19.5 in ordinary `float` arithmetic [@nvidia_a100]. On
-// such a machine an algorithm that is not made of matrix products has given away nine tenths of the hardware before it
-// begins.
+// For the smallest matrices there is little to choose between the two. Then a gap opens, and it
+// becomes wide. The reason for it is the reason for everything in this book that has to do with
+// speed. A product of two $n \times n$ matrices does $n^3$ multiply-adds on $2 n^2$ numbers, so
+// each number is used $n$ times. A good implementation works on small blocks, which it keeps in the
+// processor's registers and nearest caches until nothing more can be done with them, and it keeps
+// all of the processor's arithmetic units busy. The recurrence uses each decay, each entry of $B$
+// and each entry of $C$ for a handful of operations and then asks for the next. Processors for
+// machine learning have made the difference extreme: an A100 does 312 teraflops in half-precision
+// matrix products and 19.5 in ordinary `float` arithmetic [@nvidia_a100]. On such a machine an
+// algorithm that is not made of matrix products has given away nine tenths of the hardware before
+// it begins.
 //
 // ## The quadratic mode {#duality_quadratic}
 //
-// Now @eqref{eq:dual_quadratic}, beginning with its middle: put the mask on the scores. One could call
-// mamba2::decay_mask(), which gives $L$ as a matrix, and multiply entry by entry. But $L$ need not exist. Its logarithms
-// are the segment sums, and row $i$ of those follows from row $i - 1$ by adding $\Delta_i A$ to each; so one row of sums is
-// enough, updated as we go down. No exponential is taken above the diagonal, and each sum contains exactly its own steps:
-// it is as exact as chapter 2's stable segsum(), for the same work as the naive one.
+// Now @eqref{eq:dual_quadratic}, beginning with its middle: put the mask on the scores. One could
+// call mamba2::decay_mask(), which gives $L$ as a matrix, and multiply entry by entry. But $L$ need
+// not exist. Its logarithms are the segment sums, and row $i$ of those follows from row $i - 1$ by
+// adding $\Delta_i A$ to each; so one row of sums is enough, updated as we go down. No exponential
+// is taken above the diagonal, and each sum contains exactly its own steps: it is as exact as
+// chapter 2's stable segsum(), for the same work as the naive one.
 
 template <class Real>
 void mask_scores(ReadSpan<Real> dA, MatrixRef<Real> scores) {
@@ -273,9 +296,10 @@ void mask_scores(ReadSpan<Real> dA, MatrixRef<Real> scores) {
   }
 }
 
-// The entry on the diagonal is left alone: $L_{ii} = 1$. And note that sums are only ever *added to*. A log-decay of
-// $-\infty$, which says "forget everything before this step", gives $e^{-\infty} = 0$ where it should; with differences of
-// running sums it would give $\infty - \infty$, which is no number.
+// The entry on the diagonal is left alone: $L_{ii} = 1$. And note that sums are only ever *added
+// to*. A log-decay of $-\infty$, which says "forget everything before this step", gives
+// $e^{-\infty} = 0$ where it should; with differences of running sums it would give
+// $\infty - \infty$, which is no number.
 //
 // The rest is a product before and a product after.
 
@@ -288,8 +312,9 @@ void dual_quadratic(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, R
   multiply<Real>(as_matrix(G), X, /* beta = */ 0, Y);
 }
 
-// That works on matrices wherever they lie. For whole tensors there is a second function of the same name. It checks the
-// shapes, so that a mistake is reported under the name of the argument, and makes room for the result.
+// That works on matrices wherever they lie. For whole tensors there is a second function of the
+// same name. It checks the shapes, so that a mistake is reported under the name of the argument,
+// and makes room for the result.
 
 template <class Real>
 static void require_one_head(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
@@ -310,9 +335,10 @@ Tensor<Real, 2> dual_quadratic(const Tensor<Real, 2>& X, const Tensor<Real, 1>& 
 
 // ## The linear mode {#duality_linear}
 //
-// In the order of @eqref{eq:dual_linear}, with its three steps taken token by token, so that neither $Z$ nor the states of
-// past tokens have to be kept. `H` is the state lying on its side, $(N, P)$ instead of $(P, N)$: the innermost loop then
-// runs along channels, which lie next to each other in `X`, `H` and `Y`, and the compiler can do several of them at once.
+// In the order of @eqref{eq:dual_linear}, with its three steps taken token by token, so that
+// neither $Z$ nor the states of past tokens have to be kept. `H` is the state lying on its side,
+// $(N, P)$ instead of $(P, N)$: the innermost loop then runs along channels, which lie next to each
+// other in `X`, `H` and `Y`, and the compiler can do several of them at once.
 
 template <class Real>
 Tensor<Real, 2> dual_linear(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
@@ -332,15 +358,16 @@ Tensor<Real, 2> dual_linear(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
   return Y;
 }
 
-// It is the loop of chapter 1, and the program below checks that it is. What this chapter adds is not the code but where it
-// comes from.
+// It is the loop of chapter 1, and the program below checks that it is. What this chapter adds is
+// not the code but where it comes from.
 //
 // ## What the two cost {#duality_cost}
 //
-// Count multiplications, each with the addition that goes with it. The quadratic mode: $N$ for each of $T^2$ scores, $P$
-// for each of $T^2$ masked scores. (Half of the square is zero. The matrix product does not know that and computes it all
-// the same; a form that skips the upper half, as chapter 1's loops did, saves at most a factor of two.) The linear mode:
-// for each token and each of the $N P$ numbers of the state, one multiplication to decay it, one to add to it and one to
+// Count multiplications, each with the addition that goes with it. The quadratic mode: $N$ for each
+// of $T^2$ scores, $P$ for each of $T^2$ masked scores. (Half of the square is zero. The matrix
+// product does not know that and computes it all the same; a form that skips the upper half, as
+// chapter 1's loops did, saves at most a factor of two.) The linear mode: for each token and each
+// of the $N P$ numbers of the state, one multiplication to decay it, one to add to it and one to
 // read it.
 
 Cost cost_quadratic(double seqlen, double d_state, double headdim) {
@@ -351,42 +378,46 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
   return {.multiply_adds = 3 * seqlen * d_state * headdim, .memory = d_state * headdim};
 }
 
-// Formulas of this kind are easily wrong by a factor. So the program does both contractions in plain loops in which each
-// multiplication goes through a counter:
+// Formulas of this kind are easily wrong by a factor. So the program does both contractions in
+// plain loops in which each multiplication goes through a counter:
 //
 // @output count
 //
-// The mask's $T^2$ multiplications are left out of the formula, as is usual; at real sizes $N + P$ is near two hundred, and
-// one more does not matter. By these counts the linear mode wins as soon as $T^2 (N + P) > 3\,T N P$, that is for
+// The mask's $T^2$ multiplications are left out of the formula, as is usual; at real sizes $N + P$
+// is near two hundred, and one more does not matter. By these counts the linear mode wins as soon
+// as $T^2 (N + P) > 3\,T N P$, that is for
 //
 // $$
 // T > \frac{3 N P}{N + P} .
 // $$ {#eq:dual_crossover}
 //
-// For $N = 128$ and $P = 64$, the sizes of Mamba-2's published models, that is no more than 128 tokens:
+// For $N = 128$ and $P = 64$, the sizes of Mamba-2's published models, that is no more than 128
+// tokens:
 //
 // @output costs
 //
 // Now the clock.
 //
 // ::: figure forms
-// Time of one head ($N = 128$, $P = 64$, `float`, one core) in the two orders, measured when this page was made. Dotted
-// lines are the two modes' multiply-adds at one and the same rate, set so that the linear mode meets its line. Where the
-// dotted lines cross, the counts say, the linear mode takes over; where the solid ones cross, it does.
+// Time of one head ($N = 128$, $P = 64$, `float`, one core) in the two orders, measured when this
+// page was made. Dotted lines are the two modes' multiply-adds at one and the same rate, set so
+// that the linear mode meets its line. Where the dotted lines cross, the counts say, the linear
+// mode takes over; where the solid ones cross, it does.
 // :::
 //
-// The slopes are as they should be: twice the length, twice the time for one and four times for the other. But the
-// quadratic mode lies far below its dotted line, because its multiply-adds are matrix products, and those are cheap. So the
-// lines cross much further to the right than @eqref{eq:dual_crossover} has it. This answers a question that is often asked,
-// *is the scan really faster than attention's square?* In operations, nearly always. On the clock, only from some length
-// on, and the better a machine is at matrix products, the greater is that length.
+// The slopes are as they should be: twice the length, twice the time for one and four times for the
+// other. But the quadratic mode lies far below its dotted line, because its multiply-adds are
+// matrix products, and those are cheap. So the lines cross much further to the right than
+// @eqref{eq:dual_crossover} has it. This answers a question that is often asked, *is the scan
+// really faster than attention's square?* In operations, nearly always. On the clock, only from
+// some length on, and the better a machine is at matrix products, the greater is that length.
 //
-// That leaves us with an algorithm that does too much work quickly, and another that does little work slowly. Chapter 4
-// makes the best of the two.
+// That leaves us with an algorithm that does too much work quickly, and another that does little
+// work slowly. Chapter 4 makes the best of the two.
 //
 // ::: paper The table of section 6.3
-// The paper compares three designs for a sequence of length $T$, state size $N$ and head size $P = N$ (FLOPs up to a
-// constant factor):
+// The paper compares three designs for a sequence of length $T$, state size $N$ and head size
+// $P = N$ (FLOPs up to a constant factor):
 //
 // | | attention | SSM (Mamba-1) | SSD |
 // |:--|:--|:--|:--|
@@ -396,33 +427,35 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
 // | memory, naively | $T^2$ | $T N^2$ | $T N$ |
 // | made of matrix products | yes | no | yes |
 //
-// The last column is the algorithm of the next chapter. (Theorem 6.1 of the paper gives $O(TN)$ for inference; the table's
-// $N^2$ per token is what it comes to.)
+// The last column is the algorithm of the next chapter. (Theorem 6.1 of the paper gives $O(TN)$ for
+// inference; the table's $N^2$ per token is what it comes to.)
 // :::
 //
 // ## What a softmax would change {#duality_softmax}
 //
-// If attention has a linear order, why does everyone pay for the square? Because of the softmax. With it, the weight of
-// token $j$ for token $i$ is
+// If attention has a linear order, why does everyone pay for the square? Because of the softmax.
+// With it, the weight of token $j$ for token $i$ is
 //
 // $$
 // \frac{e^{C_i^\top B_j}}{\sum_{k \le i} e^{C_i^\top B_k}} .
 // $$
 //
-// The sum over $n$ now sits inside an exponential, and the order of summation is no longer free: no sum over $j$ can be
-// taken before the scores are known. What a later token will need from the past cannot be squeezed into $P N$ numbers, so
-// attention keeps all keys and values, the *cache*, and its state grows by a row with every token. That is the first row of
-// the table.
+// The sum over $n$ now sits inside an exponential, and the order of summation is no longer free: no
+// sum over $j$ can be taken before the scores are known. What a later token will need from the past
+// cannot be squeezed into $P N$ numbers, so attention keeps all keys and values, the *cache*, and
+// its state grows by a row with every token. That is the first row of the table.
 //
-// What it gets for this is precision. A softmax can put all its weight on a single token, a thousand tokens back, and
-// reproduce it exactly. A state of $P N$ numbers cannot hold a thousand tokens apart; it holds a faded mixture, in which
-// things written with similar keys overlap. How much this hurts, and how a larger $N$ helps, is measured in chapter 13 on a
-// task made for the purpose. In exchange the recurrence has what attention lacks: memory and work per token that do not
-// depend on how much came before.
+// What it gets for this is precision. A softmax can put all its weight on a single token, a
+// thousand tokens back, and reproduce it exactly. A state of $P N$ numbers cannot hold a thousand
+// tokens apart; it holds a faded mixture, in which things written with similar keys overlap. How
+// much this hurts, and how a larger $N$ helps, is measured in chapter 13 on a task made for the
+// purpose. In exchange the recurrence has what attention lacks: memory and work per token that do
+// not depend on how much came before.
 //
-// The mask differs too. Attention, apart from looking only backwards, does not know the order of its tokens and has to be
-// told by position embeddings. Here $L_{ij}$ depends on what lies *between* $j$ and $i$. It is a kind of relative position
-// whose steps the model sets itself: a token with a large $\Delta_t$ moves everything before it further into the past.
+// The mask differs too. Attention, apart from looking only backwards, does not know the order of
+// its tokens and has to be told by position embeddings. Here $L_{ij}$ depends on what lies
+// *between* $j$ and $i$. It is a kind of relative position whose steps the model sets itself: a
+// token with a large $\Delta_t$ moves everything before it further into the past.
 //
 // Every function above is compiled here, once for `float` and once for `double`.
 

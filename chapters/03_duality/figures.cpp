@@ -14,7 +14,8 @@
 #include <utility>
 #include <vector>
 
-// All of the figures' times are of one thread. OpenBLAS has this function, other libraries may lack it.
+// All of the figures' times are of one thread. OpenBLAS has this function, other libraries may lack
+// it.
 extern "C" [[gnu::weak]] void openblas_set_num_threads(int);
 
 using mamba2::as_matrix;
@@ -99,7 +100,8 @@ void rates(const std::string& path) {
   }
 }
 
-// Milliseconds of one head: seqlen, quadratic, linear, and the two counts at the rate of the linear mode.
+// Milliseconds of one head: seqlen, quadratic, linear, and the two counts at the rate of the linear
+// mode.
 void forms(const std::string& path) {
   const std::size_t headdim = 64, d_state = 128;
   struct Row {

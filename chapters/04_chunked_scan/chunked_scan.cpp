@@ -1,17 +1,18 @@
 // # The chunked scan {#ch_chunked_scan}
 // @summary Attention inside a chunk, the recurrence between chunks: linear work, and nearly all of it matrix products.
 //
-// We have two ways to compute the same thing, and each lacks what the other has. The recurrence does little work, but one
-// number at a time, and the hardware is bored. The quadratic mode keeps the hardware busy, with work that for the most part
-// need not be done.
+// We have two ways to compute the same thing, and each lacks what the other has. The recurrence
+// does little work, but one number at a time, and the hardware is bored. The quadratic mode keeps
+// the hardware busy, with work that for the most part need not be done.
 //
-// The way out is simple to say. Cut the sequence into **chunks** of $Q$ tokens, 64 for instance. *Inside* a chunk use
-// attention: a square of 64 by 64 is small, and made of matrix products. *Between* chunks use the recurrence: one step for
-// each chunk, not for each token, carries a state from one to the next. The work grows with the length and not with its
-// square, and nearly all of it turns out to be matrix products.
+// The way out is simple to say. Cut the sequence into **chunks** of $Q$ tokens, 64 for instance.
+// *Inside* a chunk use attention: a square of 64 by 64 is small, and made of matrix products.
+// *Between* chunks use the recurrence: one step for each chunk, not for each token, carries a state
+// from one to the next. The work grows with the length and not with its square, and nearly all of
+// it turns out to be matrix products.
 //
-// This is the algorithm that Mamba-2 was designed around, and it takes some sixty lines. To see where they come from we go
-// back to the matrix.
+// This is the algorithm that Mamba-2 was designed around, and it takes some sixty lines. To see
+// where they come from we go back to the matrix.
 //
 // ## What it builds on {#chunked_scan_builds_on}
 //
@@ -32,21 +33,24 @@
 // | $S^{\text{own}}$ | `own` | | $(P, N)$ | what a chunk adds to the state |
 // | $Y$ | `Y` | $(T, P)$ | $(Q, P)$ | outputs |
 //
-// $Q$ is `chunk_size`. The last chunk may be shorter, so the number of tokens that a chunk really has is called `length`.
+// $Q$ is `chunk_size`. The last chunk may be shorter, so the number of tokens that a chunk really
+// has is called `length`.
 // :::
 //
 // ## Cutting the matrix {#chunked_scan_cutting}
 //
-// Cut $M$ into blocks of $Q \times Q$. Above the diagonal all is zero. That leaves two kinds of blocks.
+// Cut $M$ into blocks of $Q \times Q$. Above the diagonal all is zero. That leaves two kinds of
+// blocks.
 //
-// **On the diagonal** sits chunk $k$ talking to itself. Rows and columns are the same $Q$ tokens, and the block is the
-// whole matrix of a shorter sequence. Nothing new is needed for it: the quadratic mode does it, at the cost of a sequence
-// of length $Q$.
+// **On the diagonal** sits chunk $k$ talking to itself. Rows and columns are the same $Q$ tokens,
+// and the block is the whole matrix of a shorter sequence. Nothing new is needed for it: the
+// quadratic mode does it, at the cost of a sequence of length $Q$.
 //
-// **Off the diagonal** later tokens look back at a chunk that is over. Take column $j$ in one chunk and row $i$ in a later
-// one. Let $e$ be the last step of the earlier chunk and $s$ the first step of the later. The decay between the two tokens
-// has in its exponent a sum over the steps $j + 1, \dots, i$, and those fall into three stretches: the rest of the earlier
-// chunk, whole chunks in between, the beginning of the later one.
+// **Off the diagonal** later tokens look back at a chunk that is over. Take column $j$ in one chunk
+// and row $i$ in a later one. Let $e$ be the last step of the earlier chunk and $s$ the first step
+// of the later. The decay between the two tokens has in its exponent a sum over the steps
+// $j + 1, \dots, i$, and those fall into three stretches: the rest of the earlier chunk, whole
+// chunks in between, the beginning of the later one.
 //
 // $$
 // \begin{aligned}
@@ -57,8 +61,9 @@
 // \end{aligned}
 // $$ {#eq:three_stretches}
 //
-// The first stretch depends on $j$ alone, the last on $i$ alone, and the middle one on neither, only on which two chunks
-// they are. The exponential turns the sum into a product, and so every entry of the block falls apart:
+// The first stretch depends on $j$ alone, the last on $i$ alone, and the middle one on neither,
+// only on which two chunks they are. The exponential turns the sum into a product, and so every
+// entry of the block falls apart:
 //
 // $$
 // \begin{aligned}
@@ -68,27 +73,30 @@
 // \end{aligned}
 // $$ {#eq:block_factors}
 //
-// For the whole block, that is a tall matrix of $Q \times N$, a number, and a wide matrix of $N \times Q$. This is the low
-// rank that chapter 2 saw in the singular values, now with the factors in hand. And the factors are few. All blocks of one
-// block row share the same left factor. All blocks of one block column share the same right factor. Only the centre
-// differs, and that is a single number.
+// For the whole block, that is a tall matrix of $Q \times N$, a number, and a wide matrix of
+// $N \times Q$. This is the low rank that chapter 2 saw in the singular values, now with the
+// factors in hand. And the factors are few. All blocks of one block row share the same left factor.
+// All blocks of one block column share the same right factor. Only the centre differs, and that is
+// a single number.
 //
 // ::: figure blocks
-// The matrix of sixteen tokens in chunks of four; the stronger a square, the larger the entry. Blocks on the diagonal are
-// small attentions. Each block below is a product of a left factor, a number and a right factor, shown for the one that is
-// outlined ($N = 2$).
+// The matrix of sixteen tokens in chunks of four; the stronger a square, the larger the entry.
+// Blocks on the diagonal are small attentions. Each block below is a product of a left factor, a
+// number and a right factor, shown for the one that is outlined ($N = 2$).
 // :::
 //
 // ## Four colours {#chunked_scan_steps}
 //
-// Now let the factors act on $X$ one after the other, the right one first. It meets the inputs of its chunk and sums over
-// them: $\sum_j X_j\,(e^{r_j} B_j)^\top$. That is a matrix of $P \times N$, and we know it: it is the state that this chunk
-// would leave behind if it were the first. The centres fade such states on their way over the chunks between. The left
-// factor reads what arrives. So between the chunks sits the recurrence of chapter 1, with whole chunks for tokens.
+// Now let the factors act on $X$ one after the other, the right one first. It meets the inputs of
+// its chunk and sums over them: $\sum_j X_j\,(e^{r_j} B_j)^\top$. That is a matrix of $P \times N$,
+// and we know it: it is the state that this chunk would leave behind if it were the first. The
+// centres fade such states on their way over the chunks between. The left factor reads what
+// arrives. So between the chunks sits the recurrence of chapter 1, with whole chunks for tokens.
 //
 // ::: figure flow
-// The four steps. Amber: the diagonal block, from the inputs of a chunk straight to its outputs. Green: what the chunk adds
-// to the state. Purple: the state passed from chunk to chunk. Blue: what the state before the chunk adds to the outputs.
+// The four steps. Amber: the diagonal block, from the inputs of a chunk straight to its outputs.
+// Green: what the chunk adds to the state. Purple: the state passed from chunk to chunk. Blue: what
+// the state before the chunk adds to the outputs.
 // :::
 //
 // | step | function | reads, of the chunk | makes |
@@ -100,23 +108,23 @@
 //
 // (All of them read the decays, too.)
 //
-// Steps 1, 2 and 4 know nothing of other chunks, so they can be done for all chunks at once. Only step 3 has to go in
-// order, and it has little to do.
+// Steps 1, 2 and 4 know nothing of other chunks, so they can be done for all chunks at once. Only
+// step 3 has to go in order, and it has little to do.
 //
 // ::: keyidea
-// A chunk's outputs are what its own tokens say to each other, plus what the state before it says to each of them. A state
-// of fixed size is all that a chunk has to know of the past.
+// A chunk's outputs are what its own tokens say to each other, plus what the state before it says
+// to each of them. A state of fixed size is all that a chunk has to know of the past.
 // :::
 //
 // ::: paper
-// Section 6 of [@dao2024]: the block decomposition in 6.1 to 6.2, the cost in 6.3 and Theorem 6.1, with a figure in four
-// colours that these follow in spirit.
+// Section 6 of [@dao2024]: the block decomposition in 6.1 to 6.2, the cost in 6.3 and Theorem 6.1,
+// with a figure in four colours that these follow in spirit.
 // :::
 //
 // ## Step 1, the diagonal block {#chunked_scan_diagonal}
 //
-// $Y = (L \circ C B^\top) X$ for the tokens of one chunk: chapter 3, word for word. Rows of a tensor are a matrix whose
-// stride is the tensor's, so a chunk needs no copy.
+// $Y = (L \circ C B^\top) X$ for the tokens of one chunk: chapter 3, word for word. Rows of a
+// tensor are a matrix whose stride is the tensor's, so a chunk needs no copy.
 
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/error.hpp>
@@ -135,8 +143,9 @@ void diagonal_block(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, R
 
 // ## Step 2, the right factor {#chunked_scan_right}
 //
-// How much of token $j$ is left at the end of its chunk? The decays of all later steps have been at it, $r_j = \Delta_{j+1}
-// A + \dots + \Delta_{\text{last}} A$. The sums are taken from the end backwards, each one step longer than the one before.
+// How much of token $j$ is left at the end of its chunk? The decays of all later steps have been at
+// it, $r_j = \Delta_{j+1} A + \dots + \Delta_{\text{last}} A$. The sums are taken from the end
+// backwards, each one step longer than the one before.
 
 template <class Real>
 static Tensor<Real, 1> decay_to_end(std::span<const Real> dA) {
@@ -146,9 +155,10 @@ static Tensor<Real, 1> decay_to_end(std::span<const Real> dA) {
   return decay;
 }
 
-// The last token is left whole: its sum is empty. Now scale the inputs and multiply, $S^{\text{own}} = \sum_j (e^{r_j}
-// X_j)\, B_j^\top$, which as one matrix product is $(\text{scaled } X)^\top B$. The formula has the decay at $B_j$, the
-// code has it at $X_j$. The product is the same, and $P$ is usually smaller than $N$.
+// The last token is left whole: its sum is empty. Now scale the inputs and multiply,
+// $S^{\text{own}} = \sum_j (e^{r_j} X_j)\, B_j^\top$, which as one matrix product is
+// $(\text{scaled } X)^\top B$. The formula has the decay at $B_j$, the code has it at $X_j$. The
+// product is the same, and $P$ is usually smaller than $N$.
 
 template <class Real>
 static Tensor<Real, 2> scale_rows(const Tensor<Real, 1>& factor, MatrixRef<const Real> m) {
@@ -167,8 +177,9 @@ void chunk_state(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, Matr
 
 // ## Step 3, the centre {#chunked_scan_centre}
 //
-// Over one chunk the old state fades by all of the chunk's decays together, and the chunk's own state is added. This is the
-// recurrence again, $S \leftarrow e^{\text{sum}} S + S^{\text{own}}$, where a whole chunk counts for one step.
+// Over one chunk the old state fades by all of the chunk's decays together, and the chunk's own
+// state is added. This is the recurrence again, $S \leftarrow e^{\text{sum}} S + S^{\text{own}}$,
+// where a whole chunk counts for one step.
 
 template <class Real>
 void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real> state) {
@@ -181,7 +192,8 @@ void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real>
 
 // ## Step 4, the left factor {#chunked_scan_left}
 //
-// Token $i$ reads the state from before the chunk, which by then has faded by $l_i = \Delta_{\text{first}} A + \dots +
+// Token $i$ reads the state from before the chunk, which by then has faded by $l_i = \Delta_{\text{first}}
+// A + \dots +
 // \Delta_i A$. Here token $i$'s own decay is included, unlike in step 2: the state is shrunk before token $i$ reads it.
 
 template <class Real>
@@ -192,8 +204,8 @@ static Tensor<Real, 1> decay_from_start(std::span<const Real> dA) {
   return decay;
 }
 
-// $Y_i \mathrel{+}= e^{l_i}\, S\, C_i$, for all $i$ at once. The result is added to what step 1 has left in $Y$: that is
-// what multiply()'s last factor is for, `beta = 1`.
+// $Y_i \mathrel{+}= e^{l_i}\, S\, C_i$, for all $i$ at once. The result is added to what step 1 has
+// left in $Y$: that is what multiply()'s last factor is for, `beta = 1`.
 
 template <class Real>
 void state_to_output(ReadSpan<Real> dA, ReadMatrix<Real> C, ReadMatrix<Real> state, MatrixRef<Real> Y) {
@@ -212,23 +224,25 @@ void state_to_output(ReadSpan<Real> dA, ReadMatrix<Real> C, ReadMatrix<Real> sta
 //
 // @output matrix
 //
-// The four steps. A chunk has two numbers in each line: for its two tokens in the lines of $X$ and of steps 1 and 4, for
-// the two columns of its state in those of steps 2 and 3.
+// The four steps. A chunk has two numbers in each line: for its two tokens in the lines of $X$ and
+// of steps 1 and 4, for the two columns of its state in those of steps 2 and 3.
 //
 // @output steps
 //
-// Follow the middle chunk. Its diagonal block is the middle square of the matrix; with $X = (3, 1)$ it gives $1 \cdot 3$,
-// and $\tfrac12 \cdot 3 + 2 \cdot 1$. Its own state: the first input, 3, is halved once and lies in column 0; the second
-// came last, counts in full and lies in column 1. The state before it is what the first chunk left; it fades by $\tfrac14$
-// over the middle chunk and becomes, with that chunk's own state, the state before the last one. What it adds to the two
-// outputs of its chunk is faded by $\tfrac12$ and $\tfrac14$. Step 1 plus step 4 is the output, and the recurrence agrees:
+// Follow the middle chunk. Its diagonal block is the middle square of the matrix; with $X = (3, 1)$
+// it gives $1 \cdot 3$, and $\tfrac12 \cdot 3 + 2 \cdot 1$. Its own state: the first input, 3, is
+// halved once and lies in column 0; the second came last, counts in full and lies in column 1. The
+// state before it is what the first chunk left; it fades by $\tfrac14$ over the middle chunk and
+// becomes, with that chunk's own state, the state before the last one. What it adds to the two
+// outputs of its chunk is faded by $\tfrac12$ and $\tfrac14$. Step 1 plus step 4 is the output, and
+// the recurrence agrees:
 //
 // @output sum
 //
 // ## All together {#chunked_scan_together}
 //
-// Chunk after chunk, with one running state. Step 4 stands before steps 2 and 3, since it needs the state from *before* the
-// chunk.
+// Chunk after chunk, with one running state. Step 4 stands before steps 2 and 3, since it needs the
+// state from *before* the chunk.
 
 template <class Real>
 Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
@@ -258,52 +272,59 @@ Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA
   return Y;
 }
 
-// That is the heart of Mamba-2. For one head; chapter 5 puts it into batches, heads and groups and gives it a state to
-// begin with.
+// That is the heart of Mamba-2. For one head; chapter 5 puts it into batches, heads and groups and
+// gives it a state to begin with.
 //
-// **Any length will do.** The last chunk takes the tokens that are left, be it one. Listing 1 of the paper insists on a
-// multiple of the chunk size, and so do the many small implementations that follow it, because they *reshape* the time axis
-// from $T$ into $(T / Q, Q)$, and a rectangle has no ragged edge. That is a matter of how tensors are written in PyTorch;
-// nothing in @eqref{eq:block_factors} asks for chunks of equal length. If you have to pad all the same, pad with $\Delta =
-// 0$: such a step leaves the state alone.
+// **Any length will do.** The last chunk takes the tokens that are left, be it one. Listing 1 of
+// the paper insists on a multiple of the chunk size, and so do the many small implementations that
+// follow it, because they *reshape* the time axis from $T$ into $(T / Q, Q)$, and a rectangle has
+// no ragged edge. That is a matter of how tensors are written in PyTorch; nothing in
+// @eqref{eq:block_factors} asks for chunks of equal length. If you have to pad all the same, pad
+// with $\Delta = 0$: such a step leaves the state alone.
 //
-// **In order, or all at once?** On one core the order does not matter, and a running state is the shortest way to write it.
-// A GPU has thousands of units to feed, so it does step 2 for all chunks, then step 3, then steps 1 and 4 for all chunks,
-// and keeps all $T/Q$ states in between. Step 3 could even be done as a tree, since the composition of "fade, then add" is
-// associative. Part III of the authors' blog describes it so; the kernel they ship is a plain loop over chunks. It is short
-// enough.
+// **In order, or all at once?** On one core the order does not matter, and a running state is the
+// shortest way to write it. A GPU has thousands of units to feed, so it does step 2 for all chunks,
+// then step 3, then steps 1 and 4 for all chunks, and keeps all $T/Q$ states in between. Step 3
+// could even be done as a tree, since the composition of "fade, then add" is associative. Part III
+// of the authors' blog describes it so; the kernel they ship is a plain loop over chunks. It is
+// short enough.
 //
 // ## Why no exponent is positive {#chunked_scan_exponents}
 //
-// There is a tempting shortcut. With running sums $c_i$ of the log-decay from the start of the chunk, every decay inside it
-// is $e^{c_i - c_j}$, and that is $e^{c_i} \cdot e^{-c_j}$: a left and a right factor, on the diagonal too. Scale $C_i$ by
-// the one and $B_j$ by the other, and all that is left of the mask are zeros above the diagonal. It is correct on paper.
-// But $-c_j$ is *positive*, and it grows. A head with $\Delta A = -1.6$, one end of what a fresh layer begins with, is
-// below $c_j = -100$ after 63 tokens, and $e^{100}$ is infinity in `float`. Infinity times $e^{-100}$, which is zero or
-// nearly so, is NaN or nonsense.
+// There is a tempting shortcut. With running sums $c_i$ of the log-decay from the start of the
+// chunk, every decay inside it is $e^{c_i - c_j}$, and that is $e^{c_i} \cdot e^{-c_j}$: a left and
+// a right factor, on the diagonal too. Scale $C_i$ by the one and $B_j$ by the other, and all that
+// is left of the mask are zeros above the diagonal. It is correct on paper. But $-c_j$ is
+// *positive*, and it grows. A head with $\Delta A = -1.6$, one end of what a fresh layer begins
+// with, is below $c_j = -100$ after 63 tokens, and $e^{100}$ is infinity in `float`. Infinity times
+// $e^{-100}$, which is zero or nearly so, is NaN or nonsense.
 //
-// In the four steps every exponent is a sum over steps that have really passed between a token and the place where it is
-// used: from $j$ to $i$ (step 1), from $j$ to the end (2), over the chunk (3), from the start to $i$ (4). Such sums are
-// never positive, no factor exceeds 1, and what is too old fades quietly to zero.
+// In the four steps every exponent is a sum over steps that have really passed between a token and
+// the place where it is used: from $j$ to $i$ (step 1), from $j$ to the end (2), over the chunk
+// (3), from the start to $i$ (4). Such sums are never positive, no factor exceeds 1, and what is
+// too old fades quietly to zero.
 //
-// The same care decides how a sum is computed. It would be a line shorter to take one running sum for each chunk and to
-// subtract: $c_i - c_j$ for step 1, $c_{\text{last}} - c_j$ for step 2. That is what many implementations do, and chapter
-// 2's naive segment sum, on the small scale of a chunk. Is it harmless there? The program takes a chunk of 256 tokens in
-// which half of the steps forget nearly everything and the others nearly nothing, and computes the diagonal block in
+// The same care decides how a sum is computed. It would be a line shorter to take one running sum
+// for each chunk and to subtract: $c_i - c_j$ for step 1, $c_{\text{last}} - c_j$ for step 2. That
+// is what many implementations do, and chapter 2's naive segment sum, on the small scale of a
+// chunk. Is it harmless there? The program takes a chunk of 256 tokens in which half of the steps
+// forget nearly everything and the others nearly nothing, and computes the diagonal block in
 // `float` both ways:
 //
 // @output precision
 //
-// In such a chunk the running sum reaches $-2000$, and a `float` of that size is only known to about $10^{-4}$. Two
-// neighbours, one of which should be passed on to the other almost whole, get their weight from the difference of two such
-// numbers. An error in the fifth digit is no disaster, and with weaker decays or smaller chunks it is less. But it buys
-// nothing. A sum from its own end costs the same single addition, and it survives a log-decay of $-\infty$, where a
-// difference is NaN. So each of the four functions takes `dA`, and sums for itself.
+// In such a chunk the running sum reaches $-2000$, and a `float` of that size is only known to
+// about $10^{-4}$. Two neighbours, one of which should be passed on to the other almost whole, get
+// their weight from the difference of two such numbers. An error in the fifth digit is no disaster,
+// and with weaker decays or smaller chunks it is less. But it buys nothing. A sum from its own end
+// costs the same single addition, and it survives a log-decay of $-\infty$, where a difference is
+// NaN. So each of the four functions takes `dA`, and sums for itself.
 //
 // ## What it costs {#chunked_scan_cost}
 //
-// The products, per chunk. Step 1: scores $(Q, N)(N, Q)$ and outputs $(Q, Q)(Q, P)$. Step 2: $(P, Q)(Q, N)$. Step 4: $(Q,
-// N)(N, P)$. That is $Q^2 N + Q^2 P + 2\,Q N P$ multiply-adds for each of $T / Q$ chunks:
+// The products, per chunk. Step 1: scores $(Q, N)(N, Q)$ and outputs $(Q, Q)(Q, P)$. Step 2:
+// $(P, Q)(Q, N)$. Step 4: $(Q, N)(N, P)$. That is $Q^2 N + Q^2 P + 2\,Q N P$ multiply-adds for each
+// of $T / Q$ chunks:
 //
 // $$
 // T\,(Q N + Q P + 2 N P) .
@@ -315,26 +336,29 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
           .memory = 2 * N * P + Q * std::max({Q, N, P})};
 }
 
-// Kept are two states and, one after the other, the scores of a chunk and a scaled copy of its $X$ or $C$.
+// Kept are two states and, one after the other, the scores of a chunk and a scaled copy of its $X$
+// or $C$.
 //
-// The work is linear in $T$, as promised. If $Q$, $N$ and $P$ are of one size, all terms are alike and the cost is $O(T
-// N^2)$, like the recurrence's. Step 3 is not in the formula. It takes $N P$ multiply-adds for each *chunk*, so $N P / Q$
-// per token, and it is the only one that is not a matrix product. (The exponentials, $Q / 2$ per token, and the scaling of
-// rows are left out as well.)
+// The work is linear in $T$, as promised. If $Q$, $N$ and $P$ are of one size, all terms are alike
+// and the cost is $O(T N^2)$, like the recurrence's. Step 3 is not in the formula. It takes $N P$
+// multiply-adds for each *chunk*, so $N P / Q$ per token, and it is the only one that is not a
+// matrix product. (The exponentials, $Q / 2$ per token, and the scaling of rows are left out as
+// well.)
 //
 // ::: paper
-// The count is that of section 6.3 of [@dao2024], where $\mathrm{BMM}(b, m, n, k)$ stands for $b$ products of $(m, k)$ with
-// $(k, n)$. Step 1 is given there as $\mathrm{BMM}(T/Q, Q, Q, N)$ and $\mathrm{BMM}(T/Q, Q, P, N)$. The second should end
-// in $Q$: its sum runs over the tokens of the chunk.
+// The count is that of section 6.3 of [@dao2024], where $\mathrm{BMM}(b, m, n, k)$ stands for $b$
+// products of $(m, k)$ with $(k, n)$. Step 1 is given there as $\mathrm{BMM}(T/Q, Q, Q, N)$ and
+// $\mathrm{BMM}(T/Q, Q, P, N)$. The second should end in $Q$: its sum runs over the tokens of the
+// chunk.
 // :::
 //
 // Which $Q$ is best? Here are the terms, per token, for $N = 128$ and $P = 64$:
 //
 // @output chunk_sizes
 //
-// Counted so, a chunk should be tiny. The diagonal blocks are the part that grows with $Q$, half of their work is above the
-// diagonal and wasted, and with $Q = 1$ they vanish: then the algorithm *is* the recurrence. If step 3 is counted, the sum
-// $Q (N + P) + N P / Q$ has its minimum at
+// Counted so, a chunk should be tiny. The diagonal blocks are the part that grows with $Q$, half of
+// their work is above the diagonal and wasted, and with $Q = 1$ they vanish: then the algorithm
+// *is* the recurrence. If step 3 is counted, the sum $Q (N + P) + N P / Q$ has its minimum at
 //
 // $$
 // Q^\star = \sqrt{\frac{N P}{N + P}} ,
@@ -343,33 +367,38 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 // between 6 and 7 in the example. The clock does not agree.
 //
 // ::: figure chunk_size
-// Time of one head over 4096 tokens against the chunk size ($N = 128$, $P = 64$, `float`, one core, measured when this page
-// was made). Dotted: the multiply-adds of the table's last column, at the rate that is reached with the largest chunks.
+// Time of one head over 4096 tokens against the chunk size ($N = 128$, $P = 64$, `float`, one core,
+// measured when this page was made). Dotted: the multiply-adds of the table's last column, at the
+// rate that is reached with the largest chunks.
 // :::
 //
-// To the right the two agree. To the left they part. The fewer rows a product has, the worse is the rate at which it runs,
-// as chapter 3's measurement showed, and step 3, which is no product at all, comes round more often. So the best chunk is
-// the smallest for which the products are efficient. On an ordinary processor that is around 32 to 64 tokens; a GPU, whose
-// units for matrix products want larger pieces, is usually given 64 to 256, and 256 is what the published models'
-// configuration says. Since $Q$ changes the speed and never the result, nothing has to be kept from training: choose what
-// is fastest where you are.
+// To the right the two agree. To the left they part. The fewer rows a product has, the worse is the
+// rate at which it runs, as chapter 3's measurement showed, and step 3, which is no product at all,
+// comes round more often. So the best chunk is the smallest for which the products are efficient.
+// On an ordinary processor that is around 32 to 64 tokens; a GPU, whose units for matrix products
+// want larger pieces, is usually given 64 to 256, and 256 is what the published models'
+// configuration says. Since $Q$ changes the speed and never the result, nothing has to be kept from
+// training: choose what is fastest where you are.
 //
 // ## Three forms, one clock {#chunked_scan_measured}
 //
 // ::: figure three_forms
-// One head ($N = 128$, $P = 64$, `float`, one core) in all three forms against the length of the sequence. The chunked scan
-// ($Q = 64$) has the slope of the recurrence and the efficiency of the quadratic form.
+// One head ($N = 128$, $P = 64$, `float`, one core) in all three forms against the length of the
+// sequence. The chunked scan ($Q = 64$) has the slope of the recurrence and the efficiency of the
+// quadratic form.
 // :::
 //
-// As long as all fits into one chunk, the chunked scan is the quadratic form, with steps 2 to 4 done for nothing. From
-// there on it grows like the recurrence, a straight line with slope one, and stays far below it: about the same number of
-// operations, done at the rate of matrix products. This settles the question of the last chapter, whether a scan is really
-// faster than the square. *This* one is, from a few chunks on. The paper's Figure 10 shows the same on a GPU, where it
-// passes the best implementation of softmax attention at about 2000 tokens and is 2 to 8 times as fast as Mamba-1's scan.
+// As long as all fits into one chunk, the chunked scan is the quadratic form, with steps 2 to 4
+// done for nothing. From there on it grows like the recurrence, a straight line with slope one, and
+// stays far below it: about the same number of operations, done at the rate of matrix products.
+// This settles the question of the last chapter, whether a scan is really faster than the square.
+// *This* one is, from a few chunks on. The paper's Figure 10 shows the same on a GPU, where it
+// passes the best implementation of softmax attention at about 2000 tokens and is 2 to 8 times as
+// fast as Mamba-1's scan.
 //
-// There is more to be had. The scores $C B^\top$ are computed again for each head, although heads of a group share them;
-// exponentials are taken one at a time; one core works and the others watch. Chapter 14 mends all of that without touching
-// the four steps.
+// There is more to be had. The scores $C B^\top$ are computed again for each head, although heads
+// of a group share them; exponentials are taken one at a time; one core works and the others watch.
+// Chapter 14 mends all of that without touching the four steps.
 //
 // Every function above is compiled here, once for `float` and once for `double`.
 

@@ -1,7 +1,7 @@
 // ## The program {#chunked_scan_program}
 //
-// It takes the small example apart, holds the chunked scan against the recurrence, and computes the tables above. Data for
-// a head comes from the usual formula.
+// It takes the small example apart, holds the chunked scan against the recurrence, and computes the
+// tables above. Data for a head comes from the usual formula.
 
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/semiseparable.hpp>
@@ -77,8 +77,8 @@ static void show_matrix(const Head& h) {
   }
 }
 
-// Then the four steps. What chunked_scan() goes through chunk after chunk is kept here, to lie side by side when it is
-// printed.
+// Then the four steps. What chunked_scan() goes through chunk after chunk is kept here, to lie side
+// by side when it is printed.
 
 static void print(const char* name, const Tensor<double, 2>& m) {
   std::printf("%-28s", name);
@@ -124,8 +124,9 @@ static void show_forms() {
     std::printf("chunks of %4zu   %s\n", Q, agree(mamba2::chunked_scan(h.X, h.dA, h.B, h.C, Q), Y));
 }
 
-// **Precision.** One chunk of 256 tokens; every second step all but empties the state. The mask from chapter 2's naive
-// segment sums, in `float`, against step 1, in `float`; what is right is computed in `double`.
+// **Precision.** One chunk of 256 tokens; every second step all but empties the state. The mask
+// from chapter 2's naive segment sums, in `float`, against step 1, in `float`; what is right is
+// computed in `double`.
 
 static double relative_error(const Tensor<float, 2>& got, const Tensor<double, 2>& want) {
   double difference = 0, size = 0;
@@ -189,45 +190,49 @@ int main() {
 // @output forms
 //
 // ::: tryit
-// Run it with `./book run 4`. Then forget the state: leave out the line with pass_state() in chunked_scan(). Which chunk
-// sizes still agree, and why those?
+// Run it with `./book run 4`. Then forget the state: leave out the line with pass_state() in
+// chunked_scan(). Which chunk sizes still agree, and why those?
 // :::
 //
 // ## What has not changed {#chunked_scan_unchanged}
 //
-// The result, once again. The chunk size is no parameter of the model; it is like the block size inside a matrix product, a
-// matter between the program and the machine. A model trained with chunks of 256 on a GPU runs here with chunks of 64, and
-// token by token in chapter 9, and the differences are those of rounding.
+// The result, once again. The chunk size is no parameter of the model; it is like the block size
+// inside a matrix product, a matter between the program and the machine. A model trained with
+// chunks of 256 on a GPU runs here with chunks of 64, and token by token in chapter 9, and the
+// differences are those of rounding.
 //
-// The state did not change either. At the end of each chunk it is exactly the $H$ of the recurrence after that many tokens.
-// This is why a long prompt can be read in chunks, and the text be continued from there one token at a time.
+// The state did not change either. At the end of each chunk it is exactly the $H$ of the recurrence
+// after that many tokens. This is why a long prompt can be read in chunks, and the text be
+// continued from there one token at a time.
 //
 // ## Exercises {#chunked_scan_exercises}
 //
 // ::: exercise 4.1 The factors of a block
-// Given the chunk size and the numbers of two chunks, return the left factor, the centre and the right factor of the block
-// where the later one looks at the earlier one.
+// Given the chunk size and the numbers of two chunks, return the left factor, the centre and the
+// right factor of the block where the later one looks at the earlier one.
 // :::
 //
 // ::: exercise 4.2 Pass the state from chunk to chunk
-// Each chunk's own state and the sum of its log-decays are given, and a state to begin with. Return the states at all chunk
-// boundaries.
+// Each chunk's own state and the sum of its log-decays are given, and a state to begin with. Return
+// the states at all chunk boundaries.
 // :::
 //
 // ::: exercise 4.3 The whole scan
-// Write the chunked scan with an initial state, for any length, and return the last state with the outputs. You may use all
-// that this chapter has, chunked_scan() excepted, since it begins with zeros and keeps its state to itself.
+// Write the chunked scan with an initial state, for any length, and return the last state with the
+// outputs. You may use all that this chapter has, chunked_scan() excepted, since it begins with
+// zeros and keeps its state to itself.
 // :::
 //
 // ::: exercise 4.4 Choose the chunk
-// On a real machine each chunk also costs a fixed time, for starting products and moving small matrices. Expressed as
-// multiply-adds that could have been done meanwhile, it is given. Which whole $Q$ makes the cost per token least?
+// On a real machine each chunk also costs a fixed time, for starting products and moving small
+// matrices. Expressed as multiply-adds that could have been done meanwhile, it is given. Which
+// whole $Q$ makes the cost per token least?
 // :::
 //
 // ## Further reading {#chunked_scan_reading}
 //
 // - [@dao2024], section 6 and Listing 1: the algorithm in thirty lines of PyTorch.
-// - [@blog, part III], the same with pictures, and with a discussion of what GPUs like. Part IV splits a sequence over
-//   several machines; so does chapter 15.
-// - [@gu2023], section 3.3, for the other answer to the same problem: Mamba-1 keeps the recurrence and writes a GPU kernel
-//   that never lets the state leave the fastest memory.
+// - [@blog, part III], the same with pictures, and with a discussion of what GPUs like. Part IV
+//   splits a sequence over several machines; so does chapter 15.
+// - [@gu2023], section 3.3, for the other answer to the same problem: Mamba-1 keeps the recurrence
+//   and writes a GPU kernel that never lets the state leave the fastest memory.

@@ -26,8 +26,8 @@ Tensor<double, 3> pass_states(const Tensor<double, 3>& own, const Tensor<double,
   throw not_implemented("4.2");
 }
 
-// 4.3 The whole chunked scan, for any length, from a given state; the last state comes with the outputs.
-// diagonal_block(), chunk_state(), pass_state() and state_to_output() are yours to use.
+// 4.3 The whole chunked scan, for any length, from a given state; the last state comes with the
+// outputs. diagonal_block(), chunk_state(), pass_state() and state_to_output() are yours to use.
 ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
                      const Tensor<double, 2>& B, const Tensor<double, 2>& C,
                      const Tensor<double, 2>& initial, std::size_t chunk_size) {

@@ -13,7 +13,8 @@
 #include <string>
 #include <vector>
 
-// All of the figures' times are of one thread. OpenBLAS has this function, other libraries may lack it.
+// All of the figures' times are of one thread. OpenBLAS has this function, other libraries may lack
+// it.
 extern "C" [[gnu::weak]] void openblas_set_num_threads(int);
 
 using mamba2::Tensor;

@@ -18,8 +18,8 @@ mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt,
   throw exercises::not_implemented("5.1");
 }
 
-// 5.2  Two calls of mamba2::ssd, one for the tokens before `cut`, one for the rest; join what they give.
-// Tokens a to b − 1 of a tensor: xt::view(tensor, xt::all(), xt::range(a, b)).
+// 5.2 Two calls of mamba2::ssd, one for the tokens before `cut`, one for the rest; join what they
+// give. Tokens a to b − 1 of a tensor: xt::view(tensor, xt::all(), xt::range(a, b)).
 mamba2::ScanOutput<double> ssd_in_two(const mamba2::ScanInput<double>& input, std::size_t cut) {
   throw exercises::not_implemented("5.2");
 }
@@ -31,7 +31,8 @@ mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input
   throw exercises::not_implemented("5.3");
 }
 
-// 5.4  One call of mamba2::chunked_scan(X, dA, B, C, chunk_size), with numbers changed so that no sequence sees another.
+// 5.4 One call of mamba2::chunked_scan(X, dA, B, C, chunk_size), with numbers changed so that no
+// sequence sees another.
 mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
                                       const mamba2::Tensor<double, 1>& dA,
                                       const mamba2::Tensor<double, 2>& B,

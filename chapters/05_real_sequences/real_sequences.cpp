@@ -1,24 +1,28 @@
 // # Real sequences {#ch_real_sequences}
 // @summary Any length and any number of heads, a state to start from and one to go on with, several texts in one row.
 //
-// Chapter 4 ended with a function for one head. It starts from an empty state, it wants inputs that are already multiplied by
-// their step sizes, and it gives back outputs and nothing else. A model calls for more. It holds a batch of sequences and
-// dozens of heads, some of which share their matrices. Its step sizes come raw out of a linear layer. Its prompts have any
-// length. It may have read the first half of a conversation a minute ago, and want to go on from there. And in training it
-// is fed rows into which several short documents were packed, end to end, so that no room is wasted.
+// Chapter 4 ended with a function for one head. It starts from an empty state, it wants inputs that
+// are already multiplied by their step sizes, and it gives back outputs and nothing else. A model
+// calls for more. It holds a batch of sequences and dozens of heads, some of which share their
+// matrices. Its step sizes come raw out of a linear layer. Its prompts have any length. It may have
+// read the first half of a conversation a minute ago, and want to go on from there. And in training
+// it is fed rows into which several short documents were packed, end to end, so that no room is
+// wasted.
 //
-// This chapter builds the operator that takes all of this: ssd(). There is no new mathematics in it. Every piece is a few
-// lines long, and every piece is a place where implementations have gone wrong, quietly: outputs that look fine, and a state
-// that is not. So we define each piece exactly, and check it at once.
+// This chapter builds the operator that takes all of this: ssd(). There is no new mathematics in
+// it. Every piece is a few lines long, and every piece is a place where implementations have gone
+// wrong, quietly: outputs that look fine, and a state that is not. So we define each piece exactly,
+// and check it at once.
 //
 // ## What it builds on {#real_sequences_builds_on}
 //
-// - \ref ch_chunked_scan "Chapter 4": the four steps of the chunked scan, which do all the work here;
+// - \ref ch_chunked_scan "Chapter 4": the four steps of the chunked scan, which do all the work
+//   here;
 // - \ref ch_duality "Chapter 3": MatrixRef, a matrix that lies inside a larger tensor;
 // - \ref ch_state_space "Chapter 1": the recurrence, and why the step size $\Delta$ appears twice.
 //
-// The chapters on the model do not look inside again. The block of chapter 8 calls ssd(), as does the one-token step of
-// chapter 9.
+// The chapters on the model do not look inside again. The block of chapter 8 calls ssd(), as does
+// the one-token step of chapter 9.
 //
 // ## Shapes {#real_sequences_shapes}
 //
@@ -52,29 +56,31 @@ namespace mamba2 {
 
 // ## The step size {#real_sequences_step}
 //
-// A linear layer puts out any real number. A step size must not be negative: with $A < 0$ and $\Delta < 0$ the factor
-// $e^{\Delta A}$ is larger than 1, and the state would grow without end. The map from one to the other is
+// A linear layer puts out any real number. A step size must not be negative: with $A < 0$ and
+// $\Delta < 0$ the factor $e^{\Delta A}$ is larger than 1, and the state would grow without end.
+// The map from one to the other is
 //
 // $$ \softplus(x) = \log(1 + e^x). $$ {#eq:real_sequences_softplus}
 //
-// For large $x$ it is nearly $x$ itself, for very negative $x$ it is nearly $e^x$: always positive, smooth, and nowhere flat, so that
-// learning can move it from any place to any other.
+// For large $x$ it is nearly $x$ itself, for very negative $x$ it is nearly $e^x$: always positive,
+// smooth, and nowhere flat, so that learning can move it from any place to any other.
 
 template <class Real>
 Real softplus(Real x) {
   return x > 20 ? x : std::log1p(std::exp(x));
 }
 
-// Two details keep it exact. Where $e^x$ is tiny, $1 + e^x$ rounds to 1 and its logarithm to 0; `log1p` takes $e^x$ without
-// the 1 and keeps it. Where $x$ is large, $e^x$ overflows; above 20 the function is replaced by the identity, as in the
-// reference.[^identity]
+// Two details keep it exact. Where $e^x$ is tiny, $1 + e^x$ rounds to 1 and its logarithm to 0;
+// `log1p` takes $e^x$ without the 1 and keeps it. Where $x$ is large, $e^x$ overflows; above 20 the
+// function is replaced by the identity, as in the reference.[^identity]
 //
-// [^identity]: At 20 the two differ by $e^{-20} \approx 2 \cdot 10^{-9}$. A float near 20 cannot show it: its neighbours lie
-// $2 \cdot 10^{-6}$ away.
+// [^identity]: At 20 the two differ by $e^{-20} \approx 2 \cdot 10^{-9}$. A float near 20 cannot
+// show it: its neighbours lie $2 \cdot 10^{-6}$ away.
 //
-// Before the softplus a bias is added, one number per head. Chapter 6 shows what it is for. After the softplus come the
-// limits: a model may hold $\Delta$ between two values. The order is part of the model: **bias, softplus, limits**. The limits
-// bound the step that is taken, not the raw number, and so they have the last word.
+// Before the softplus a bias is added, one number per head. Chapter 6 shows what it is for. After
+// the softplus come the limits: a model may hold $\Delta$ between two values. The order is part of
+// the model: **bias, softplus, limits**. The limits bound the step that is taken, not the raw
+// number, and so they have the last word.
 
 template <class Real>
 Real step_size(Real raw, const ScanOptions& options) {
@@ -82,8 +88,8 @@ Real step_size(Real raw, const ScanOptions& options) {
   return std::clamp(dt, static_cast<Real>(options.dt_min), static_cast<Real>(options.dt_max));
 }
 
-// The default limits are 0 and infinity. They still do something where the softplus is switched off: a negative step becomes
-// a step of 0.
+// The default limits are 0 and infinity. They still do something where the softplus is switched
+// off: a negative step becomes a step of 0.
 
 template <class Real>
 Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& options) {
@@ -99,31 +105,34 @@ Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& opti
 // @output step
 //
 // ::: figure step_size
-// The step size against the raw number. Softplus bends the line $\Delta = x$ (dotted) so that it stays above 0; the limits, here
-// 0.5 and 2, cut what comes out of it.
+// The step size against the raw number. Softplus bends the line $\Delta = x$ (dotted) so that it
+// stays above 0; the limits, here 0.5 and 2, cut what comes out of it.
 // :::
 //
-// Look at the last line of the table. The softplus of $-\infty$ is exactly 0. A step of length 0 multiplies the state by
-// $e^{0 \cdot A} = 1$ and its input by $\Delta = 0$: the token passes without a trace. We shall need such a token soon.
+// Look at the last line of the table. The softplus of $-\infty$ is exactly 0. A step of length 0
+// multiplies the state by $e^{0 \cdot A} = 1$ and its input by $\Delta = 0$: the token passes
+// without a trace. We shall need such a token soon.
 //
 // ## From one head to many {#real_sequences_heads}
 //
-// Heads do not talk to each other inside the operator. Each has its own inputs, its own step sizes, its own rate and its own
-// state; the operator runs them one by one. Only $B$ and $C$ are different: heads come in **groups**, and all heads of a group
-// use the same $B$ and the same $C$.
+// Heads do not talk to each other inside the operator. Each has its own inputs, its own step sizes,
+// its own rate and its own state; the operator runs them one by one. Only $B$ and $C$ are
+// different: heads come in **groups**, and all heads of a group use the same $B$ and the same $C$.
 //
-// Why share just these two? Count numbers per token. The model mamba2-130m has 24 heads of 64 channels and a state of 128: its
-// inputs are $24 \cdot 64 = 1536$ numbers. With a $B$ and a $C$ for each head there would be $24 \cdot 2 \cdot 128 = 6144$ more, four
-// times the inputs themselves, all to be computed by the projection in front. With one group there are 256.
+// Why share just these two? Count numbers per token. The model mamba2-130m has 24 heads of 64
+// channels and a state of 128: its inputs are $24 \cdot 64 = 1536$ numbers. With a $B$ and a $C$
+// for each head there would be $24 \cdot 2 \cdot 128 = 6144$ more, four times the inputs
+// themselves, all to be computed by the projection in front. With one group there are 256.
 //
-// Chapter 3 gave the three their names in attention: $C$ is the query, $B$ the key, $X$ the value. So the heads share queries and
-// keys, and each has values of its own. You may know the other way round from attention: in grouped-query attention, heads
-// share keys and values, and each has queries of its own. The knob is the same. One group for all heads is one end, a group
-// for each head the other.
+// Chapter 3 gave the three their names in attention: $C$ is the query, $B$ the key, $X$ the value.
+// So the heads share queries and keys, and each has values of its own. You may know the other way
+// round from attention: in grouped-query attention, heads share keys and values, and each has
+// queries of its own. The knob is the same. One group for all heads is one end, a group for each
+// head the other.
 //
 // ::: figure head_groups
-// Six heads in one group, in three groups, and each in a group of its own. A line leads from a head to the $B$ and $C$ that it
-// uses.
+// Six heads in one group, in three groups, and each in a group of its own. A line leads from a head
+// to the $B$ and $C$ that it uses.
 // :::
 //
 // ::: paper Head patterns
@@ -136,20 +145,22 @@ Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& opti
 // | multi-key, or multi-expand | 1 | $H$ | 1 | 19 |
 // | multi-value, or multi-input | $H$ | 1 | 1 | 20 |
 //
-// Mamba-1 has the multi-value pattern with one channel per head (Proposition 7.2). Mamba-2 keeps the pattern and makes heads
-// wider. The published models have one group; more groups help to split a model over several machines (chapter 15).
+// Mamba-1 has the multi-value pattern with one channel per head (Proposition 7.2). Mamba-2 keeps
+// the pattern and makes heads wider. The published models have one group; more groups help to split
+// a model over several machines (chapter 15).
 // :::
 //
-// Heads lie in the order of their groups. With 6 heads and 3 groups, heads 0 and 1 use group 0, heads 2 and 3 group 1, heads 4
-// and 5 group 2.
+// Heads lie in the order of their groups. With 6 heads and 3 groups, heads 0 and 1 use group 0,
+// heads 2 and 3 group 1, heads 4 and 5 group 2.
 
 std::size_t group_of_head(std::size_t head, std::size_t nheads, std::size_t ngroups) {
   return head / (nheads / ngroups);
 }
 
-// Nothing is copied for this. In a tensor (batch, seqlen, nheads, headdim), the tokens of one head form a matrix
-// (seqlen, headdim) whose rows lie nheads · headdim numbers apart. That is a MatrixRef with a stride. In the same way, the $B$ of
-// a group is a matrix inside (batch, seqlen, ngroups, d_state), and all heads of the group refer to the same one.
+// Nothing is copied for this. In a tensor (batch, seqlen, nheads, headdim), the tokens of one head
+// form a matrix (seqlen, headdim) whose rows lie nheads · headdim numbers apart. That is a
+// MatrixRef with a stride. In the same way, the $B$ of a group is a matrix inside (batch, seqlen,
+// ngroups, d_state), and all heads of the group refer to the same one.
 
 template <class Tensor4>
 static auto over_time(Tensor4& tensor, std::size_t batch, std::size_t head) {
@@ -159,8 +170,8 @@ static auto over_time(Tensor4& tensor, std::size_t batch, std::size_t head) {
                             s[2] * s[3]};
 }
 
-// All that an algorithm needs to know of one head, over some stretch of time, is then six references. They can be cut: the part
-// of a stretch is a stretch.
+// All that an algorithm needs to know of one head, over some stretch of time, is then six
+// references. They can be cut: the part of a stretch is a stretch.
 
 namespace {
 
@@ -185,8 +196,8 @@ struct Stretch {
 
 // ## State in, state out {#real_sequences_states}
 //
-// Here is chapter 4's loop again, over the chunks of a stretch. One thing has changed: it does not make the state. It finds a
-// state, and leaves another in the same place.
+// Here is chapter 4's loop again, over the chunks of a stretch. One thing has changed: it does not
+// make the state. It finds a state, and leaves another in the same place.
 
 template <class Real>
 static void run_chunked(const Stretch<Real>& s, std::size_t chunk_size) {
@@ -203,20 +214,24 @@ static void run_chunked(const Stretch<Real>& s, std::size_t chunk_size) {
 // That is enough to use the operator as what it is, a recurrent network.
 //
 // ::: keyidea
-// The state holds everything that the past can do to the future. Cut a sequence anywhere, give the state at the cut to the second
-// part as its initial state, and the outputs are the same as without the cut.
+// The state holds everything that the past can do to the future. Cut a sequence anywhere, give the
+// state at the cut to the second part as its initial state, and the outputs are the same as without
+// the cut.
 // :::
 //
-// Nothing limits where to cut. Feed a prompt at once, then single tokens; feed an hour of audio minute by minute; stop, write
-// the state to a file, go on tomorrow. For each head the state has headdim × d_state numbers, however long the past was. The
-// program cuts a sequence in two, and then into single tokens:
+// Nothing limits where to cut. Feed a prompt at once, then single tokens; feed an hour of audio
+// minute by minute; stop, write the state to a file, go on tomorrow. For each head the state has
+// headdim × d_state numbers, however long the past was. The program cuts a sequence in two, and
+// then into single tokens:
 //
 // @output split
 //
-// Two other algorithms are now easy to have. The **quadratic form** of chapter 3 is the chunked scan with one chunk, as long as
-// the sequence: the first of the four steps does all the work, and the others take care of the states at both ends. The
-// **recurrence** is the other extreme, a chunk of one token. We could get it from the same loop too. But we want one form that
-// shares nothing with the others, to check them against. So it is chapter 1's loop once more, one channel after the other:
+// Two other algorithms are now easy to have. The **quadratic form** of chapter 3 is the chunked
+// scan with one chunk, as long as the sequence: the first of the four steps does all the work, and
+// the others take care of the states at both ends. The **recurrence** is the other extreme, a chunk
+// of one token. We could get it from the same loop too. But we want one form that shares nothing
+// with the others, to check them against. So it is chapter 1's loop once more, one channel after
+// the other:
 
 template <class Real>
 static void run_recurrent(const Stretch<Real>& s) {
@@ -235,51 +250,59 @@ static void run_recurrent(const Stretch<Real>& s) {
   }
 }
 
-// Why does it compute in double, whatever `Real` is? Think of a head that forgets very slowly, with a log-decay of $-2.5 \cdot
-// 10^{-8}$ a token. The factor $e^{-2.5 \cdot 10^{-8}}$ lies between 1 and the next smaller float, nearer to 1. In float it *is* 1,
-// and the head forgets nothing at all, however long it runs:
+// Why does it compute in double, whatever `Real` is? Think of a head that forgets very slowly, with
+// a log-decay of $-2.5 \cdot 10^{-8}$ a token. The factor $e^{-2.5 \cdot 10^{-8}}$ lies between 1
+// and the next smaller float, nearer to 1. In float it *is* 1, and the head forgets nothing at all,
+// however long it runs:
 //
 // @output slow
 //
-// The chunked scan does not have this weakness. It adds the log-decays of many steps first, and takes the exponential of the
-// sum. A form that is to judge others must not be the least exact of them, so it computes in double.
+// The chunked scan does not have this weakness. It adds the log-decays of many steps first, and
+// takes the exponential of the sum. A form that is to judge others must not be the least exact of
+// them, so it computes in double.
 //
 // ## Any length {#real_sequences_length}
 //
-// Look at `std::min` in run_chunked(): the last chunk takes what is left. The four steps work for any number of rows, and so no
-// length needs special care. Why, then, do so many implementations ask for a length that is a multiple of the chunk? Because they
-// work on whole tensors. They reshape (seqlen) into (seqlen / Q, Q), and no tensor has a ragged axis. Whoever calls them must pad.
+// Look at `std::min` in run_chunked(): the last chunk takes what is left. The four steps work for
+// any number of rows, and so no length needs special care. Why, then, do so many implementations
+// ask for a length that is a multiple of the chunk? Because they work on whole tensors. They
+// reshape (seqlen) into (seqlen / Q, Q), and no tensor has a ragged axis. Whoever calls them must
+// pad.
 //
-// Padding is harmless for the outputs. Outputs before the padding cannot see it, for the model is causal. But the *state* comes
-// after the padding.
+// Padding is harmless for the outputs. Outputs before the padding cannot see it, for the model is
+// causal. But the *state* comes after the padding.
 //
 // ::: warning The padding trap
-// Zeros are the natural filling. A raw step size of 0, though, is no step of 0: softplus(0) is $\log 2 \approx 0.69$, and a bias
-// may be added to it. With $x = 0$ the padding adds nothing to the state, but the state goes on fading, step by step. What is left
-// behind is the state of some later time. The outputs are right, and the first token generated from that state is wrong. Padding
-// must have $\Delta = 0$ **after** the softplus; then it passes without a trace.
+// Zeros are the natural filling. A raw step size of 0, though, is no step of 0: softplus(0) is
+// $\log 2 \approx 0.69$, and a bias may be added to it. With $x = 0$ the padding adds nothing to
+// the state, but the state goes on fading, step by step. What is left behind is the state of some
+// later time. The outputs are right, and the first token generated from that state is wrong.
+// Padding must have $\Delta = 0$ **after** the softplus; then it passes without a trace.
 // :::
 //
 // The program pads a sequence of 10 tokens to 16, once with raw zeros and once with $-\infty$:
 //
 // @output padding
 //
-// A lower limit on the step size above 0 would raise the padding's step, too. With such a model the only safe padding is none.
+// A lower limit on the step size above 0 would raise the padding's step, too. With such a model the
+// only safe padding is none.
 //
 // ::: tryit
-// In demo.cpp, the function padding() calls ssd() twice. Give both calls the option `.dt_min = 0.01` (options are named in the
-// order in which they are declared, so it goes before `.chunk_size`) and type `./book run 5`. What does the line for $-\infty$ say
-// now?
+// In demo.cpp, the function padding() calls ssd() twice. Give both calls the option
+// `.dt_min = 0.01` (options are named in the order in which they are declared, so it goes before
+// `.chunk_size`) and type `./book run 5`. What does the line for $-\infty$ say now?
 // :::
 //
 // ## Packed sequences {#real_sequences_packed}
 //
-// Training wants rows of one length, documents have all lengths. Filling up the short ones wastes work. Packing puts several
-// documents into one row, end to end, and tells with `seq_idx` which token is of which. The rule is then: no document may
-// see another. For attention that is a mask. For us it is a state that starts again from zero.
+// Training wants rows of one length, documents have all lengths. Filling up the short ones wastes
+// work. Packing puts several documents into one row, end to end, and tells with `seq_idx` which
+// token is of which. The rule is then: no document may see another. For attention that is a mask.
+// For us it is a state that starts again from zero.
 //
-// The exact definition: a new sequence begins at every token whose number differs from that of the token before it. The numbers
-// themselves mean nothing. They may fall, be negative, or come again later.
+// The exact definition: a new sequence begins at every token whose number differs from that of the
+// token before it. The numbers themselves mean nothing. They may fall, be negative, or come again
+// later.
 
 std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx) {
   std::vector<std::size_t> bounds{0};
@@ -289,12 +312,14 @@ std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx) 
   return bounds;
 }
 
-// What of the states at both ends? The initial state is the state before the first token, so it belongs to the first sequence
-// alone; all others start from zero. The last state is the state after the last token, so it is that of the last sequence. The
-// states of the sequences in between are not kept. (The convolution of chapter 7 keeps to the same bounds.)
+// What of the states at both ends? The initial state is the state before the first token, so it
+// belongs to the first sequence alone; all others start from zero. The last state is the state
+// after the last token, so it is that of the last sequence. The states of the sequences in between
+// are not kept. (The convolution of chapter 7 keeps to the same bounds.)
 //
-// With that, packed sequences are no case of their own. They are stretches, run one after the other in place. A chunk ends where
-// a sequence ends; the two square forms, quadratic and diagonal block, need no further mask.
+// With that, packed sequences are no case of their own. They are stretches, run one after the other
+// in place. A chunk ends where a sequence ends; the two square forms, quadratic and diagonal block,
+// need no further mask.
 
 template <class Real>
 static void run(const Stretch<Real>& s, const ScanOptions& options) {
@@ -318,8 +343,9 @@ static void run_packed(const Stretch<Real>& s, std::span<const std::size_t> boun
 }
 
 // ::: figure packed
-// Twenty tokens, a chunk size of 4. Above: as one sequence, five chunks that pass a state on. Below: three sequences of 6, 9
-// and 5 tokens. The last chunk of each is shorter, and no arrow crosses from one sequence to the next.
+// Twenty tokens, a chunk size of 4. Above: as one sequence, five chunks that pass a state on.
+// Below: three sequences of 6, 9 and 5 tokens. The last chunk of each is shorter, and no arrow
+// crosses from one sequence to the next.
 // :::
 //
 // The program packs three documents and compares with running each by itself:
@@ -328,9 +354,10 @@ static void run_packed(const Stretch<Real>& s, std::span<const std::size_t> boun
 //
 // ## Skip and gate {#real_sequences_gate}
 //
-// Two things happen to the outputs, and they happen token by token: no state takes part. The **skip** adds a multiple of the
-// input, $y \mathrel{+}= D x$. It is the plain $x$, not $x \Delta$: the skip goes round the state space model, and the step size is a
-// matter of the model. $D$ is a number for each head or, in some models, for each channel.
+// Two things happen to the outputs, and they happen token by token: no state takes part. The
+// **skip** adds a multiple of the input, $y \mathrel{+}= D x$. It is the plain $x$, not $x \Delta$:
+// the skip goes round the state space model, and the step size is a matter of the model. $D$ is a
+// number for each head or, in some models, for each channel.
 //
 // The **gate** multiplies the output, skip included, by
 //
@@ -353,14 +380,16 @@ static void skip_and_gate(const ScanInput<Real>& in, Tensor<Real, 4>& y) {
   }
 }
 
-// Most models gate elsewhere, together with a norm; they leave `z` out here. Chapters 7 and 8 come back to it.
+// Most models gate elsewhere, together with a norm; they leave `z` out here. Chapters 7 and 8 come
+// back to it.
 //
 // ## What is refused {#real_sequences_refused}
 //
-// An operator with ten tensors is easy to call wrongly, and a wrong shape that happens to fit in memory gives numbers, only
-// not the right ones. So nothing is computed before all sizes agree. `x` sets batch, seqlen, nheads and headdim, `B` sets ngroups
-// and d_state, and every other tensor has to match. An empty batch and a length of 0 are fine. A model without heads, channels,
-// groups or state is not.
+// An operator with ten tensors is easy to call wrongly, and a wrong shape that happens to fit in
+// memory gives numbers, only not the right ones. So nothing is computed before all sizes agree. `x`
+// sets batch, seqlen, nheads and headdim, `B` sets ngroups and d_state, and every other tensor has
+// to match. An empty batch and a length of 0 are fine. A model without heads, channels, groups or
+// state is not.
 
 static void at_least_one(std::size_t size, const char* argument, const char* axis,
                          const std::array<std::size_t, 4>& shape) {
@@ -412,9 +441,10 @@ ScanSizes scan_sizes(const ScanInput<Real>& in, const ScanOptions& options) {
 
 // ## The operator {#real_sequences_operator}
 //
-// What is left is to put the pieces in order. For each batch entry find the sequences. For each head multiply the inputs and the
-// rate by the step size, the two places where $\Delta$ appears; refer to the $B$ and $C$ of the head's group; run. The state lives
-// in `last_state` from the beginning: it starts as a copy of the initial state, or as zeros, and the algorithms move it on.
+// What is left is to put the pieces in order. For each batch entry find the sequences. For each
+// head multiply the inputs and the rate by the step size, the two places where $\Delta$ appears;
+// refer to the $B$ and $C$ of the head's group; run. The state lives in `last_state` from the
+// beginning: it starts as a copy of the initial state, or as zeros, and the algorithms move it on.
 
 template <class Real>
 ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
@@ -447,32 +477,35 @@ ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
   return out;
 }
 
-// With every option in use, and a sequence that begins in the middle of a chunk, the three forms agree:
+// With every option in use, and a sequence that begins in the middle of a chunk, the three forms
+// agree:
 //
 // @output agree
 //
-// The head's own inputs $X$ are the one copy that is made; everything else is read where it lies. Each head computes $C B^\top$
-// anew, although the heads of a group share it. Chapter 14 saves that work.
+// The head's own inputs $X$ are the one copy that is made; everything else is read where it lies.
+// Each head computes $C B^\top$ anew, although the heads of a group share it. Chapter 14 saves that
+// work.
 //
 // ## Choosing the chunk {#real_sequences_chunk}
 //
-// The chunk size changes no result, rounding aside. It changes the time. Section 6.3 of the paper counts $T (QN + QP + 2NP)$ multiply-adds for
-// one head; per token, with $N = 128$ and $P = 64$:
+// The chunk size changes no result, rounding aside. It changes the time. Section 6.3 of the paper
+// counts $T (QN + QP + 2NP)$ multiply-adds for one head; per token, with $N = 128$ and $P = 64$:
 //
 // @output chunk
 //
 // By this count short chunks win, and the shortest are the best. A clock disagrees:
 //
 // ::: figure chunk_size
-// One head, 2048 tokens, $P = 64$, $N = 128$, in float on one thread of the machine that built this page. Points: the time that
-// ssd() took. Line: the counted multiply-adds. Both are per token, as multiples of their own smallest value; the arrow marks the
-// fastest.
+// One head, 2048 tokens, $P = 64$, $N = 128$, in float on one thread of the machine that built this
+// page. Points: the time that ssd() took. Line: the counted multiply-adds. Both are per token, as
+// multiples of their own smallest value; the arrow marks the fastest.
 // :::
 //
-// For a large $Q$ time follows the count: the square of scores takes over. For a small $Q$ it does not. A product of thin matrices
-// keeps a processor waiting for memory, and a chunk has costs of its own that do not depend on its length: the state is
-// read, faded and written once per chunk. Between the two lies a flat valley. The default here is 64. The reference
-// uses 256 on graphics processors, whose units for matrix products want larger tiles.
+// For a large $Q$ time follows the count: the square of scores takes over. For a small $Q$ it does
+// not. A product of thin matrices keeps a processor waiting for memory, and a chunk has costs of
+// its own that do not depend on its length: the state is read, faded and written once per chunk.
+// Between the two lies a flat valley. The default here is 64. The reference uses 256 on graphics
+// processors, whose units for matrix products want larger tiles.
 //
 // @quote src/mamba2/ssd.hpp#options
 //

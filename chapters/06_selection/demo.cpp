@@ -1,6 +1,7 @@
 // ## The program {#selection_program}
 //
-// The program does the task of the first section with both models, then proves what the chapter said of gates, biases and scans.
+// The program does the task of the first section with both models, then proves what the chapter
+// said of gates, biases and scans.
 
 #include <mamba2/activation.hpp>
 #include <mamba2/mamba1.hpp>
@@ -29,8 +30,8 @@ double difference(const Tensor<double, N>& a, const Tensor<double, N>& b) {
   return largest;
 }
 
-// The task: values, marks, and what should be said. The best constant model is a state space model itself, so chapter 1's
-// recurrence runs it.
+// The task: values, marks, and what should be said. The best constant model is a state space model
+// itself, so chapter 1's recurrence runs it.
 
 constexpr double p = 0.25;  // how often a token is marked
 
@@ -58,7 +59,8 @@ Tensor<double, 2> best_constant_model(const Task& task) {
   return mamba2::ssm_recurrent(task.value, A_bar, B_bar, C);
 }
 
-// The selective model is one head with one channel and one state. Its raw step size is a linear function of the token, $36\,m_t$, plus a bias of $-24$.
+// The selective model is one head with one channel and one state. Its raw step size is a linear
+// function of the token, $36\,m_t$, plus a bias of $-24$.
 
 Tensor<double, 2> selective_model(const Task& task) {
   const std::size_t seqlen = task.value.shape(0);
@@ -131,7 +133,8 @@ void start() {
               yes(largest < 1e-8));
 }
 
-// Mamba-1's scan with its rates tied: channel $d$ belongs to head $d / P$, takes that head's rate for all its states, and that head's step size.
+// Mamba-1's scan with its rates tied: channel $d$ belongs to head $d / P$, takes that head's rate
+// for all its states, and that head's step size.
 
 void same() {
   const std::size_t seqlen = 40, nheads = 3, headdim = 2, d_state = 5;
@@ -168,7 +171,8 @@ void same() {
               yes(difference(one.y, two) < 1e-12));
 }
 
-// The bill, by counting: a decay needs an exponential; a number of state needs three multiply-adds (fade, write, read).
+// The bill, by counting: a decay needs an exponential; a number of state needs three multiply-adds
+// (fade, write, read).
 
 void bill(const char* name, std::size_t state, std::size_t exponentials) {
   std::printf("%-24s %10zu %14zu %14zu\n", name, state, exponentials, 3 * state);
@@ -199,35 +203,43 @@ int main() {
 
 // ## What has not changed {#selection_unchanged}
 //
-// The operator. Everything in this chapter happens before it: numbers that were inputs of mamba2::ssd in chapter 5 now have a source. Nor has the cost
-// of a step changed, nor the size of the state, nor causality: a token's $\Delta$, $B$ and $C$ are computed from that token alone.
+// The operator. Everything in this chapter happens before it: numbers that were inputs of
+// mamba2::ssd in chapter 5 now have a source. Nor has the cost of a step changed, nor the size of
+// the state, nor causality: a token's $\Delta$, $B$ and $C$ are computed from that token alone.
 //
-// What is gone is the convolution of chapter 1. A model whose numbers depend on the token has no kernel, and the fast Fourier transform that
-// earlier state space models lived on does not apply. That is why the chunked scan had to be found.
+// What is gone is the convolution of chapter 1. A model whose numbers depend on the token has no
+// kernel, and the fast Fourier transform that earlier state space models lived on does not apply.
+// That is why the chunked scan had to be found.
 //
 // ## Exercises {#selection_exercises}
 //
 // ::: exercise 6.1 A head that remembers for so long
-// Given a head's rate $A < 0$ and a number of tokens $n$, return the `dt_bias` with which the head has forgotten *half* of a token after $n$ more of them, as long
-// as the tokens add nothing to the raw step size.
+// Given a head's rate $A < 0$ and a number of tokens $n$, return the `dt_bias` with which the head
+// has forgotten *half* of a token after $n$ more of them, as long as the tokens add nothing to the
+// raw step size.
 // :::
 //
 // ::: exercise 6.2 The gate by itself
-// Run a gated recurrence, $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$, on state space terms only: use mamba2::softplus and
-// mamba2::discretize_zero_order_hold, and no logistic function. Return all $h_t$. The state before the first token is given.
+// Run a gated recurrence, $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$, on state space
+// terms only: use mamba2::softplus and mamba2::discretize_zero_order_hold, and no logistic
+// function. Return all $h_t$. The state before the first token is given.
 // :::
 //
 // ::: exercise 6.3 The selective scan from a state
-// Write Mamba-1's selective scan for one sequence, equation @eqref{eq:selective_scan}, starting from a given state and leaving the last one behind.
+// Write Mamba-1's selective scan for one sequence, equation @eqref{eq:selective_scan}, starting
+// from a given state and leaving the last one behind.
 // :::
 //
 // ::: exercise 6.4 Untie the rates
-// A single head of Mamba-2 is a special Mamba-1. Write down its $A$ as Mamba-1 wants it, (d_inner, d_state), and its step sizes, (seqlen, d_inner), for all heads at once:
-// from the raw step sizes of each head, `dt_bias`, and `A_log`.
+// A single head of Mamba-2 is a special Mamba-1. Write down its $A$ as Mamba-1 wants it, (d_inner,
+// d_state), and its step sizes, (seqlen, d_inner), for all heads at once: from the raw step sizes
+// of each head, `dt_bias`, and `A_log`.
 // :::
 //
 // ## Further reading {#selection_further}
 //
 // - Mamba-1 [@gu2023], section 3: why selection, the copying tasks, and Theorem 1 on gates.
-// - The Mamba-2 paper [@dao2024], section 7, on what the block does with all this, and its Figures 8 and 10 on what state size buys.
-// - The Annotated S4 [@annotated_s4] for models whose parameters are constant, where all the art lies in the choice of $A$. Chapter 16 comes back to them.
+// - The Mamba-2 paper [@dao2024], section 7, on what the block does with all this, and its Figures
+//   8 and 10 on what state size buys.
+// - The Annotated S4 [@annotated_s4] for models whose parameters are constant, where all the art
+//   lies in the choice of $A$. Chapter 16 comes back to them.

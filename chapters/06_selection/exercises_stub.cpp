@@ -10,14 +10,14 @@
 
 namespace exercises {
 
-// 6.1  The dt_bias with which a head of rate A has forgotten half of a token after that many more of them.
-//      The tokens themselves add nothing to the raw step size.
+// 6.1 The dt_bias with which a head of rate A has forgotten half of a token after that many more of
+// them. The tokens themselves add nothing to the raw step size.
 double bias_for_half_life(double A, double tokens) {
   throw exercises::not_implemented("6.1");
 }
 
-// 6.2  h_t = (1 - sigma(z_t)) h_{t-1} + sigma(z_t) x_t, with mamba2::softplus and mamba2::discretize_zero_order_hold.
-//      No logistic function. Return all h_t.
+// 6.2 h_t = (1 - sigma(z_t)) h_{t-1} + sigma(z_t) x_t, with mamba2::softplus and
+// mamba2::discretize_zero_order_hold. No logistic function. Return all h_t.
 Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<double, 1>& z, double h0) {
   throw exercises::not_implemented("6.2");
 }

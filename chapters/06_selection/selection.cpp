@@ -1,20 +1,24 @@
 // # Selection {#ch_selection}
 // @summary Step sizes and projections computed from the token, what a head starts from, and what Mamba-2 gives up against Mamba-1.
 //
-// Read this sentence and then say what its third word was. To do so you had to let some words pass and hold on to one, and you
-// decided that by looking at the words themselves. The model of chapter 1 cannot decide anything: its numbers $\bar A$, $\bar B$ and
-// $C$ are fixed before the first token comes, so each token is written into the state with the same strength, and fades at the same
+// Read this sentence and then say what its third word was. To do so you had to let some words pass
+// and hold on to one, and you decided that by looking at the words themselves. The model of chapter
+// 1 cannot decide anything: its numbers $\bar A$, $\bar B$ and $C$ are fixed before the first token
+// comes, so each token is written into the state with the same strength, and fades at the same
 // pace, whatever it says.
 //
-// *Selection* is the cure, and it is a small one: compute the numbers from the token. Chapters 1 to 5 were written for it all along. They
-// gave every token its own step size $\Delta_t$, its own $B_t$, its own $C_t$. What they left open is where these come from, in which form
-// they are learnt, and what they are before anything has been learnt. That is this chapter. It also looks back at
-// Mamba-1 [@gu2023], which had selection first and in a richer form, to see what Mamba-2 gave up, and what for.
+// *Selection* is the cure, and it is a small one: compute the numbers from the token. Chapters 1 to
+// 5 were written for it all along. They gave every token its own step size $\Delta_t$, its own
+// $B_t$, its own $C_t$. What they left open is where these come from, in which form they are
+// learnt, and what they are before anything has been learnt. That is this chapter. It also looks
+// back at Mamba-1 [@gu2023], which had selection first and in a richer form, to see what Mamba-2
+// gave up, and what for.
 //
 // ## What it builds on {#selection_builds_on}
 //
-// Chapter 1 for the recurrence, its discretisation and the convolution that a constant model is; chapter 3 for the matrix product; chapter 5
-// for the operator mamba2::ssd, for softplus() and for silu().
+// Chapter 1 for the recurrence, its discretisation and the convolution that a constant model is;
+// chapter 3 for the matrix product; chapter 5 for the operator mamba2::ssd, for softplus() and for
+// silu().
 //
 // ## Shapes {#selection_shapes}
 //
@@ -31,80 +35,97 @@
 //
 // ## A task that no constant model can do {#selection_task}
 //
-// Take the smallest task that asks for a decision. Each token is a pair: a value $v_t$, which is $+1$ or $-1$, and a mark $m_t$, which is 1 for
-// one token in four and 0 for the rest. At each step, say the value of the latest marked token. (It is a small relative of the selective copying
+// Take the smallest task that asks for a decision. Each token is a pair: a value $v_t$, which is
+// $+1$ or $-1$, and a mark $m_t$, which is 1 for one token in four and 0 for the rest. At each
+// step, say the value of the latest marked token. (It is a small relative of the selective copying
 // task, with which the Mamba-1 paper opens its case.)
 //
 // ::: figure latch
-// Forty tokens. Dots are the values, filled where the token is marked. The target holds the value of the latest mark. The selective model is
-// on top of it; the best constant model hovers around zero, because it must average over what it cannot tell apart.
+// Forty tokens. Dots are the values, filled where the token is marked. The target holds the value
+// of the latest mark. The selective model is on top of it; the best constant model hovers around
+// zero, because it must average over what it cannot tell apart.
 // :::
 //
-// What is the best that a model with constant parameters can do? It is a convolution (chapter 1), so its output is a fixed mixture of past
-// values and past marks:
+// What is the best that a model with constant parameters can do? It is a convolution (chapter 1),
+// so its output is a fixed mixture of past values and past marks:
 //
 // $$ \hat y_t = \sum_{k \ge 0} K_k v_{t-k} + \sum_{k \ge 0} J_k m_{t-k}. $$ {#eq:constant_model}
 //
-// Let the values be drawn by tossing a fair coin, and let a token be marked with probability $p$. The target $y_t$ is the value $v_{t-k}$ when the
-// latest mark lies $k$ steps back, which happens with probability $p(1-p)^k$. So $y_t$ agrees on average with $v_{t-k}$ in just that
-// fraction of all cases, and with the marks, which know nothing of the values, it has nothing in common. The least squares answer can be read
-// off: $J_k = 0$ and
+// Let the values be drawn by tossing a fair coin, and let a token be marked with probability $p$.
+// The target $y_t$ is the value $v_{t-k}$ when the latest mark lies $k$ steps back, which happens
+// with probability $p(1-p)^k$. So $y_t$ agrees on average with $v_{t-k}$ in just that fraction of
+// all cases, and with the marks, which know nothing of the values, it has nothing in common. The
+// least squares answer can be read off: $J_k = 0$ and
 //
 // $$ K_k = p (1-p)^k, \qquad \mathbb{E}\,(y_t - \hat y_t)^2 = 1 - \sum_k K_k^2 = 1 - \frac{p}{2 - p}. $$ {#eq:best_constant}
 //
-// Look at this kernel: it is $C\bar A^k \bar B$ with $\bar A = 1 - p$ and $\bar B = p$. The best constant model of *any* state size is one with a single number of
-// state, and it is bad. For $p = 1/4$ its squared error is 6/7, where a model that always says zero has 1. More states would not help by a
-// hair. What is missing is not memory but the right to look at the mark before writing.
+// Look at this kernel: it is $C\bar A^k \bar B$ with $\bar A = 1 - p$ and $\bar B = p$. The best
+// constant model of *any* state size is one with a single number of state, and it is bad. For
+// $p = 1/4$ its squared error is 6/7, where a model that always says zero has 1. More states would
+// not help by a hair. What is missing is not memory but the right to look at the mark before
+// writing.
 //
 // @output task
 //
-// The last line is the selective model that this chapter's program sets by hand. It too has one number of state.
+// The last line is the selective model that this chapter's program sets by hand. It too has one
+// number of state.
 //
 // ## One number that opens and closes {#selection_step_size}
 //
-// Recall what the step size does. In one step the state is multiplied by $e^{\Delta A}$, and the input enters with weight $\Delta$ (chapter 1 says why
-// one of them is exact and the other Euler's rule, and why $\Delta$ appears twice).
+// Recall what the step size does. In one step the state is multiplied by $e^{\Delta A}$, and the
+// input enters with weight $\Delta$ (chapter 1 says why one of them is exact and the other Euler's
+// rule, and why $\Delta$ appears twice).
 //
 // - $\Delta$ near 0: nothing fades and nothing enters. The token is passed over.
 // - $\Delta$ large: all that was known fades, and the token takes its place.
 //
-// So the step size is the gate that the task asks for: make it large on a mark and tiny elsewhere. By hand, with $A = -1$: let the raw step
-// size be $36\, m_t - 24$ before the softplus, which gives $\Delta = 12$ on a mark and $4 \cdot 10^{-11}$ otherwise. With $B = 1/12$ the marked value enters
+// So the step size is the gate that the task asks for: make it large on a mark and tiny elsewhere.
+// By hand, with $A = -1$: let the raw step size be $36\, m_t - 24$ before the softplus, which gives
+// $\Delta = 12$ on a mark and $4 \cdot 10^{-11}$ otherwise. With $B = 1/12$ the marked value enters
 // with weight one, and what was there before is multiplied by $e^{-12}$.
 //
-// Why a softplus, of all functions that are positive? Because of what comes out at the other end. With $A = -1$,
+// Why a softplus, of all functions that are positive? Because of what comes out at the other end.
+// With $A = -1$,
 //
 // $$ e^{-\softplus(z)} = \frac{1}{1 + e^z} = 1 - \sigma(z), $$ {#eq:gate}
 //
-// where $\sigma$ is the logistic function: a softplus followed by an exponential *is* the gate of an LSTM or a GRU. With the
-// zero-order hold the input's weight is $1 - e^{\Delta A} = \sigma(z)$, and the recurrence becomes $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$, word for
-// word a gated recurrent unit. (Theorem 1 of the Mamba-1 paper.) A head with another rate raises the gate to a power: $e^{\Delta A} = (1-\sigma(z))^{|A|}$.
+// where $\sigma$ is the logistic function: a softplus followed by an exponential *is* the gate of
+// an LSTM or a GRU. With the zero-order hold the input's weight is $1 - e^{\Delta A} = \sigma(z)$,
+// and the recurrence becomes $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$, word for word
+// a gated recurrent unit. (Theorem 1 of the Mamba-1 paper.) A head with another rate raises the
+// gate to a power: $e^{\Delta A} = (1-\sigma(z))^{|A|}$.
 //
 // ::: figure gate
-// Left to right, from closed to open: the factor on the old state for three rates, and the weight of the new input, by the zero-order hold
-// for $A=-1$ and by Euler's rule. They part company only as the gate opens.
+// Left to right, from closed to open: the factor on the old state for three rates, and the weight
+// of the new input, by the zero-order hold for $A=-1$ and by Euler's rule. They part company only
+// as the gate opens.
 // :::
 //
 // @output gate
 //
-// In the model the raw step size is a linear function of the token plus a bias that belongs to the head: $\Delta_t = \softplus(w^\top u_t + b)$, with
-// $b$ called `dt_bias`. $B_t$ and $C_t$ are linear functions of the token too. They select as well, but finer: $B_t$ says *where in the state* a token is
-// written, $C_t$ where to read, and the step size says how much all of it fades meanwhile.
+// In the model the raw step size is a linear function of the token plus a bias that belongs to the
+// head: $\Delta_t = \softplus(w^\top u_t + b)$, with $b$ called `dt_bias`. $B_t$ and $C_t$ are
+// linear functions of the token too. They select as well, but finer: $B_t$ says *where in the
+// state* a token is written, $C_t$ where to read, and the step size says how much all of it fades
+// meanwhile.
 //
 // ::: keyidea Three selections
-// $B_t$ chooses what is written, $C_t$ what is read, $\Delta_t$ what is forgotten. All three are computed from the token; the rate $A$ alone is a
-// fixed parameter, and even it acts only through $\Delta_t A$, which is not fixed.
+// $B_t$ chooses what is written, $C_t$ what is read, $\Delta_t$ what is forgotten. All three are
+// computed from the token; the rate $A$ alone is a fixed parameter, and even it acts only through
+// $\Delta_t A$, which is not fixed.
 // :::
 //
 // ## Why minus the exponential of a logarithm {#selection_parameters}
 //
-// The rate $A$ must be negative. At $A > 0$ the state would grow by a factor at each step and overflow within a few thousand tokens. But $A$ is
-// learnt, and a step of gradient descent knows nothing of signs. So what is learnt is another number, `A_log`, and the rate is made from it:
+// The rate $A$ must be negative. At $A > 0$ the state would grow by a factor at each step and
+// overflow within a few thousand tokens. But $A$ is learnt, and a step of gradient descent knows
+// nothing of signs. So what is learnt is another number, `A_log`, and the rate is made from it:
 //
 // $$ A = -e^{A_{\log}}. $$
 //
-// Whatever number the optimiser writes there, the rate is negative. There is a second reason, just as good. Rates live on a scale of
-// *ratios*: from 1 to 2 is as big a change as from 8 to 16. A gradient step adds to the logarithm, and so multiplies the rate.
+// Whatever number the optimiser writes there, the rate is negative. There is a second reason, just
+// as good. Rates live on a scale of *ratios*: from 1 to 2 is as big a change as from 8 to 16. A
+// gradient step adds to the logarithm, and so multiplies the rate.
 
 #include <mamba2/activation.hpp>
 #include <mamba2/error.hpp>
@@ -126,43 +147,49 @@ Tensor<Real, 1> rates(const Tensor<Real, 1>& A_log) {
   return A;
 }
 
-// The step size must be positive, and the softplus sees to that in the same spirit. One often wants to go the other way: *this* step
-// size, please; which bias gives it? Solve $y = \log(1 + e^b)$ for $b$:
+// The step size must be positive, and the softplus sees to that in the same spirit. One often wants
+// to go the other way: *this* step size, please; which bias gives it? Solve $y = \log(1 + e^b)$ for
+// $b$:
 //
 // $$ b = \log(e^y - 1) = y + \log(1 - e^{-y}). $$
 //
-// The two forms are equal, and only the second is fit for use. A step size of 0.001 turns the first into the logarithm of the difference of two
-// numbers that agree in three digits; at $y = 1000$ it overflows. The standard library has `expm1`, which computes $e^x - 1$ without the
-// subtraction:
+// The two forms are equal, and only the second is fit for use. A step size of 0.001 turns the first
+// into the logarithm of the difference of two numbers that agree in three digits; at $y = 1000$ it
+// overflows. The standard library has `expm1`, which computes $e^x - 1$ without the subtraction:
 
 template <class Real>
 Real inverse_softplus(Real y) {
   return y + std::log(-std::expm1(-y));
 }
 
-// Because both are parameters of pace rather than weights, no weight decay should pull them toward zero: `A_log = 0` is no neutral value, it is the rate
-// $-1$. Chapter 13 leaves `A_log`, `dt_bias` and `D` out of the decay, as the reference does.
+// Because both are parameters of pace rather than weights, no weight decay should pull them toward
+// zero: `A_log = 0` is no neutral value, it is the rate $-1$. Chapter 13 leaves `A_log`, `dt_bias`
+// and `D` out of the decay, as the reference does.
 //
 // ## What they start from {#selection_initialisation}
 //
-// An untrained head should already remember over *some* useful stretch of text, and different heads over different stretches. After how many
-// tokens has a head forgotten? The state is multiplied by $e^{\Delta A}$ at each, so it falls to $1/e$ after
+// An untrained head should already remember over *some* useful stretch of text, and different heads
+// over different stretches. After how many tokens has a head forgotten? The state is multiplied by
+// $e^{\Delta A}$ at each, so it falls to $1/e$ after
 //
 // $$ \tau = \frac{1}{\Delta\,|A|} \text{ tokens}. $$ {#eq:memory}
 //
-// Mamba-2 draws $\Delta$ between 0.001 and 0.1 and $|A|$ between 1 and 16. The longest memory is then 1000 tokens, the shortest less than one. Step sizes are drawn
-// *log-uniformly*: as many between 0.001 and 0.01 as between 0.01 and 0.1. Drawn evenly, nine heads in ten would have a step size
-// above 0.01, and hardly any a long memory.
+// Mamba-2 draws $\Delta$ between 0.001 and 0.1 and $|A|$ between 1 and 16. The longest memory is
+// then 1000 tokens, the shortest less than one. Step sizes are drawn *log-uniformly*: as many
+// between 0.001 and 0.01 as between 0.01 and 0.1. Drawn evenly, nine heads in ten would have a step
+// size above 0.01, and hardly any a long memory.
 //
 // ::: figure memory
-// What 24 fresh heads remember of one token, as the program draws them. Each line is $e^{k \Delta A}$ for one head. The scale of tokens is
-// logarithmic: the heads share out the distances.
+// What 24 fresh heads remember of one token, as the program draws them. Each line is
+// $e^{k \Delta A}$ for one head. The scale of tokens is logarithmic: the heads share out the
+// distances.
 // :::
 //
 // @output start
 //
-// For drawing we need random numbers, and the same ones on every machine, so that what this book prints is what you will see. The standard
-// library's generators are portable; its distributions are not. A generator that is fits in five lines (it is known as SplitMix64):
+// For drawing we need random numbers, and the same ones on every machine, so that what this book
+// prints is what you will see. The standard library's generators are portable; its distributions
+// are not. A generator that is fits in five lines (it is known as SplitMix64):
 
 std::uint64_t Random::bits() {
   std::uint64_t z = state_ += 0x9e3779b97f4a7c15;
@@ -171,8 +198,8 @@ std::uint64_t Random::bits() {
   return z ^ (z >> 31);
 }
 
-// A double has 53 bits of mantissa, so 53 random bits make a number in $[0, 1)$. The normal distribution, which chapter 10 needs, comes from two of
-// those by the method of Box and Muller.
+// A double has 53 bits of mantissa, so 53 random bits make a number in $[0, 1)$. The normal
+// distribution, which chapter 10 needs, comes from two of those by the method of Box and Muller.
 
 double Random::uniform() {
   return static_cast<double>(bits() >> 11) * 0x1p-53;
@@ -187,8 +214,9 @@ double Random::normal() {
   return radius * std::cos(2 * std::numbers::pi * uniform());
 }
 
-// And the two initialisations. The floor is the reference's: a step size that comes out too small is raised to it. With the usual range it does
-// nothing, but who lowers `dt_min` to zero will be glad of it.
+// And the two initialisations. The floor is the reference's: a step size that comes out too small
+// is raised to it. With the usual range it does nothing, but who lowers `dt_min` to zero will be
+// glad of it.
 
 template <class Real>
 Tensor<Real, 1> initial_dt_bias(std::size_t nheads, double dt_min, double dt_max, double floor,
@@ -210,12 +238,14 @@ Tensor<Real, 1> initial_A_log(std::size_t nheads, double A_min, double A_max, Ra
 
 // ## Mamba-1, a rate for each channel and state {#selection_mamba1}
 //
-// In Mamba-1 each channel $d$ has a state of $N = 16$ numbers, and each of these numbers fades at a rate of its own:
+// In Mamba-1 each channel $d$ has a state of $N = 16$ numbers, and each of these numbers fades at a
+// rate of its own:
 //
 // $$ h_{t,d,n} = e^{\Delta_{t,d} A_{d,n}}\, h_{t-1,d,n} + \Delta_{t,d}\, B_{t,n}\, x_{t,d}, \qquad y_{t,d} = \sum_n C_{t,n}\, h_{t,d,n} + D_d\, x_{t,d}. $$ {#eq:selective_scan}
 //
-// Compare it with chapter 5. There one decay serves a whole head, $P \times N$ numbers; here each of the $d_{inner} \times N$ numbers has its own. And
-// each *channel* has its own step size. That is all the difference between the two operators.
+// Compare it with chapter 5. There one decay serves a whole head, $P \times N$ numbers; here each
+// of the $d_{inner} \times N$ numbers has its own. And each *channel* has its own step size. That
+// is all the difference between the two operators.
 
 template <class Real>
 SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) {
@@ -245,23 +275,26 @@ SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) 
   return {y, h};
 }
 
-// If the rates of a head's channels and states are all the same number, and its channels share their step size, this must be the operator of
-// chapter 5, and it is:
+// If the rates of a head's channels and states are all the same number, and its channels share
+// their step size, this must be the operator of chapter 5, and it is:
 //
 // @output same
 //
-// The scan sits in a block. Ours follows the reference line by line, because a block is worth little unless it gives the same numbers, and the tests
-// hold it to the reference's output.
+// The scan sits in a block. Ours follows the reference line by line, because a block is worth
+// little unless it gives the same numbers, and the tests hold it to the reference's output.
 //
 // ::: figure mamba1_block
-// The Mamba-1 block. $\Delta$, $B$ and $C$ are made *from the convolved $x$*, so the input of the scan must be finished before its parameters can be begun.
+// The Mamba-1 block. $\Delta$, $B$ and $C$ are made *from the convolved $x$*, so the input of the
+// scan must be finished before its parameters can be begun.
 // :::
 //
-// One detail deserves a word. A step size for each of $d_{inner}$ channels, computed from all $d_{inner}$ channels, would take $d_{inner}^2$ weights. Mamba-1
-// goes through a bottleneck of `dt_rank` numbers (a sixteenth of the model's width) and spreads them out again. With one step size for each
-// head, Mamba-2 needs no such thing.
+// One detail deserves a word. A step size for each of $d_{inner}$ channels, computed from all
+// $d_{inner}$ channels, would take $d_{inner}^2$ weights. Mamba-1 goes through a bottleneck of
+// `dt_rank` numbers (a sixteenth of the model's width) and spreads them out again. With one step
+// size for each head, Mamba-2 needs no such thing.
 //
-// First two helpers, for the product with a weight matrix (checkpoints store it as (out, in), hence the transpose) and for cutting columns:
+// First two helpers, for the product with a weight matrix (checkpoints store it as (out, in), hence
+// the transpose) and for cutting columns:
 
 namespace {
 
@@ -280,8 +313,9 @@ Tensor<Real, 3> cut(const Tensor<Real, 3>& x, std::size_t first, std::size_t cou
   return xt::view(x, xt::all(), xt::all(), xt::range(first, first + count));
 }
 
-// Then the short convolution. It is chapter 1's, with a kernel of four numbers followed by zeros, and another kernel for each channel. Chapter 7 asks what it is
-// for and does it properly. Checkpoints store the taps with the newest token's last, so the kernel reads them backwards.
+// Then the short convolution. It is chapter 1's, with a kernel of four numbers followed by zeros,
+// and another kernel for each channel. Chapter 7 asks what it is for and does it properly.
+// Checkpoints store the taps with the newest token's last, so the kernel reads them backwards.
 
 /// Chapter 1's convolution, each channel with its own short kernel, then SiLU.
 template <class Real>
@@ -348,45 +382,56 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
 
 // ## What the scalar gives up, and what it buys {#selection_scalar}
 //
-// Mamba-2's operator is Mamba-1's with rates tied together. A restriction is never free. What is lost shows best in a model with constant parameters, whose
-// kernel is $K_k = \sum_n C_n B_n e^{k \Delta A_n}$. With a rate for each state that is a sum of $N$ different exponentials, and sums of exponentials
-// can take many shapes: a hump that rises before it falls, a tail that falls like $1/k$. With one rate for all of them it is $(C^\top B)\, e^{k\Delta A}$,
-// a single exponential, whatever the size of the state.
+// Mamba-2's operator is Mamba-1's with rates tied together. A restriction is never free. What is
+// lost shows best in a model with constant parameters, whose kernel is
+// $K_k = \sum_n C_n B_n e^{k \Delta A_n}$. With a rate for each state that is a sum of $N$
+// different exponentials, and sums of exponentials can take many shapes: a hump that rises before
+// it falls, a tail that falls like $1/k$. With one rate for all of them it is
+// $(C^\top B)\, e^{k\Delta A}$, a single exponential, whatever the size of the state.
 //
 // ::: figure kernels
-// Kernels of one channel with constant parameters. With a rate for each state, two states make the hump and sixteen the long tail. With one rate for all of
-// them there is nothing but the plain exponential.
+// Kernels of one channel with constant parameters. With a rate for each state, two states make the
+// hump and sixteen the long tail. With one rate for all of them there is nothing but the plain
+// exponential.
 // :::
 //
-// Two things make up for it. A layer has many heads, each with its own rate, and the block mixes their channels. And for tokens
-// that do differ, $B_t$ and $C_t$ do most of the work: what matters then is how many things can be told apart in a state, which is a
-// matter of size.
+// Two things make up for it. A layer has many heads, each with its own rate, and the block mixes
+// their channels. And for tokens that do differ, $B_t$ and $C_t$ do most of the work: what matters
+// then is how many things can be told apart in a state, which is a matter of size.
 //
-// Size is what the restriction buys. With one scalar for the whole step, the matrix behind the model is $L \circ (C B^\top)$, a mask
-// on a matrix product (chapter 3), and chapter 4 turned all of the work into such products. With a rate for each state there is no common mask to
-// pull out, and equation @eqref{eq:selective_scan} must be run as it stands. Here is the bill for one token in one layer of the width of
-// the 130M models ($d_{model} = 768$):
+// Size is what the restriction buys. With one scalar for the whole step, the matrix behind the
+// model is $L \circ (C B^\top)$, a mask on a matrix product (chapter 3), and chapter 4 turned all
+// of the work into such products. With a rate for each state there is no common mask to pull out,
+// and equation @eqref{eq:selective_scan} must be run as it stands. Here is the bill for one token
+// in one layer of the width of the 130M models ($d_{model} = 768$):
 //
 // @output count
 //
-// The exponentials have all but vanished: Mamba-2 spends no more of them on the whole layer than Mamba-1 on one channel and a half. (The chunked
-// form takes about $Q/2$ for each head where the recurrence takes one; with $Q = 64$ that is still 30 times fewer.) The multiplications have become more, for
-// a state eight times as large, but they are matrix products, and those are what processors do best. Measured on the machine that made this book:
+// The exponentials have all but vanished: Mamba-2 spends no more of them on the whole layer than
+// Mamba-1 on one channel and a half. (The chunked form takes about $Q/2$ for each head where the
+// recurrence takes one; with $Q = 64$ that is still 30 times fewer.) The multiplications have
+// become more, for a state eight times as large, but they are matrix products, and those are what
+// processors do best. Measured on the machine that made this book:
 //
 // ::: figure cost
-// Time per token for one layer of 256 channels, against the state size, as this chapter's figure program measured it. The selective scan
-// grows with $N$ from the start. The chunked scan begins with the fixed cost of a chunk and grows slowly.
+// Time per token for one layer of 256 channels, against the state size, as this chapter's figure
+// program measured it. The selective scan grows with $N$ from the start. The chunked scan begins
+// with the fixed cost of a chunk and grows slowly.
 // :::
 //
-// The paper's Figure 10 shows the same picture for a GPU, with larger factors. Mamba-1 kept $N = 16$ because more was too slow; the published Mamba-2
-// models have $N = 128$, and the paper's experiments on associative recall (its Figure 8) show what that is good for: with the state grows
+// The paper's Figure 10 shows the same picture for a GPU, with larger factors. Mamba-1 kept
+// $N = 16$ because more was too slow; the published Mamba-2 models have $N = 128$, and the paper's
+// experiments on associative recall (its Figure 8) show what that is good for: with the state grows
 // the number of things that can be looked up. Chapter 13 repeats the experiment.
 //
 // ::: aside So what is SSD, and what is Mamba-2?
-// SSD, state space duality, is the operator: chapters 3 to 5, any code that has an $x$, a $\Delta$, a $B$ and a $C$ can use it. Mamba-2 is one block built
-// around it: the projections, the short convolution, the gate, the norm. That block also moves things about: $\Delta$, $B$ and $C$ come straight
-// from the input in one projection, side by side with $x$, and not from $x$ after the convolution as in Mamba-1. The paper finds that
-// this saves parameters and, if anything, helps; and it makes the layer easy to split over several machines (chapter 15). Chapters 7 and 8 build it.
+// SSD, state space duality, is the operator: chapters 3 to 5, any code that has an $x$, a $\Delta$,
+// a $B$ and a $C$ can use it. Mamba-2 is one block built around it: the projections, the short
+// convolution, the gate, the norm. That block also moves things about: $\Delta$, $B$ and $C$ come
+// straight from the input in one projection, side by side with $x$, and not from $x$ after the
+// convolution as in Mamba-1. The paper finds that this saves parameters and, if anything, helps;
+// and it makes the layer easy to split over several machines (chapter 15). Chapters 7 and 8 build
+// it.
 // :::
 
 template float inverse_softplus(float);

@@ -1,14 +1,17 @@
 // # Convolution and norm {#ch_convolution_and_norm}
 // @summary A convolution of four tokens before the scan, a gate and a norm behind it, and the details that decide.
 //
-// Two small operations stand on either side of the scan. Before it, each channel is mixed with its own last three values: a convolution so short
-// that one may wonder what it is for. After it, the numbers are gated and brought to a common size. Neither holds a great idea. Both hold
-// details that decide whether a model loaded from a file writes sense or noise: which tap is the newest, what happens at the start, whether the gate comes
-// before or after the norm, and over which channels the norm looks.
+// Two small operations stand on either side of the scan. Before it, each channel is mixed with its
+// own last three values: a convolution so short that one may wonder what it is for. After it, the
+// numbers are gated and brought to a common size. Neither holds a great idea. Both hold details
+// that decide whether a model loaded from a file writes sense or noise: which tap is the newest,
+// what happens at the start, whether the gate comes before or after the norm, and over which
+// channels the norm looks.
 //
 // ## What it builds on {#convolution_and_norm_builds_on}
 //
-// Chapter 3's MatrixRef, a matrix inside somebody else's memory; chapter 5's silu() and its rule for packed sequences: a new sequence begins where `seq_idx` changes.
+// Chapter 3's MatrixRef, a matrix inside somebody else's memory; chapter 5's silu() and its rule
+// for packed sequences: a new sequence begins where `seq_idx` changes.
 //
 // ## Shapes {#convolution_and_norm_shapes}
 //
@@ -24,47 +27,59 @@
 //
 // ## A window of four tokens {#convolution_and_norm_window}
 //
-// Let $x$ be one channel over time and $w$ its $K$ taps. The output at step $t$ is a weighted sum of the last $K$ inputs:
+// Let $x$ be one channel over time and $w$ its $K$ taps. The output at step $t$ is a weighted sum
+// of the last $K$ inputs:
 //
 // $$ y_t = b + \sum_{k=0}^{K-1} w_k \, x_{t - (K-1) + k}. $$ {#eq:short_convolution}
 //
-// The last tap, $w_{K-1}$, meets the token itself; $w_0$ the one three steps back, for $K = 4$. *Depthwise* means that each channel has its own taps and sees no other
-// channel. Mixing channels is the work of the projections.
+// The last tap, $w_{K-1}$, meets the token itself; $w_0$ the one three steps back, for $K = 4$.
+// *Depthwise* means that each channel has its own taps and sees no other channel. Mixing channels
+// is the work of the projections.
 //
 // ::: figure window
-// Four taps, one channel. The output at step $t$ (top) sees step $t$ and the three before it, never a later one. To the left of the first
-// token stand zeros, or what an earlier piece of the text left behind.
+// Four taps, one channel. The output at step $t$ (top) sees step $t$ and the three before it, never
+// a later one. To the left of the first token stand zeros, or what an earlier piece of the text
+// left behind.
 // :::
 //
-// *Is it causal?* Yes, but only if written so. Deep learning libraries offer a convolution that pads on both sides; the usual recipe pads $K-1$ zeros on both, and
-// then cuts off the last $K-1$ outputs. Cut at the wrong end, or pad half as much on either side so that nothing is left to cut, and tokens see the future: training looks
-// wonderful and generation fails. The program of this chapter checks it in the only way that counts: change one token, and see which outputs move.
+// *Is it causal?* Yes, but only if written so. Deep learning libraries offer a convolution that
+// pads on both sides; the usual recipe pads $K-1$ zeros on both, and then cuts off the last $K-1$
+// outputs. Cut at the wrong end, or pad half as much on either side so that nothing is left to cut,
+// and tokens see the future: training looks wonderful and generation fails. The program of this
+// chapter checks it in the only way that counts: change one token, and see which outputs move.
 //
 // @output causal
 //
-// *What is it for?* The scan writes $x_t B_t^\top$ into the state, a product of things that all come from *one* token. But a pattern such as "the word after
-// *Mr.*" is about neighbours: to store the word under the key *Mr.*, the model needs the key from step $t-1$ beside the value from step $t$. With a
-// single tap of weight one on the token before, the convolution does just that.
+// *What is it for?* The scan writes $x_t B_t^\top$ into the state, a product of things that all
+// come from *one* token. But a pattern such as "the word after *Mr.*" is about neighbours: to store
+// the word under the key *Mr.*, the model needs the key from step $t-1$ beside the value from step
+// $t$. With a single tap of weight one on the token before, the convolution does just that.
 //
 // ::: figure shift
-// A key channel with taps (0, 0, 1, 0): each token now carries the key of the token before it. One convolution turns "what is here" into "what was here just before",
-// and the scan can pair the two.
+// A key channel with taps (0, 0, 1, 0): each token now carries the key of the token before it. One
+// convolution turns "what is here" into "what was here just before", and the scan can pair the two.
 // :::
 //
-// Four tokens are enough because that is all that is asked of it: the far past is the scan's business. Attention-like models have to learn this
-// shift with a whole layer; models with a short convolution have it from the start. In Mamba-2 the convolution runs over $x$, $B$ and $C$
+// Four tokens are enough because that is all that is asked of it: the far past is the scan's
+// business. Attention-like models have to learn this shift with a whole layer; models with a short
+// convolution have it from the start. In Mamba-2 the convolution runs over $x$, $B$ and $C$
 // together; $z$ and $\Delta$ go without.
 //
 // ## Starts, ends and borders {#convolution_and_norm_borders}
 //
 // Most of the code is about which tokens a window may see. There are three cases.
 //
-// - The window reaches back over the start of the row, and nothing came before: those taps meet zeros.
-// - It reaches over the start, and something did come before: an earlier call left the last inputs behind, in a `conv_state`. Those taps meet it.
-// - It reaches over a border between two packed sequences: the taps beyond the border meet zeros, because it is another text over there.
+// - The window reaches back over the start of the row, and nothing came before: those taps meet
+//   zeros.
+// - It reaches over the start, and something did come before: an earlier call left the last inputs
+//   behind, in a `conv_state`. Those taps meet it.
+// - It reaches over a border between two packed sequences: the taps beyond the border meet zeros,
+//   because it is another text over there.
 //
-// The reference is not of one mind about the last case: its fused kernel is given `seq_idx` and stops at the borders, while the unfused path beside
-// it has, at least in some versions, handed `seq_idx` to the scan only, so that the first three tokens of a text were stained by the text before. Ours always stops.
+// The reference is not of one mind about the last case: its fused kernel is given `seq_idx` and
+// stops at the borders, while the unfused path beside it has, at least in some versions, handed
+// `seq_idx` to the scan only, so that the first three tokens of a text were stained by the text
+// before. Ours always stops.
 //
 // So for a token we ask: how many tokens back does its own sequence reach within the window?
 
@@ -97,9 +112,11 @@ bool from_start(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size
   return reach(seq_idx, b, t, t) == t;
 }
 
-// The test compares neighbours, so it finds a *change*. Two texts that bear the same number with a third between them stay apart, as they do in chapter 5's scan.
+// The test compares neighbours, so it finds a *change*. Two texts that bear the same number with a
+// third between them stay apart, as they do in chapter 5's scan.
 //
-// Next, one token. Tap by tap, and within a tap along the channels, because that is how the numbers lie in memory:
+// Next, one token. Tap by tap, and within a tap along the channels, because that is how the numbers
+// lie in memory:
 
 /// The weighted sums of one token, for the channels first, first + 1, ... of which there are as many as outputs.
 template <class Real>
@@ -122,8 +139,9 @@ void convolve_token(const ShortConvolution<Real>& in, std::size_t b, std::size_t
   }
 }
 
-// Why the offset `first`? Because $x$, $B$ and $C$ lie side by side in the input but are three tensors in what follows. The convolution may
-// deal its output to several places, and nobody has to copy.
+// Why the offset `first`? Because $x$, $B$ and $C$ lie side by side in the input but are three
+// tensors in what follows. The convolution may deal its output to several places, and nobody has to
+// copy.
 
 template <class Real>
 void check_shapes(const ShortConvolution<Real>& in) {
@@ -180,17 +198,19 @@ void short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixR
   }
 }
 
-// Give all channels the same taps, leave out bias and SiLU, and this is chapter 1's causal convolution with a kernel of four numbers and then zeros:
+// Give all channels the same taps, leave out bias and SiLU, and this is chapter 1's causal
+// convolution with a kernel of four numbers and then zeros:
 //
 // @output same
 //
 // ## What must be remembered {#convolution_and_norm_state}
 //
-// To go on after the last token, the convolution needs the last three inputs. The reference keeps four, `d_conv`, the newest included; to exchange states
-// with it we do the same. They are *inputs*, from before the convolution and its SiLU. Storing outputs is the classic mistake.
+// To go on after the last token, the convolution needs the last three inputs. The reference keeps
+// four, `d_conv`, the newest included; to exchange states with it we do the same. They are
+// *inputs*, from before the convolution and its SiLU. Storing outputs is the classic mistake.
 //
-// A text shorter than the window leaves its few inputs at the right-hand end, after what the state held before, or after zeros. With packed sequences only the last
-// one counts.
+// A text shorter than the window leaves its few inputs at the right-hand end, after what the state
+// held before, or after zeros. With packed sequences only the last one counts.
 
 template <class Real>
 Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
@@ -213,19 +233,21 @@ Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
   return state;
 }
 
-// That the two fit together is seen by cutting a sequence in two, at any place, and handing the state over:
+// That the two fit together is seen by cutting a sequence in two, at any place, and handing the
+// state over:
 //
 // @output cut
 //
 // ## Root mean square {#convolution_and_norm_rms}
 //
-// A norm brings a row of numbers to a standard size, so that what comes next can count on it. The RMS norm divides by the root of the mean square, and then gives each
-// channel a learnt weight:
+// A norm brings a row of numbers to a standard size, so that what comes next can count on it. The
+// RMS norm divides by the root of the mean square, and then gives each channel a learnt weight:
 //
 // $$ \mathrm{norm}(x)_i = w_i \, \frac{x_i}{\sqrt{\frac{1}{d} \sum_j x_j^2 + \epsilon}}. $$ {#eq:rms_norm}
 //
-// Unlike the older layer norm it subtracts no mean. The $\epsilon$ keeps a row of zeros from dividing by zero. It matters only for rows whose mean square is no larger than it: for those
-// the output shrinks instead of blowing up the noise.
+// Unlike the older layer norm it subtracts no mean. The $\epsilon$ keeps a row of zeros from
+// dividing by zero. It matters only for rows whose mean square is no larger than it: for those the
+// output shrinks instead of blowing up the noise.
 
 namespace {
 
@@ -267,28 +289,35 @@ void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
 
 // ## The gate, and who comes first {#convolution_and_norm_gate}
 //
-// The block computes a second set of channels, $z$, which never sees another token. Its SiLU multiplies what the scan gives: a channel of the output can be turned down, or off,
-// by the token at hand. There are two orders, and a model trained in one is broken in the other:
+// The block computes a second set of channels, $z$, which never sees another token. Its SiLU
+// multiplies what the scan gives: a channel of the output can be turned down, or off, by the token
+// at hand. There are two orders, and a model trained in one is broken in the other:
 //
 // $$ \mathrm{norm}(y \odot \silu(z)) \qquad\text{or}\qquad \mathrm{norm}(y) \odot \silu(z). $$ {#eq:gate_order}
 //
-// The first is the reference's default and that of the models published with the paper (`norm_before_gate = false`). In it a token can no longer turn *all* its channels down: the norm brings the rest back
-// up to size. In the second it can.
+// The first is the reference's default and that of the models published with the paper
+// (`norm_before_gate = false`). In it a token can no longer turn *all* its channels down: the norm
+// brings the rest back up to size. In the second it can.
 //
 // ::: figure gate_order
-// One row of eight channels, all gates turned down together from left to right. Normed after the gate, the row keeps its size until the $\epsilon$ takes over; normed
-// before, its size follows the gate.
+// One row of eight channels, all gates turned down together from left to right. Normed after the
+// gate, the row keeps its size until the $\epsilon$ takes over; normed before, its size follows the
+// gate.
 // :::
 //
 // @output gate
 //
-// With `ngroups` greater than one, the norm is split as well: each group of $d_{ssm}/\texttt{ngroups}$ channels gets its own mean square. The reason is not a statistical one. A
-// layer that is split over several processors by groups must not wait for the others to add up a sum (chapter 15). Here lies a known disagreement:
-// Hugging Face's plain implementation takes the mean over all channels, whatever the groups. For one group, and so for all models published with the paper, both are the same.
-// We follow the reference, and have the other as an option (chapter 8).
+// With `ngroups` greater than one, the norm is split as well: each group of
+// $d_{ssm}/\texttt{ngroups}$ channels gets its own mean square. The reason is not a statistical
+// one. A layer that is split over several processors by groups must not wait for the others to add
+// up a sum (chapter 15). Here lies a known disagreement: Hugging Face's plain implementation takes
+// the mean over all channels, whatever the groups. For one group, and so for all models published
+// with the paper, both are the same. We follow the reference, and have the other as an option
+// (chapter 8).
 //
 // ::: figure groups
-// The mean squares of one row under one group and under four. Channels of a weak group come out stronger when their group is normed by itself.
+// The mean squares of one row under one group and under four. Channels of a weak group come out
+// stronger when their group is normed by itself.
 // :::
 
 template <class Real>
@@ -332,4 +361,5 @@ template void gated_norm(MatrixRef<const double>, MatrixRef<const double>, const
 
 }  // namespace mamba2
 
-// An empty weight means no norm at all, and the gate alone is left. The block has two uses for that, as the next chapter shows.
+// An empty weight means no norm at all, and the gate alone is left. The block has two uses for
+// that, as the next chapter shows.

@@ -142,18 +142,21 @@ int main() {
 
 // ## What has not changed {#convolution_and_norm_unchanged}
 //
-// Time runs one way: every output still depends on its own token and earlier ones only. Convolution and norm treat all tokens alike, with weights that do not
-// depend on them, so they select nothing; that remains the scan's part. And what must be carried from token to token is still of fixed size: the state of the scan, and now four numbers for
-// each channel.
+// Time runs one way: every output still depends on its own token and earlier ones only. Convolution
+// and norm treat all tokens alike, with weights that do not depend on them, so they select nothing;
+// that remains the scan's part. And what must be carried from token to token is still of fixed
+// size: the state of the scan, and now four numbers for each channel.
 //
 // ## Exercises {#convolution_and_norm_exercises}
 //
 // ::: exercise 7.1 One channel
-// Convolve one channel with its taps, causally, with the inputs that came before given in a state of `d_conv` numbers, the newest last. No SiLU. Return the outputs.
+// Convolve one channel with its taps, causally, with the inputs that came before given in a state
+// of `d_conv` numbers, the newest last. No SiLU. Return the outputs.
 // :::
 //
 // ::: exercise 7.2 The state that is left
-// For the same channel, return the state after the last token. The piece may be shorter than the window, or empty.
+// For the same channel, return the state after the last token. The piece may be shorter than the
+// window, or empty.
 // :::
 //
 // ::: exercise 7.3 The gated norm by groups
@@ -161,12 +164,16 @@ int main() {
 // :::
 //
 // ::: exercise 7.4 The key of the token before
-// An associative memory without a learnt weight: tokens come as pairs, at even steps a key, at odd steps its value. Choose the four taps of the key channels and the four taps of the value channels,
-// so that at every odd step the key of the step before stands beside the value of the step itself, both unchanged.
+// An associative memory without a learnt weight: tokens come as pairs, at even steps a key, at odd
+// steps its value. Choose the four taps of the key channels and the four taps of the value
+// channels, so that at every odd step the key of the step before stands beside the value of the
+// step itself, both unchanged.
 // :::
 //
 // ## Further reading {#convolution_and_norm_further}
 //
-// - The Mamba-2 paper [@dao2024], section 7, where the norm before the output projection is added and why.
+// - The Mamba-2 paper [@dao2024], section 7, where the norm before the output projection is added
+//   and why.
 // - Mamba-1 [@gu2023], section 3.4, for the block that the convolution comes from.
-// - On what a shift by one token is worth: the H3 paper [@fu2023], whose "shift SSM" is the ancestor of this convolution.
+// - On what a shift by one token is worth: the H3 paper [@fu2023], whose "shift SSM" is the
+//   ancestor of this convolution.

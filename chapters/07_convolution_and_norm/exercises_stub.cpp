@@ -8,8 +8,8 @@
 
 namespace exercises {
 
-// 7.1  y_t = bias + sum over k of taps_k x_{t - (d_conv - 1) + k}; inputs from before the first token are in `state`.
-//      The newest of them is the state's last number. No SiLU.
+// 7.1 y_t = bias + sum over k of taps_k x_{t - (d_conv - 1) + k}; inputs from before the first
+// token are in `state`. The newest of them is the state's last number. No SiLU.
 Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps,
                                    double bias, const Tensor<double, 1>& state) {
   throw exercises::not_implemented("7.1");

@@ -16,7 +16,8 @@ double size(const Tensor<double, 2>& row) {
   return std::sqrt(sum / static_cast<double>(row.size()));
 }
 
-// Root mean square of a row whose gates all have the value silu(z): z, normed after the gate, normed before.
+// Root mean square of a row whose gates all have the value silu(z): z, normed after the gate,
+// normed before.
 void gate_order(std::ofstream out) {
   Random random(5);
   auto y = zeros<double>(1, 8);
@@ -32,7 +33,8 @@ void gate_order(std::ofstream out) {
   }
 }
 
-// Sixteen channels in four groups of different strength: channel, before, normed as one group, normed as four.
+// Sixteen channels in four groups of different strength: channel, before, normed as one group,
+// normed as four.
 void groups(std::ofstream out) {
   Random random(8);
   auto y = zeros<double>(1, 16), one = y, four = y;

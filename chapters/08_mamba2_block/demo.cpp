@@ -93,7 +93,8 @@ void equal() {
               yes(chunked < 1e-12));
 }
 
-// Three texts of 20, 2 and 23 tokens, packed into one row of 45, against the same three by themselves.
+// Three texts of 20, 2 and 23 tokens, packed into one row of 45, against the same three by
+// themselves.
 
 void packed() {
   const Mamba2Block<double> block(small(), 0);
@@ -110,7 +111,8 @@ void packed() {
   std::printf("three texts in one row, and each alone, agree to 1e-12: %s\n", yes(largest < 1e-12));
 }
 
-// Every option in turn, against the block without it. Parameters that both have are drawn from the same seed, so where the number of parameters is unchanged the weights are the same.
+// Every option in turn, against the block without it. Parameters that both have are drawn from the
+// same seed, so where the number of parameters is unchanged the weights are the same.
 
 void option(const char* name, Mamba2Config config) {
   const auto u = noise<double>(1, 45, 32);
@@ -143,10 +145,12 @@ void options() {
   option("chunk_size = 5", with([](C& c) { c.chunk_size = 5; }));
 }
 
-// Three options say "as without", and should: `D_has_hdim` starts with all of $D$ at one, whichever shape it has; one mean square for the one group there is looks at all channels anyway; and
-// the chunk's size changes speed only.
+// Three options say "as without", and should: `D_has_hdim` starts with all of $D$ at one, whichever
+// shape it has; one mean square for the one group there is looks at all channels anyway; and the
+// chunk's size changes speed only.
 //
-// Last, the sizes of differences. bfloat16 keeps the upper half of a float's bits: 8 bits of mantissa.
+// Last, the sizes of differences. bfloat16 keeps the upper half of a float's bits: 8 bits of
+// mantissa.
 
 double to_bfloat16(double value) {
   const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
@@ -218,25 +222,32 @@ int main() {
 
 // ## What has not changed {#mamba2_block_unchanged}
 //
-// The operator in the middle is chapter 5's, untouched. All that the block adds works on one token at a time, or on four; only the scan carries anything further. The
-// cost is still linear in the length, and by far the most of it goes into two products with weights, which any model of this width would have.
+// The operator in the middle is chapter 5's, untouched. All that the block adds works on one token
+// at a time, or on four; only the scan carries anything further. The cost is still linear in the
+// length, and by far the most of it goes into two products with weights, which any model of this
+// width would have.
 //
 // ## Exercises {#mamba2_block_exercises}
 //
 // ::: exercise 8.1 Count before you allocate
-// From the sizes alone, return how many parameters a block has, with the default options: convolution bias yes, projection biases no, norm yes, $D$ per head, all channels through the scan.
+// From the sizes alone, return how many parameters a block has, with the default options:
+// convolution bias yes, projection biases no, norm yes, $D$ per head, all channels through the
+// scan.
 // :::
 //
 // ::: exercise 8.2 Cut the row
-// Given one token's row of the input projection's output and a configuration, return its parts. `d_ssm` may be smaller than `d_inner`.
+// Given one token's row of the input projection's output and a configuration, return its parts.
+// `d_ssm` may be smaller than `d_inner`.
 // :::
 //
 // ::: exercise 8.3 The block, from its parts
-// Write the forward pass of one sequence for the default options, out of linear(), short_convolution(), ssd() and gated_norm(), or with loops of your own. No Mamba2Block.
+// Write the forward pass of one sequence for the default options, out of linear(),
+// short_convolution(), ssd() and gated_norm(), or with loops of your own. No Mamba2Block.
 // :::
 //
 // ## Further reading {#mamba2_block_further}
 //
-// - The Mamba-2 paper [@dao2024], section 7.1 and its Figure 6, on the block's architecture and why the projections are parallel.
+// - The Mamba-2 paper [@dao2024], section 7.1 and its Figure 6, on the block's architecture and why
+//   the projections are parallel.
 // - The reference's `modules/mamba2.py` [@reference], which this chapter follows option by option.
 // - The first part of the authors' blog series [@blog], for the block beside Mamba-1's.

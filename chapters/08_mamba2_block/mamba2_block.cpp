@@ -1,17 +1,20 @@
 // # The Mamba-2 block {#ch_mamba2_block}
 // @summary Projections, convolution, scan and norm put together, in the reference’s order and with every one of its options.
 //
-// All parts are on the table: a scan, what feeds it, a short convolution, a norm with a gate. This chapter screws them together. There is little left to invent and much to get
-// right, for the aim is strict: given the weights of a published model, the block must give the published model's numbers, with every option that the reference
-// implementation has.
+// All parts are on the table: a scan, what feeds it, a short convolution, a norm with a gate. This
+// chapter screws them together. There is little left to invent and much to get right, for the aim
+// is strict: given the weights of a published model, the block must give the published model's
+// numbers, with every option that the reference implementation has.
 //
-// "Much to get right" means order. In which order do the parts of the big projection lie in memory? What happens first, norm or gate, softplus or limit? A block with two rows exchanged
-// runs without complaint. It trains, even. It only fails to read anybody else's weights. So the tests of this chapter hold it to numbers, case by case, and the text says for
-// each decision what it is.
+// "Much to get right" means order. In which order do the parts of the big projection lie in memory?
+// What happens first, norm or gate, softplus or limit? A block with two rows exchanged runs without
+// complaint. It trains, even. It only fails to read anybody else's weights. So the tests of this
+// chapter hold it to numbers, case by case, and the text says for each decision what it is.
 //
 // ## What it builds on {#mamba2_block_builds_on}
 //
-// Chapter 3's multiply(), chapter 5's ssd(), chapter 6's rates and initial values, chapter 7's short_convolution() and gated_norm().
+// Chapter 3's multiply(), chapter 5's ssd(), chapter 6's rates and initial values, chapter 7's
+// short_convolution() and gated_norm().
 //
 // ## Shapes {#mamba2_block_shapes}
 //
@@ -33,25 +36,33 @@
 // ## From one end to the other {#mamba2_block_overview}
 //
 // ::: figure block
-// The Mamba-2 block. One projection makes everything at once; $x$, $B$ and $C$ go through the short convolution, $z$ and $\Delta$ do not. The dashed branch is only there
-// when `d_ssm` is smaller than `d_inner`.
+// The Mamba-2 block. One projection makes everything at once; $x$, $B$ and $C$ go through the short
+// convolution, $z$ and $\Delta$ do not. The dashed branch is only there when `d_ssm` is smaller
+// than `d_inner`.
 // :::
 //
-// Compare it with Mamba-1's block in chapter 6. There the scan's parameters were computed from the convolved $x$: a second and a third projection in the middle of the block. Here
-// they are computed from the input, beside $x$, in one product with one matrix. The scan's inputs are ready as soon as the convolution is, and no second projection stands between the two.
+// Compare it with Mamba-1's block in chapter 6. There the scan's parameters were computed from the
+// convolved $x$: a second and a third projection in the middle of the block. Here they are computed
+// from the input, beside $x$, in one product with one matrix. The scan's inputs are ready as soon
+// as the convolution is, and no second projection stands between the two.
 //
-// The projection's output has its parts side by side in this order: **z, x, B, C, dt**. If `d_ssm` is smaller than $d_{inner}$, some channels go round the scan: a plain gated unit,
-// $\silu(z_0) \odot x_0$. Their two parts come first, **z0, x0, z, x, B, C, dt**, and in the block's output as well they stand in front.
+// The projection's output has its parts side by side in this order: **z, x, B, C, dt**. If `d_ssm`
+// is smaller than $d_{inner}$, some channels go round the scan: a plain gated unit,
+// $\silu(z_0) \odot x_0$. Their two parts come first, **z0, x0, z, x, B, C, dt**, and in the
+// block's output as well they stand in front.
 //
 // ::: figure columns
-// The rows of `in_proj.weight` for the 130M model, to scale. Nearly all of them make $z$ and $x$; $B$ and $C$ are thin, and $\Delta$ is a line at the end: 24 rows of 3352.
+// The rows of `in_proj.weight` for the 130M model, to scale. Nearly all of them make $z$ and $x$;
+// $B$ and $C$ are thin, and $\Delta$ is a line at the end: 24 rows of 3352.
 // :::
 //
-// This thinness is chapter 6's bargain seen from another side: one $\Delta$ for each head, one $B$ and $C$ for each group of heads.
+// This thinness is chapter 6's bargain seen from another side: one $\Delta$ for each head, one $B$
+// and $C$ for each group of heads.
 //
 // ## A product, and a table {#mamba2_block_operations}
 //
-// The linear layer is chapter 3's product with the weight transposed, because checkpoints store weights as (out, in):
+// The linear layer is chapter 3's product with the weight transposed, because checkpoints store
+// weights as (out, in):
 
 #include <mamba2/block.hpp>
 #include <mamba2/error.hpp>
@@ -86,9 +97,10 @@ void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<con
   if (x.rows > 0) multiply<Real>(x, transpose(weight), /* beta = */ 1, y);
 }
 
-// The block will not call this function, nor the scan, the convolution or the norm, by name. It calls whatever stands in a small table. Today the table holds the clear forms of
-// chapters 3 to 8; chapter 14 fills another one with fast forms of the same operations, and the model above it does not change by a letter. It also lets a test put a counting
-// operation in the place of a real one.
+// The block will not call this function, nor the scan, the convolution or the norm, by name. It
+// calls whatever stands in a small table. Today the table holds the clear forms of chapters 3 to 8;
+// chapter 14 fills another one with fast forms of the same operations, and the model above it does
+// not change by a letter. It also lets a test put a counting operation in the place of a real one.
 
 template <class Real>
 const Operations<Real>& plain_operations() {
@@ -97,8 +109,9 @@ const Operations<Real>& plain_operations() {
   return table;
 }
 
-// Which table does a block start with? The fast one, if there is one. The programs of chapters 8 to 13 are linked with nothing that comes later; for them the two functions
-// below do not exist, and their addresses are null. The whole library has them.
+// Which table does a block start with? The fast one, if there is one. The programs of chapters 8 to
+// 13 are linked with nothing that comes later; for them the two functions below do not exist, and
+// their addresses are null. The whole library has them.
 
 extern "C" const Operations<float>* mamba2_fast_operations_float() __attribute__((weak));
 extern "C" const Operations<double>* mamba2_fast_operations_double() __attribute__((weak));
@@ -114,8 +127,10 @@ const Operations<double>& default_operations<double>() {
 
 // ## A configuration that checks itself {#mamba2_block_config}
 //
-// Sizes come from files that somebody wrote. A wrong one should be refused where it is read, with the name of the field and what it may be, not crash three functions later.
-// What can be wrong? A size of zero; heads that do not divide the channels; groups that do not divide the heads; ranges the wrong way round; numbers that are none.
+// Sizes come from files that somebody wrote. A wrong one should be refused where it is read, with
+// the name of the field and what it may be, not crash three functions later. What can be wrong? A
+// size of zero; heads that do not divide the channels; groups that do not divide the heads; ranges
+// the wrong way round; numbers that are none.
 //
 // @output refused
 
@@ -174,11 +189,14 @@ void Mamba2Config::check() const {
 
 // ## Parameters with names {#mamba2_block_parameters}
 //
-// The parameters are a plain struct of tensors. Each has the shape that a checkpoint stores, even where that is odd: `conv1d.weight` has an axis of length one in the middle, because PyTorch's
+// The parameters are a plain struct of tensors. Each has the shape that a checkpoint stores, even
+// where that is odd: `conv1d.weight` has an axis of length one in the middle, because PyTorch's
 // convolution wants one. A parameter that the configuration does without is empty.
 //
-// Loading, saving, counting, updating in training: all these walk over the parameters and need their names. So the struct has one function, Mamba2Parameters::visit(), that shows each tensor
-// with its checkpoint name to whoever asks, in the order in which checkpoints store them. (It is a template and lives in the header, block.hpp.)
+// Loading, saving, counting, updating in training: all these walk over the parameters and need
+// their names. So the struct has one function, Mamba2Parameters::visit(), that shows each tensor
+// with its checkpoint name to whoever asks, in the order in which checkpoints store them. (It is a
+// template and lives in the header, block.hpp.)
 
 template <class Real>
 Mamba2Parameters<Real> zero_parameters(const Mamba2Config& config) {
@@ -202,9 +220,11 @@ Mamba2Parameters<Real> zero_parameters(const Mamba2Config& config) {
 //
 // @output count
 //
-// Fresh parameters are drawn as the reference draws them. Pace comes from chapter 6. Weights of the projections are uniform in $\pm 1/\sqrt{d_{in}}$, taps in $\pm 1/\sqrt{d_{conv}}$, which are the defaults
-// of PyTorch's layers; biases likewise. $D$ and the norm's weights start at one. (A language model also divides `out_proj.weight` by the root of its number of layers. It knows that number, the block
-// does not; see chapter 10.)
+// Fresh parameters are drawn as the reference draws them. Pace comes from chapter 6. Weights of the
+// projections are uniform in $\pm 1/\sqrt{d_{in}}$, taps in $\pm 1/\sqrt{d_{conv}}$, which are the
+// defaults of PyTorch's layers; biases likewise. $D$ and the norm's weights start at one. (A
+// language model also divides `out_proj.weight` by the root of its number of layers. It knows that
+// number, the block does not; see chapter 10.)
 
 namespace {
 
@@ -272,8 +292,10 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real
 
 // ## The way in {#mamba2_block_in}
 //
-// Now the pass itself. It comes in three pieces, because chapter 9 will need the first and the last again: the way in, the middle, the way out. The way in is the projection, and then the scan's
-// input is laid out. The step sizes are copied, as they are few; $x$, $B$ and $C$ get their shapes, and the convolution will write straight into them.
+// Now the pass itself. It comes in three pieces, because chapter 9 will need the first and the last
+// again: the way in, the middle, the way out. The way in is the projection, and then the scan's
+// input is laid out. The step sizes are copied, as they are few; $x$, $B$ and $C$ get their shapes,
+// and the convolution will write straight into them.
 
 template <class Real>
 void Mamba2Block<Real>::project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight,
@@ -306,13 +328,14 @@ Mamba2Activations<Real> Mamba2Block<Real>::enter(MatrixRef<const Real> u, std::s
   return a;
 }
 
-// $D$ is one number for each head or, with `D_has_hdim`, one for each channel. The scan takes a matrix (nheads, 1) or (nheads, headdim), which is the same
-// numbers in the same order.
+// $D$ is one number for each head or, with `D_has_hdim`, one for each channel. The scan takes a
+// matrix (nheads, 1) or (nheads, headdim), which is the same numbers in the same order.
 //
 // ## The way out {#mamba2_block_out}
 //
-// After the scan: gate and norm, side by side with the channels that went round, then the output projection. gated_norm() without a weight is a gate and nothing else,
-// which serves twice: for $\silu(z_0) \odot x_0$, and for blocks with `rmsnorm = false`, whose `norm.weight` is empty.
+// After the scan: gate and norm, side by side with the channels that went round, then the output
+// projection. gated_norm() without a weight is a gate and nothing else, which serves twice: for
+// $\silu(z_0) \odot x_0$, and for blocks with `rmsnorm = false`, whose `norm.weight` is empty.
 
 template <class Real>
 void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) const {
@@ -330,8 +353,9 @@ void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) con
   project(merged, parameters_.out_proj_weight, out_proj_compact_, parameters_.out_proj_bias, y);
 }
 
-// `norm_over_all_channels` is not an option of the reference. Hugging Face's plain implementation takes one mean square over all channels even where there are groups (chapter 7), and a
-// model that was trained with it wants to be run with it. For a single group there is no difference.
+// `norm_over_all_channels` is not an option of the reference. Hugging Face's plain implementation
+// takes one mean square over all channels even where there are groups (chapter 7), and a model that
+// was trained with it wants to be run with it. For a single group there is no difference.
 
 template <class Real>
 void Mamba2Block<Real>::check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const {
@@ -354,7 +378,8 @@ ScanOptions Mamba2Block<Real>::scan_options(const ForwardOptions<Real>& options)
 
 // The limits for the step size are options of the scan, applied after the softplus: chapter 5.
 //
-// Which table is in use can be changed at any time, with one exception that chapter 14 brings: weights that have been rounded to fewer bytes need operations that can read them.
+// Which table is in use can be changed at any time, with one exception that chapter 14 brings:
+// weights that have been rounded to fewer bytes need operations that can read them.
 
 template <class Real>
 void Mamba2Block<Real>::use(const Operations<Real>& operations) {
@@ -435,8 +460,10 @@ template Mamba2Output<double> Mamba2Block<double>::forward(const Tensor<double, 
 
 }  // namespace mamba2
 
-// Two options deserve a word. A *cache* holds what an earlier piece of the text left behind: the inputs that the convolution remembers and the state of the scan. With it the pass goes on where the other
-// one stopped. That is chapter 9. With `seq_idx`, several texts lie one after another in one row, and neither scan nor convolution reaches from one into the next:
+// Two options deserve a word. A *cache* holds what an earlier piece of the text left behind: the
+// inputs that the convolution remembers and the state of the scan. With it the pass goes on where
+// the other one stopped. That is chapter 9. With `seq_idx`, several texts lie one after another in
+// one row, and neither scan nor convolution reaches from one into the next:
 //
 // @output packed
 //
@@ -446,7 +473,8 @@ template Mamba2Output<double> Mamba2Block<double>::forward(const Tensor<double, 
 //
 // ## Every option, seen {#mamba2_block_options}
 //
-// An option that does nothing is worse than none. The program switches on each in turn and looks at the parameters' number and at what comes out.
+// An option that does nothing is worse than none. The program switches on each in turn and looks at
+// the parameters' number and at what comes out.
 //
 // @output options
 //
@@ -464,17 +492,23 @@ template Mamba2Output<double> Mamba2Block<double>::forward(const Tensor<double, 
 //
 // ## Why do two implementations give different logits? {#mamba2_block_differ}
 //
-// They never agree to the last bit, and should not be expected to. The question is by how much they may differ. Some causes are innocent: sums taken in another order, another
-// length of chunk, weights rounded to fewer bits. Others are errors. The two kinds can mostly be told apart by size.
+// They never agree to the last bit, and should not be expected to. The question is by how much they
+// may differ. Some causes are innocent: sums taken in another order, another length of chunk,
+// weights rounded to fewer bits. Others are errors. The two kinds can mostly be told apart by size.
 //
 // @output differ
 //
 // ::: figure rounding
-// A stack of 24 blocks with random weights, each adding its output to its input. How far float32 strays from float64 after each layer, in the chunked and in the recurrent form (the two lie on each other); and how
-// far float64 strays if only the weights are rounded to bfloat16. Rounding grows slowly with depth and keeps its distance from a real mistake.
+// A stack of 24 blocks with random weights, each adding its output to its input. How far float32
+// strays from float64 after each layer, in the chunked and in the recurrent form (the two lie on
+// each other); and how far float64 strays if only the weights are rounded to bfloat16. Rounding
+// grows slowly with depth and keeps its distance from a real mistake.
 // :::
 //
-// So when your logits are off by a part in a million, it is arithmetic. By a few parts in a thousand: somebody rounded, in bfloat16 very likely, or a GPU used its short
-// matrix format. By more: it is a bug, and the list of suspects is short. The order z, x, B, C, dt. The norm's place and its groups. Taps reversed. Softplus forgotten, or the bias added
-// after it. Prompts padded on the left, without the padding being kept out of the state. One culprit hides among the innocent: an $\epsilon$ of 1e-6 where 1e-5 is meant does no more than
-// rounding does, and can be found only by reading.
+// So when your logits are off by a part in a million, it is arithmetic. By a few parts in a
+// thousand: somebody rounded, in bfloat16 very likely, or a GPU used its short matrix format. By
+// more: it is a bug, and the list of suspects is short. The order z, x, B, C, dt. The norm's place
+// and its groups. Taps reversed. Softplus forgotten, or the bias added after it. Prompts padded on
+// the left, without the padding being kept out of the state. One culprit hides among the innocent:
+// an $\epsilon$ of 1e-6 where 1e-5 is meant does no more than rounding does, and can be found only
+// by reading.

@@ -9,8 +9,8 @@
 
 namespace exercises {
 
-// 9.1  The new input takes the place of the oldest; `newest` then points at it.
-//      Return bias plus the weighted sum: the last tap for the newest input, the first for the oldest.
+// 9.1 The new input takes the place of the oldest; `newest` then points at it. Return bias plus the
+// weighted sum: the last tap for the newest input, the first for the oldest.
 double ring_step(double x, const Tensor<double, 1>& taps, double bias, Ring& ring) {
   throw exercises::not_implemented("9.1");
 }
@@ -23,8 +23,8 @@ Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double
   throw exercises::not_implemented("9.2");
 }
 
-// 9.3  The least number of tokens whose keys and values are more numbers than conv_state and ssm_state.
-//      One sequence; per layer a key and a value of d_model numbers for each token.
+// 9.3 The least number of tokens whose keys and values are more numbers than conv_state and
+// ssm_state. One sequence; per layer a key and a value of d_model numbers for each token.
 std::size_t attention_needs_more(const mamba2::Mamba2Config& config) {
   throw exercises::not_implemented("9.3");
 }

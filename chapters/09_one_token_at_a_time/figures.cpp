@@ -39,7 +39,8 @@ Tensor<float, 3> noise(std::size_t tokens) {
   return u;
 }
 
-// Tokens so far, microseconds for one step (the median of a thousand), megabytes more than before the first.
+// Tokens so far, microseconds for one step (the median of a thousand), megabytes more than before
+// the first.
 void steps(std::ofstream out) {
   const auto u = noise(1);
   const Tensor<float, 2> token = xt::view(u, xt::all(), 0);

@@ -1,19 +1,24 @@
 // # One token at a time {#ch_one_token_at_a_time}
 // @summary What a model has to keep to go on, the step from one token to the next, and why it costs the same after a million of them.
 //
-// A language model reads a prompt in one go, but it writes word by word: each new token depends on the one before it, which has only just been chosen. So after the prompt, the model is called with
+// A language model reads a prompt in one go, but it writes word by word: each new token depends on
+// the one before it, which has only just been chosen. So after the prompt, the model is called with
 // a single token, again and again.
 //
-// Attention pays for this. Each new token must look at all earlier ones, so their keys and values are kept, and both the memory and the time for a token grow with the text.
-// A state space model has nothing to look back at. All it knows of the past is a state of fixed size. The recurrence, which chapters 3 and 4 worked so hard to avoid because
-// it is slow over long texts, is just what is wanted now.
+// Attention pays for this. Each new token must look at all earlier ones, so their keys and values
+// are kept, and both the memory and the time for a token grow with the text. A state space model
+// has nothing to look back at. All it knows of the past is a state of fixed size. The recurrence,
+// which chapters 3 and 4 worked so hard to avoid because it is slow over long texts, is just what
+// is wanted now.
 //
-// There is one condition: it must be *the same model*. The prompt goes through chunks and matrix products, the following tokens through a recurrence, and where one hands
-// over to the other not a digit may be lost. A model that reads well and then writes nonsense has usually failed here.
+// There is one condition: it must be *the same model*. The prompt goes through chunks and matrix
+// products, the following tokens through a recurrence, and where one hands over to the other not a
+// digit may be lost. A model that reads well and then writes nonsense has usually failed here.
 //
 // ## What it builds on {#one_token_at_a_time_builds_on}
 //
-// Chapter 5's rule for step sizes and groups, step_size() and group_of_head(); chapter 7's convolution and what it must remember; chapter 8's block, of which the ends are used again.
+// Chapter 5's rule for step sizes and groups, step_size() and group_of_head(); chapter 7's
+// convolution and what it must remember; chapter 8's block, of which the ends are used again.
 //
 // ## Shapes {#one_token_at_a_time_shapes}
 //
@@ -27,24 +32,28 @@
 //
 // ## What has to be remembered {#one_token_at_a_time_cache}
 //
-// Go through the block and ask of each part: does it look at an earlier token? The projections do not. The gate and the norm do not. The convolution looks three tokens back. The scan
-// looks back through its state. That is all. Two tensors hold everything the block knows of the past, and Mamba2Cache is the pair of them.
+// Go through the block and ask of each part: does it look at an earlier token? The projections do
+// not. The gate and the norm do not. The convolution looks three tokens back. The scan looks back
+// through its state. That is all. Two tensors hold everything the block knows of the past, and
+// Mamba2Cache is the pair of them.
 //
 // For the 130M model, in 32-bit floats:
 //
 // @output size
 //
 // ::: figure memory_against_length
-// Memory for the past of one text, 24 layers of width 768, in 32-bit floats. The keys and values of attention grow with the text, the cache of Mamba-2 does not.
+// Memory for the past of one text, 24 layers of width 768, in 32-bit floats. The keys and values of
+// attention grow with the text, the cache of Mamba-2 does not.
 // :::
 //
-// Constant memory is not magic. The past is *compressed* into these numbers, and what does not fit is lost. Attention forgets nothing and pays for it.
-// Chapter 13 measures how much fits.
+// Constant memory is not magic. The past is *compressed* into these numbers, and what does not fit
+// is lost. Attention forgets nothing and pays for it. Chapter 13 measures how much fits.
 //
 // ## Moving the window {#one_token_at_a_time_window}
 //
-// The convolution keeps the last `d_conv` inputs of each channel. With a new token the oldest leaves on the left, the new one enters on the right, and the output is the
-// taps' weighted sum of what is then in the window. Note the order: the token enters first. Its own tap is the last.
+// The convolution keeps the last `d_conv` inputs of each channel. With a new token the oldest
+// leaves on the left, the new one enters on the right, and the output is the taps' weighted sum of
+// what is then in the window. Note the order: the token enters first. Its own tap is the last.
 //
 // ::: figure window_step
 // One step of the convolution for one channel. The window moves on by one, and then is weighed.
@@ -96,7 +105,8 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
   }
 }
 
-// This moves `d_conv - 1` numbers for each channel at each step. A ring that is overwritten in place would move none; exercise 9.1 builds it. With four taps it hardly matters.
+// This moves `d_conv - 1` numbers for each channel at each step. A ring that is overwritten in
+// place would move none; exercise 9.1 builds it. With four taps it hardly matters.
 //
 // ## One step of the scan {#one_token_at_a_time_scan}
 //
@@ -104,7 +114,8 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 //
 // $$ S \leftarrow e^{\Delta A} S + (\Delta\, x)\, B^\top, \qquad y = S\, C + D\, x, $$ {#eq:one_step}
 //
-// with the state held as (headdim, d_state), so that the inner loop runs along memory. Each number of the state is read once and written once for a token. The two lines of arithmetic take no time
+// with the state held as (headdim, d_state), so that the inner loop runs along memory. Each number
+// of the state is read once and written once for a token. The two lines of arithmetic take no time
 // beside that.
 
 template <class Real>
@@ -151,8 +162,9 @@ Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& optio
 
 // ## The step {#one_token_at_a_time_step}
 //
-// And the step of the block is the block's own way in, the two functions above, and the block's own way out. That the ends are *shared* with the pass over whole texts, and not written
-// a second time, is half of what makes the two agree.
+// And the step of the block is the block's own way in, the two functions above, and the block's own
+// way out. That the ends are *shared* with the pass over whole texts, and not written a second
+// time, is half of what makes the two agree.
 
 template <class Real>
 Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Real>& cache) const {
@@ -196,7 +208,8 @@ template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&,
 
 }  // namespace mamba2
 
-// The cache is changed in place, and belongs to the caller. Two continuations of one prompt are two copies of a cache:
+// The cache is changed in place, and belongs to the caller. Two continuations of one prompt are two
+// copies of a cache:
 //
 // ```cpp
 // auto [y, cache] = block.forward(prompt);
@@ -207,49 +220,68 @@ template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&,
 //
 // ## Prefill, steps, and more prefill {#one_token_at_a_time_prefill}
 //
-// A conversation is not one prompt and one answer. It goes: a text at once, then single tokens, then, when the reader has typed something, another text at once, *on top of* what is there already. The
-// last of these is a pass with a warm cache, `forward(u, {.cache = &cache})`. The convolution's first windows reach back into `conv_state`, the scan starts from `ssm_state`.
+// A conversation is not one prompt and one answer. It goes: a text at once, then single tokens,
+// then, when the reader has typed something, another text at once, *on top of* what is there
+// already. The last of these is a pass with a warm cache, `forward(u, {.cache = &cache})`. The
+// convolution's first windows reach back into `conv_state`, the scan starts from `ssm_state`.
 //
-// The program cuts one text at every pair of places, into prefill, steps and prefill, and compares with the uncut pass:
+// The program cuts one text at every pair of places, into prefill, steps and prefill, and compares
+// with the uncut pass:
 //
 // @output same
 //
-// If your own implementation fails this test, here is where to look, in the order of what people actually get wrong.
+// If your own implementation fails this test, here is where to look, in the order of what people
+// actually get wrong.
 //
 // 1. The convolution's *outputs* are stored instead of its inputs.
-// 2. Fewer tokens than `d_conv` came in, and the window was cut from the wrong end, or the old one was thrown away.
+// 2. Fewer tokens than `d_conv` came in, and the window was cut from the wrong end, or the old one
+//    was thrown away.
 // 3. The second prefill starts the scan or the convolution from zeros.
-// 4. The prompt was padded, to a multiple of the chunk or to the longest of a batch, and the padding changed the state. A padded token does no harm only if its $\Delta$ is 0 *after* the softplus, for
-//    then $e^{\Delta A} = 1$ and $\Delta x = 0$. Setting the input to zero is not enough: the softplus of the bias is not zero, and the state fades.
-// 5. Something differs between the two code paths: the limits of the step size, the norm's groups, the precision of the state.
+// 4. The prompt was padded, to a multiple of the chunk or to the longest of a batch, and the
+//    padding changed the state. A padded token does no harm only if its $\Delta$ is 0 *after* the
+//    softplus, for then $e^{\Delta A} = 1$ and $\Delta x = 0$. Setting the input to zero is not
+//    enough: the softplus of the bias is not zero, and the state fades.
+// 5. Something differs between the two code paths: the limits of the step size, the norm's groups,
+//    the precision of the state.
 //
 // ::: figure timeline
-// One text in three pieces. What goes from piece to piece is the pair (conv_state, ssm_state), wherever the cuts are.
+// One text in three pieces. What goes from piece to piece is the pair (conv_state, ssm_state),
+// wherever the cuts are.
 // :::
 //
-// Prompts of different lengths in one batch deserve no tricks. Prefill each by itself, at its own length, and put the caches together along the batch axis: from then on all of them take one token at a time.
+// Prompts of different lengths in one batch deserve no tricks. Prefill each by itself, at its own
+// length, and put the caches together along the batch axis: from then on all of them take one token
+// at a time.
 //
 // ## Where the reference's step differs from its own pass {#one_token_at_a_time_reference}
 //
-// The fifth point is not hypothetical. The reference's `step` [@reference] ignores `dt_limit`: text read with limits is continued without them. And it repeats $D$ over the channels of each head, which fails when there
-// is one $D$ for each channel already (`D_has_hdim`). Published models use neither option, so nobody meets it there. Our step takes both from the same place as the pass. What the limits do when they are forgotten:
+// The fifth point is not hypothetical. The reference's `step` [@reference] ignores `dt_limit`: text
+// read with limits is continued without them. And it repeats $D$ over the channels of each head,
+// which fails when there is one $D$ for each channel already (`D_has_hdim`). Published models use
+// neither option, so nobody meets it there. Our step takes both from the same place as the pass.
+// What the limits do when they are forgotten:
 //
 // @output limits
 //
 // ## A hundred thousand tokens {#one_token_at_a_time_constant}
 //
-// The claim was: time and memory per token do not depend on how many came before. Claims about time want measuring.
+// The claim was: time and memory per token do not depend on how many came before. Claims about time
+// want measuring.
 //
 // ::: figure constant_time
-// Time for one more token, against the length of the text so far, as this chapter's figure program measured it for a small block. Dots: one step, the median of each thousand. Squares: what it takes without a
-// cache, which is to run the whole text again.
+// Time for one more token, against the length of the text so far, as this chapter's figure program
+// measured it for a small block. Dots: one step, the median of each thousand. Squares: what it
+// takes without a cache, which is to run the whole text again.
 // :::
 //
 // ::: figure constant_memory
-// Memory of the process during the same hundred thousand steps, as the system reports it, above what it was before the first. For comparison, what the keys and values of an attention layer of the same width would take.
+// Memory of the process during the same hundred thousand steps, as the system reports it, above
+// what it was before the first. For comparison, what the keys and values of an attention layer of
+// the same width would take.
 // :::
 //
-// And the numbers are still right at the far end. A hundred thousand steps, each resting on the one before, might have drifted from the one pass that computes in chunks. They have not, because the state forgets: an error made
-// at one token fades with the token.
+// And the numbers are still right at the far end. A hundred thousand steps, each resting on the one
+// before, might have drifted from the one pass that computes in chunks. They have not, because the
+// state forgets: an error made at one token fades with the token.
 //
 // @output long

@@ -1,8 +1,10 @@
 // ## Files too large to read {#language_model_files}
 //
-// The weights of `mamba2-130m` fill half a gigabyte, those of `mamba2-2.7b` ten. To read such a file into a buffer, and then to convert the buffer into tensors,
-// takes twice the memory that the model needs. Instead the file is **mapped**: the system sets aside addresses for it and fetches a page of it when one of
-// its bytes is looked at. As soon as a piece is converted, its pages are given back. So loading takes little more memory than the model itself.
+// The weights of `mamba2-130m` fill half a gigabyte, those of `mamba2-2.7b` ten. To read such a
+// file into a buffer, and then to convert the buffer into tensors, takes twice the memory that the
+// model needs. Instead the file is **mapped**: the system sets aside addresses for it and fetches a
+// page of it when one of its bytes is looked at. As soon as a piece is converted, its pages are
+// given back. So loading takes little more memory than the model itself.
 
 #include <mamba2/checkpoint.hpp>
 #include <mamba2/error.hpp>
@@ -34,8 +36,9 @@ namespace {
 
 }  // namespace
 
-// Opening is the first place to be careful. A directory handed to us may hold anything under the name `model.safetensors`: a pipe, at which a reader would wait
-// for ever, or a device without an end. Only a regular file is mapped.
+// Opening is the first place to be careful. A directory handed to us may hold anything under the
+// name `model.safetensors`: a pipe, at which a reader would wait for ever, or a device without an
+// end. Only a regular file is mapped.
 
 MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
   const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -76,9 +79,10 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit)
 
 // ### Reading a tensor {#language_model_read}
 //
-// Both checkpoint formats below come down to the same thing: a table that says of every tensor how its numbers are stored, of what shape it is, and where in the file
-// it begins. That is a mamba2::TensorEntry. Where numbers lie in order, the last index fastest, the strides say nothing new; but PyTorch can store a view of
-// a tensor, its transpose for example, and then they matter.
+// Both checkpoint formats below come down to the same thing: a table that says of every tensor how
+// its numbers are stored, of what shape it is, and where in the file it begins. That is a
+// mamba2::TensorEntry. Where numbers lie in order, the last index fastest, the strides say nothing
+// new; but PyTorch can store a view of a tensor, its transpose for example, and then they matter.
 
 std::size_t element_size(ElementType type) {
   switch (type) {
@@ -107,7 +111,8 @@ const char* element_name(ElementType type) {
   return "float32";
 }
 
-// A shape that somebody else wrote is a claim, not a fact. The product of three large sizes can overflow and come out small; so every product is checked.
+// A shape that somebody else wrote is a claim, not a fact. The product of three large sizes can
+// overflow and come out small; so every product is checked.
 
 bool element_count(const std::vector<std::size_t>& shape, std::size_t& size) {
   size = 1;
@@ -122,8 +127,8 @@ std::vector<std::size_t> contiguous_strides(const std::vector<std::size_t>& shap
   return strides;
 }
 
-// Bytes become numbers one kind at a time. `memcpy` is how C++ says "these bytes are a float": it compiles to a plain load, and does not mind where in the
-// file the number lies.
+// Bytes become numbers one kind at a time. `memcpy` is how C++ says "these bytes are a float": it
+// compiles to a plain load, and does not mind where in the file the number lies.
 
 namespace {
 
@@ -172,8 +177,9 @@ std::size_t Checkpoint::bytes() const {
   return sum;
 }
 
-// A tensor is read in pieces: rows of its last axes that lie together in the file, at most a million numbers at a time, each piece forgotten as soon as
-// it is converted. A view whose last stride is not 1 is read number by number. It is slow, and rare.
+// A tensor is read in pieces: rows of its last axes that lie together in the file, at most a
+// million numbers at a time, each piece forgotten as soon as it is converted. A view whose last
+// stride is not 1 is read number by number. It is slow, and rare.
 
 template <class Real>
 void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
@@ -204,8 +210,10 @@ void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
 
 // ### Writing aside {#language_model_new_file}
 //
-// Half a checkpoint is worse than none, above all if it has replaced the last good one. So a file is written under another name beside its place, flushed to the disk,
-// and renamed at the very end. Renaming happens at once: whoever looks sees the old file or the new one, never something in between.
+// Half a checkpoint is worse than none, above all if it has replaced the last good one. So a file
+// is written under another name beside its place, flushed to the disk, and renamed at the very end.
+// Renaming happens at once: whoever looks sees the old file or the new one, never something in
+// between.
 
 namespace {
 
@@ -237,8 +245,9 @@ void release_slot(int slot) {
 
 }  // namespace
 
-// If the program is stopped from outside, by Ctrl-C say, no destructor runs. A handler of signals may do very little, but it may remove a file. So the names of
-// files being written are kept where a handler can read them.
+// If the program is stopped from outside, by Ctrl-C say, no destructor runs. A handler of signals
+// may do very little, but it may remove a file. So the names of files being written are kept where
+// a handler can read them.
 
 void remove_unfinished_files() noexcept {
   for (auto& file : unfinished)

@@ -1,7 +1,8 @@
 // ## The program {#language_model_program}
 //
-// The program of this chapter makes a model small enough to be made in no time, with fresh random weights, and puts it through everything: the three algorithms, the step, both
-// kinds of checkpoint, and a few files that lie.
+// The program of this chapter makes a model small enough to be made in no time, with fresh random
+// weights, and puts it through everything: the three algorithms, the step, both kinds of
+// checkpoint, and a few files that lie.
 
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
@@ -58,7 +59,8 @@ void show_sizes() {
   }
 }
 
-// The small model: four layers, a vocabulary of 60 tokens padded to 64, and a text of 37 tokens that no chunk divides.
+// The small model: four layers, a vocabulary of 60 tokens padded to 64, and a text of 37 tokens
+// that no chunk divides.
 
 mamba2::LanguageModelConfig small_config() {
   return {.n_layer = 4,
@@ -99,8 +101,9 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
               yes(relative_error(last, expected) < 1e-12));
 }
 
-// How the residual stream grows: the same loop as in the model, with a look at the stream after each layer. Fresh weights write little; so the program also shows the same model with
-// every block writing ten times as loud.
+// How the residual stream grows: the same loop as in the model, with a look at the stream after
+// each layer. Fresh weights write little; so the program also shows the same model with every block
+// writing ten times as loud.
 
 void show_stream(const mamba2::LanguageModel<double>& model, double loudness) {
   const auto ids = some_text();
@@ -244,36 +247,44 @@ int main() {
 //
 // @output forms
 //
-// The root of the mean square of the residual stream, after the embedding and after each of the four layers:
+// The root of the mean square of the residual stream, after the embedding and after each of the
+// four layers:
 //
 // @output stream
 //
-// Both layouts give back the model that was saved, to the last bit where doubles are stored, and to what the format can hold otherwise:
+// Both layouts give back the model that was saved, to the last bit where doubles are stored, and to
+// what the format can hold otherwise:
 //
 // @output checkpoints
 //
 // ::: tryit
-// Run it with `./book run 10`. Then look at real files: `mamba2 info --model DIR` says of a model's directory what it holds, and `unzip -l pytorch_model.bin` lists the archive. The first kilobytes of a
-// `model.safetensors` can be read with `head -c 2000`.
+// Run it with `./book run 10`. Then look at real files: `mamba2 info --model DIR` says of a model's
+// directory what it holds, and `unzip -l pytorch_model.bin` lists the archive. The first kilobytes
+// of a `model.safetensors` can be read with `head -c 2000`.
 // :::
 //
 // ## What has not changed {#language_model_unchanged}
 //
-// The block. Nothing in this chapter knows what a mixer computes; the embedding, the sum and the head would serve a transformer as well. Nor has the state grown: a language model
-// remembers one cache for each layer, of the same size after a million tokens as after one, and it is these caches that the next chapter carries from token to token while it writes.
+// The block. Nothing in this chapter knows what a mixer computes; the embedding, the sum and the
+// head would serve a transformer as well. Nor has the state grown: a language model remembers one
+// cache for each layer, of the same size after a million tokens as after one, and it is these
+// caches that the next chapter carries from token to token while it writes.
 //
 // ## Exercises {#language_model_exercises}
 //
 // ::: exercise 10.1 Half a float
-// Write both directions of bfloat16 yourself: exact on the way up, to the nearest with ties to even on the way down, NaN staying NaN.
+// Write both directions of bfloat16 yourself: exact on the way up, to the nearest with ties to even
+// on the way down, NaN staying NaN.
 // :::
 //
 // ::: exercise 10.2 Count the parameters
-// How many numbers does a model learn? Write the sum as a formula of the sizes, without a list of names, and compare it with the published counts.
+// How many numbers does a model learn? Write the sum as a formula of the sizes, without a list of
+// names, and compare it with the published counts.
 // :::
 //
 // ::: exercise 10.3 Read a tensor
-// The bytes of a safetensors file are given, and the name of a tensor of floats in it. Return its numbers, and refuse a file whose header or whose range is a lie.
+// The bytes of a safetensors file are given, and the name of a tensor of floats in it. Return its
+// numbers, and refuse a file whose header or whose range is a lie.
 // :::
 //
 // ::: exercise 10.4 Tied scores
@@ -282,8 +293,11 @@ int main() {
 //
 // ## Further reading {#language_model_reading}
 //
-// - [@reference], `mamba_ssm/models/mixer_seq_simple.py`: the model of this chapter in PyTorch, with the initialisation.
+// - [@reference], `mamba_ssm/models/mixer_seq_simple.py`: the model of this chapter in PyTorch,
+//   with the initialisation.
 // - [@huggingface], the model *Mamba2*, for the other dialect; its converter shows what is renamed.
-// - The [safetensors format](https://github.com/huggingface/safetensors#format), a page long, and the audit of its reader.
-// - The documentation of Python's [pickle](https://docs.python.org/3/library/pickle.html), which begins with a warning, and its module
-//   `pickletools`, which prints a pickle's program without running it.
+// - The [safetensors format](https://github.com/huggingface/safetensors#format), a page long, and
+//   the audit of its reader.
+// - The documentation of Python's [pickle](https://docs.python.org/3/library/pickle.html), which
+//   begins with a warning, and its module `pickletools`, which prints a pickle's program without
+//   running it.

@@ -24,20 +24,22 @@ std::uint16_t narrow(float value) {
   throw not_implemented("10.1");
 }
 
-// 10.2 The embedding, every layer with its norm and its block, the last norm, and the head where it is not tied.
-// The block has the reference's defaults: no biases but the convolution's, one D per head, a norm after the scan.
+// 10.2 The embedding, every layer with its norm and its block, the last norm, and the head where it
+// is not tied. The block has the reference's defaults: no biases but the convolution's, one D per
+// head, a norm after the scan.
 std::size_t count_parameters(const Sizes& sizes) {
   throw not_implemented("10.2");
 }
 
-// 10.3 Eight bytes of length, a header of JSON, then the numbers; the tensor's data_offsets count from the header's end.
-// mamba2::parse_json(text, "file") parses, value.at("key") looks inside; believe nothing.
+// 10.3 Eight bytes of length, a header of JSON, then the numbers; the tensor's data_offsets count
+// from the header's end. mamba2::parse_json(text, "file") parses, value.at("key") looks inside;
+// believe nothing.
 std::vector<double> read_tensor(const std::string& file, const std::string& name) {
   throw not_implemented("10.3");
 }
 
-// 10.4 One row of scores for each row of x: the RMS norm of the row, then its dot product with the row of each token.
-// Only tokens that exist have a score here.
+// 10.4 One row of scores for each row of x: the RMS norm of the row, then its dot product with the
+// row of each token. Only tokens that exist have a score here.
 Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1>& norm_f, double eps,
                               const Tensor<double, 2>& embedding, std::size_t vocab_size) {
   throw not_implemented("10.4");

@@ -1,11 +1,14 @@
 // ## JSON that somebody else wrote {#language_model_json}
 //
-// Two of the files in a model's directory are JSON, and a third begins with it. The parser is [nlohmann's](https://json.nlohmann.me), which is careful with bytes: it refuses
-// broken UTF-8 and numbers that do not fit. Three things it leaves to us.
+// Two of the files in a model's directory are JSON, and a third begins with it. The parser is
+// [nlohmann's](https://json.nlohmann.me), which is careful with bytes: it refuses broken UTF-8 and
+// numbers that do not fit. Three things it leaves to us.
 //
-// First, **size**. A few megabytes of `[[[[[[` become gigabytes of nested arrays. The text, the depth and the number of values are limited. Second, **keys that come
-// twice**: `{"a": 1, "a": 2}` is allowed by the standard, and every parser makes of it what it likes. A file that says two things about one tensor is refused. Both
-// are checked while parsing, in a callback that sees every value as it is read.
+// First, **size**. A few megabytes of `[[[[[[` become gigabytes of nested arrays. The text, the
+// depth and the number of values are limited. Second, **keys that come twice**: `{"a": 1, "a": 2}`
+// is allowed by the standard, and every parser makes of it what it likes. A file that says two
+// things about one tensor is refused. Both are checked while parsing, in a callback that sees every
+// value as it is read.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -43,9 +46,11 @@ class Watch {  // called by the parser for each value, key, beginning and end
   std::vector<std::unordered_set<std::string>> keys_;  // of the objects that are open
 };
 
-// Third, **Infinity**. JSON has no infinite numbers, but Python's writer puts them into its files all the same, as a bare word, and the configurations of converted Mamba-2
-// models contain one: no upper limit for the step size. The three words that Python writes are put in quotes before parsing; whoever expects a number may
-// accept the text. Words inside strings stay as they are, so the loop has to know when it is in one.
+// Third, **Infinity**. JSON has no infinite numbers, but Python's writer puts them into its files
+// all the same, as a bare word, and the configurations of converted Mamba-2 models contain one: no
+// upper limit for the step size. The three words that Python writes are put in quotes before
+// parsing; whoever expects a number may accept the text. Words inside strings stay as they are, so
+// the loop has to know when it is in one.
 
 std::string quote_python_numbers(std::string_view text) {
   std::string result;

@@ -1,22 +1,25 @@
 // # The language model {#ch_language_model}
 // @summary Embedding, residual stream and head; checkpoints of both kinds read byte by byte, and trusted in nothing.
 //
-// A block turns a sequence of vectors into another one. It knows nothing of words. To make a language model of it takes surprisingly
-// little: a table with a vector for each token in front, a stack of blocks in between, and a table of scores behind. All of it, with the
-// loops, is the first fifth of this chapter.
+// A block turns a sequence of vectors into another one. It knows nothing of words. To make a
+// language model of it takes surprisingly little: a table with a vector for each token in front, a
+// stack of blocks in between, and a table of scores behind. All of it, with the loops, is the first
+// fifth of this chapter.
 //
-// The other four fifths are about files. The models that one wants to run were trained elsewhere, in another language, at a price of many
-// thousand hours of GPU time, and what is left of that is a directory: a configuration of a few lines and some hundred million numbers.
-// If one of the numbers goes to the wrong place, nothing crashes. The model simply writes nonsense, and nobody can say why. So this
-// chapter reads the published checkpoints byte by byte, checks every claim that they make, and ends with logits equal to the reference's.
+// The other four fifths are about files. The models that one wants to run were trained elsewhere,
+// in another language, at a price of many thousand hours of GPU time, and what is left of that is a
+// directory: a configuration of a few lines and some hundred million numbers. If one of the numbers
+// goes to the wrong place, nothing crashes. The model simply writes nonsense, and nobody can say
+// why. So this chapter reads the published checkpoints byte by byte, checks every claim that they
+// make, and ends with logits equal to the reference's.
 //
-// There is a second reason to be careful. A checkpoint is a file from a stranger, and one of the two formats in use is a *program*. We
-// shall read it without running it.
+// There is a second reason to be careful. A checkpoint is a file from a stranger, and one of the
+// two formats in use is a *program*. We shall read it without running it.
 //
 // ## What it builds on {#language_model_builds_on}
 //
-// Chapter 8 for mamba2::Mamba2Block and the table of operations; chapter 7 for rms_norm(); chapter 9 for the caches and step();
-// chapter 6 for mamba2::Random and the initial values inside a block.
+// Chapter 8 for mamba2::Mamba2Block and the table of operations; chapter 7 for rms_norm(); chapter
+// 9 for the caches and step(); chapter 6 for mamba2::Random and the initial values inside a block.
 //
 // ## Shapes {#language_model_shapes}
 //
@@ -33,13 +36,15 @@
 //
 // ## Tokens in, scores out {#language_model_idea}
 //
-// A tokenizer, the subject of the next chapter, cuts a text into pieces and numbers them. For now a text is a row of integers. The model's
-// one task is this: after each token, say how likely every token of the vocabulary is to be the next. It says so by a score, the *logit*; the
-// softmax of the scores are the probabilities.
+// A tokenizer, the subject of the next chapter, cuts a text into pieces and numbers them. For now a
+// text is a row of integers. The model's one task is this: after each token, say how likely every
+// token of the vocabulary is to be the next. It says so by a score, the *logit*; the softmax of the
+// scores are the probabilities.
 //
 // ::: figure stream
-// The whole model. The residual stream runs through from the embedding to the head; each block reads a normed copy of it and adds its
-// output to it. No arrow leads from a later token to an earlier one, because no block has one.
+// The whole model. The residual stream runs through from the embedding to the head; each block
+// reads a normed copy of it and adds its output to it. No arrow leads from a later token to an
+// earlier one, because no block has one.
 // :::
 //
 // In formulas, with the token $t$ and the layers $i = 1 \dots n$:
@@ -50,9 +55,10 @@
 //
 // ## The vocabulary and its padding {#language_model_vocabulary}
 //
-// The vocabulary of the published models has 50277 tokens, and their embedding has 50288 rows. The eleven rows in between belong to no
-// token. They are there because matrix products like sizes with small factors: the reference rounds the vocabulary up to a multiple of
-// `pad_vocab_size_multiple`, 16 in these models.
+// The vocabulary of the published models has 50277 tokens, and their embedding has 50288 rows. The
+// eleven rows in between belong to no token. They are there because matrix products like sizes with
+// small factors: the reference rounds the vocabulary up to a multiple of `pad_vocab_size_multiple`,
+// 16 in these models.
 
 #include <mamba2/error.hpp>
 #include <mamba2/language_model.hpp>
@@ -71,11 +77,13 @@ std::size_t LanguageModelConfig::padded_vocab_size() const {
   return (vocab_size + multiple - 1) / multiple * multiple;
 }
 
-// Padding rows cost nothing but a trap: they have scores like any other row, and a program that samples from all 50288 will one day
-// choose a token that does not exist. Chapter 11 never does. Here they are part of the result, since the reference's logits contain
-// them, and who compares logits compares those too.
+// Padding rows cost nothing but a trap: they have scores like any other row, and a program that
+// samples from all 50288 will one day choose a token that does not exist. Chapter 11 never does.
+// Here they are part of the result, since the reference's logits contain them, and who compares
+// logits compares those too.
 //
-// A configuration checks itself before anything is built from it. Sizes that no model has are refused at once, rather than when memory is gone.
+// A configuration checks itself before anything is built from it. Sizes that no model has are
+// refused at once, rather than when memory is gone.
 
 void LanguageModelConfig::check() const {
   const auto at_least_one = [](const char* name, std::size_t value, std::size_t most) {
@@ -91,8 +99,10 @@ void LanguageModelConfig::check() const {
 
 // ## The embedding {#language_model_embedding}
 //
-// To *embed* a token is to look up its row. As a matrix product it would be a row of zeros with a single one, times $E$; as code it is a copy. It is also
-// the only place where an integer from outside becomes an index, so it is the place to check it. The message says which token of which text it was.
+// To *embed* a token is to look up its row. As a matrix product it would be a row of zeros with a
+// single one, times $E$; as code it is a copy. It is also the only place where an integer from
+// outside becomes an index, so it is the place to check it. The message says which token of which
+// text it was.
 
 template <class Real>
 void LanguageModel<Real>::check_ids(const Tensor<std::int64_t, 2>& ids) const {
@@ -122,22 +132,26 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
 
 // ## The residual stream {#language_model_residual}
 //
-// Now the loop over the layers. It deserves a close look, because it is so plain. A block does not *replace* $x$, it *adds* to it. So after $n$ layers, by
-// @eqref{eq:language_model},
+// Now the loop over the layers. It deserves a close look, because it is so plain. A block does not
+// *replace* $x$, it *adds* to it. So after $n$ layers, by @eqref{eq:language_model},
 //
 // $$ x^{(n)} = E_t + \sum_{i=1}^{n} \mathrm{mixer}_i(\ldots), $$
 //
-// and every block's contribution reaches the head directly. In training this means that the gradient reaches every block directly, too, which is
-// why stacks of 64 blocks can be trained at all. In reading a model it means that one may think of the stream as a blackboard of
-// `d_model` numbers for each token: blocks read from it and write to it, in turn.
+// and every block's contribution reaches the head directly. In training this means that the
+// gradient reaches every block directly, too, which is why stacks of 64 blocks can be trained at
+// all. In reading a model it means that one may think of the stream as a blackboard of `d_model`
+// numbers for each token: blocks read from it and write to it, in turn.
 //
-// What grows is the blackboard's scale: each block adds something, and a sum of many terms is larger than each of them. The program of this chapter
-// prints how much. So each block looks at the stream through a norm, which gives it inputs of one size whatever has been added before. The
-// norm stands *before* the block, on the branch, and not on the stream itself: the sum above stays a sum.
+// What grows is the blackboard's scale: each block adds something, and a sum of many terms is
+// larger than each of them. The program of this chapter prints how much. So each block looks at the
+// stream through a norm, which gives it inputs of one size whatever has been added before. The norm
+// stands *before* the block, on the branch, and not on the stream itself: the sum above stays a
+// sum.
 //
-// The reference keeps the stream in float32 even where everything else is in half precision (`residual_in_fp32`). Adding a small number to a large
-// one is where few digits hurt: in bfloat16, with its two and a half digits, a contribution of a thousandth of what is there would vanish whole. Here `Real` is float or
-// double throughout, so this comes for free.
+// The reference keeps the stream in float32 even where everything else is in half precision
+// (`residual_in_fp32`). Adding a small number to a large one is where few digits hurt: in bfloat16,
+// with its two and a half digits, a contribution of a thousandth of what is there would vanish
+// whole. Here `Real` is float or double throughout, so this comes for free.
 
 template <class Real>
 Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 2>& ids,
@@ -158,18 +172,22 @@ Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 
   return x;
 }
 
-// `cache` is null where nothing came before and nothing will follow. Otherwise each layer goes on from its own cache and leaves it as the next
-// piece of text needs it.
+// `cache` is null where nothing came before and nothing will follow. Otherwise each layer goes on
+// from its own cache and leaves it as the next piece of text needs it.
 //
 // ## The head, tied and untied {#language_model_head}
 //
-// At the end one more norm, and then the scores: one dot product of the stream with a row of the head for each token of the vocabulary. This is the largest
-// single product of the small models: more than a quarter of all multiplications in `mamba2-130m`, and as many weights as ten of its layers.
+// At the end one more norm, and then the scores: one dot product of the stream with a row of the
+// head for each token of the vocabulary. This is the largest single product of the small models:
+// more than a quarter of all multiplications in `mamba2-130m`, and as many weights as ten of its
+// layers.
 //
-// The published models save these weights. Their head *is* the embedding, $H = E$: the weights are **tied**. It is less odd than it looks. A row of $E$ says
-// where on the blackboard a token is written when it comes; a row of $H$ says in which direction to look to see whether it is expected. With one table for
-// both, "write" and "expect" speak the same language. For a small model it is a matter of size, too: for `mamba2-130m` a second table would be
-// another 38.6 million parameters, three for every ten that there are.
+// The published models save these weights. Their head *is* the embedding, $H = E$: the weights are
+// **tied**. It is less odd than it looks. A row of $E$ says where on the blackboard a token is
+// written when it comes; a row of $H$ says in which direction to look to see whether it is
+// expected. With one table for both, "write" and "expect" speak the same language. For a small
+// model it is a matter of size, too: for `mamba2-130m` a second table would be another 38.6 million
+// parameters, three for every ten that there are.
 
 template <class Real>
 void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits) const {
@@ -184,7 +202,8 @@ void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits)
 
 // ## Three ways to ask {#language_model_ways}
 //
-// The forward pass gives the scores after every token. Training needs all of them, and so do comparisons.
+// The forward pass gives the scores after every token. Training needs all of them, and so do
+// comparisons.
 
 template <class Real>
 Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
@@ -196,11 +215,15 @@ Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
   return logits;
 }
 
-// To continue a text only the last token's scores matter. A prompt of 2000 tokens would otherwise cost 2000 rows of 50288 scores, 400 megabytes, of which one row
-// is used. So prefill() runs the layers over all tokens and the head over the last one: its rows lie one sequence apart in memory, and a mamba2::MatrixRef can say so without a copy.
+// To continue a text only the last token's scores matter. A prompt of 2000 tokens would otherwise
+// cost 2000 rows of 50288 scores, 400 megabytes, of which one row is used. So prefill() runs the
+// layers over all tokens and the head over the last one: its rows lie one sequence apart in memory,
+// and a mamba2::MatrixRef can say so without a copy.
 //
-// The tensors between the layers would still grow with the prompt. But chapter 9 has shown that a text may be cut anywhere, if the cache goes from piece to piece. So a long prompt goes through in
-// pieces of 512 tokens: enough for the products to be large, and however long the prompt is, the memory is that of one piece.
+// The tensors between the layers would still grow with the prompt. But chapter 9 has shown that a
+// text may be cut anywhere, if the cache goes from piece to piece. So a long prompt goes through in
+// pieces of 512 tokens: enough for the products to be large, and however long the prompt is, the
+// memory is that of one piece.
 
 template <class Real>
 Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
@@ -222,7 +245,8 @@ Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
   return logits;
 }
 
-// After that, one token at a time, by the step of chapter 9. No shape in it depends on how many tokens came before.
+// After that, one token at a time, by the step of chapter 9. No shape in it depends on how many
+// tokens came before.
 
 template <class Real>
 Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
@@ -269,8 +293,9 @@ void LanguageModel<Real>::use(const Operations<Real>& operations) {
 
 // ## Where a model starts {#language_model_start}
 //
-// A model whose parameters are zero is made first; whoever loads a checkpoint fills it through visit(), the walk over all parameters under their
-// names. The names are those of the reference, since they are what checkpoints hold.
+// A model whose parameters are zero is made first; whoever loads a checkpoint fills it through
+// visit(), the walk over all parameters under their names. The names are those of the reference,
+// since they are what checkpoints hold.
 
 template <class Real>
 LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config) : config_(config) {
@@ -283,10 +308,13 @@ LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config) : config_(
   if (!config.tie_embeddings) lm_head_weight = zeros<Real>(rows, d_model);
 }
 
-// Fresh parameters are drawn as the reference draws them. The embedding is normal with deviation 0.02: small, so that a tied head begins with scores
-// near zero, and every token is about equally likely. Blocks begin as in chapters 6 and 8, with one change. If every block wrote to the blackboard with full
-// strength, the variance of the stream would grow with the number of layers. So the weights by which a block writes, its output projection, are divided by
-// $\sqrt{n}$; the sum of $n$ such contributions then has the size of one. Projections with a bias begin with a bias of zero.
+// Fresh parameters are drawn as the reference draws them. The embedding is normal with deviation
+// 0.02: small, so that a tied head begins with scores near zero, and every token is about equally
+// likely. Blocks begin as in chapters 6 and 8, with one change. If every block wrote to the
+// blackboard with full strength, the variance of the stream would grow with the number of layers.
+// So the weights by which a block writes, its output projection, are divided by $\sqrt{n}$; the sum
+// of $n$ such contributions then has the size of one. Projections with a bias begin with a bias of
+// zero.
 
 template <class Real>
 LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed)
@@ -309,8 +337,9 @@ LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint6
 
 // ## Counting {#language_model_count}
 //
-// How many parameters has `mamba2-130m`? The answer follows from the configuration alone, and it is worth having without building the model: it is what a
-// checkpoint is checked against, before a byte of memory is set aside. This list says it all, name by name.
+// How many parameters has `mamba2-130m`? The answer follows from the configuration alone, and it is
+// worth having without building the model: it is what a checkpoint is checked against, before a
+// byte of memory is set aside. This list says it all, name by name.
 
 std::vector<ParameterShape> parameter_shapes(const LanguageModelConfig& config) {
   config.check();
@@ -351,7 +380,8 @@ std::size_t parameter_count(const LanguageModelConfig& config) {
   return sum;
 }
 
-// Summed up for the published sizes, with `expand` 2, `headdim` 64, `d_state` 128, four taps and one group:
+// Summed up for the published sizes, with `expand` 2, `headdim` 64, `d_state` 128, four taps and
+// one group:
 //
 // @output sizes
 //

@@ -1,7 +1,8 @@
 // ## Two dialects of configuration {#language_model_config}
 //
-// A checkpoint without its configuration is a heap of numbers. `config.json` says how many layers there are and how they are built, and there are two traditions of saying it.
-// The reference writes the arguments of its constructors; what is not written has the default of the reference's code:
+// A checkpoint without its configuration is a heap of numbers. `config.json` says how many layers
+// there are and how they are built, and there are two traditions of saying it. The reference writes
+// the arguments of its constructors; what is not written has the default of the reference's code:
 //
 // ```json
 // {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "pad_vocab_size_multiple": 16, "tie_embeddings": true,
@@ -21,8 +22,10 @@
 // | `tie_embeddings` | `tie_word_embeddings` | false |
 // | `vocab_size` and `pad_vocab_size_multiple` | `vocab_size`, already padded | |
 //
-// Two rules keep this safe. **Nothing is ignored that would change a result**: an unknown key in `ssm_cfg`, an attention layer, another kind of norm, and the file is refused by
-// name, rather than loaded into a model that computes something else. And **every size is bounded** before anything is multiplied or allocated.
+// Two rules keep this safe. **Nothing is ignored that would change a result**: an unknown key in
+// `ssm_cfg`, an attention layer, another kind of norm, and the file is refused by name, rather than
+// loaded into a model that computes something else. And **every size is bounded** before anything
+// is multiplied or allocated.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -40,7 +43,8 @@ namespace {
 
 constexpr std::size_t largest_size = std::size_t{1} << 24;
 
-// An object of the file, asked for its keys one by one. It remembers which ones it was asked for, so that afterwards it can name one that nobody wanted.
+// An object of the file, asked for its keys one by one. It remembers which ones it was asked for,
+// so that afterwards it can name one that nobody wanted.
 
 class Section {
  public:
@@ -117,7 +121,8 @@ class Section {
 
 // ### The reference's dialect {#language_model_config_reference}
 //
-// `ssm_cfg` holds arguments of the block's constructor. Without `"layer": "Mamba2"` it means a Mamba-1 block: the reference's default is older than Mamba-2.
+// `ssm_cfg` holds arguments of the block's constructor. Without `"layer": "Mamba2"` it means a
+// Mamba-1 block: the reference's default is older than Mamba-2.
 
 void read_block_options(Section section, Mamba2Config& block) {
   const auto* layer = section.find("layer");
@@ -173,8 +178,9 @@ LanguageModelConfig read_reference(const nlohmann::json& json, const std::string
 
 // ### Hugging Face's dialect {#language_model_config_hugging_face}
 //
-// Here keys of other kinds of models and of the training are everywhere, and are passed over. One key is a trap: `norm_before_gate`. Conversions write `true` or `false`, but their model's
-// code multiplies by the gate first, whatever the file says. We do what the code does.
+// Here keys of other kinds of models and of the training are everywhere, and are passed over. One
+// key is a trap: `norm_before_gate`. Conversions write `true` or `false`, but their model's code
+// multiplies by the gate first, whatever the file says. We do what the code does.
 
 LanguageModelConfig read_hugging_face(const nlohmann::json& json, const std::string& where,
                                       bool head_stored) {
@@ -234,8 +240,9 @@ LanguageModelConfig parse_config(std::string_view text, const std::string& where
 
 // ### Writing them {#language_model_config_write}
 //
-// What is written must be read back as the same configuration; the tests walk through every option. Hugging Face's dialect has no words for some options of the reference's block, and
-// then it is an error to write it.
+// What is written must be read back as the same configuration; the tests walk through every option.
+// Hugging Face's dialect has no words for some options of the reference's block, and then it is an
+// error to write it.
 
 namespace {
 

@@ -1,15 +1,17 @@
 // ## From a directory to a model {#language_model_directory}
 //
-// Now the pieces meet. A model is a directory. First, which file holds the weights? One file may be too large for a server, so conversions split it and add an **index**, a JSON file that
-// says for each tensor which file it is in:
+// Now the pieces meet. A model is a directory. First, which file holds the weights? One file may be
+// too large for a server, so conversions split it and add an **index**, a JSON file that says for
+// each tensor which file it is in:
 //
 // ```json
 // {"metadata": {"total_size": 5405199360},
 //  "weight_map": {"backbone.embeddings.weight": "model-00001-of-00002.safetensors", ...}}
 // ```
 //
-// Here is a trap of another kind. The index names files, and nothing stops it from naming `../../.ssh/id_rsa` or `/dev/zero`. A name of a file of this model has no business with folders: one with a slash, or a leading
-// dot, is refused.
+// Here is a trap of another kind. The index names files, and nothing stops it from naming
+// `../../.ssh/id_rsa` or `/dev/zero`. A name of a file of this model has no business with folders:
+// one with a slash, or a leading dot, is refused.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -65,7 +67,8 @@ std::map<std::string, std::string> read_index(const Path& path) {
   return index;
 }
 
-// Index and files must agree in both directions: every tensor of the index is in the file it names, and every tensor of a file is in the index, under that file.
+// Index and files must agree in both directions: every tensor of the index is in the file it names,
+// and every tensor of a file is in the index, under that file.
 
 Checkpoint open_index(const Path& path) {
   const auto index = read_index(path);
@@ -116,10 +119,13 @@ Checkpoint open_checkpoint(const Path& directory) {
 
 // ### Do the weights fit? {#language_model_fit}
 //
-// Before a single number is read or a byte allocated for it, the table of the checkpoint is laid beside the table that the configuration calls for. What does not match is
-// collected, not thrown at the first find: whoever has the wrong configuration wants to see that *all* the shapes are off by a factor of two, not one after the other.
+// Before a single number is read or a byte allocated for it, the table of the checkpoint is laid
+// beside the table that the configuration calls for. What does not match is collected, not thrown
+// at the first find: whoever has the wrong configuration wants to see that *all* the shapes are off
+// by a factor of two, not one after the other.
 //
-// Two differences are allowed. Hugging Face calls the embedding `embeddings`. And a tied head may be stored although it is the embedding once more; PyTorch's files name it both times.
+// Two differences are allowed. Hugging Face calls the embedding `embeddings`. And a tied head may
+// be stored although it is the embedding once more; PyTorch's files name it both times.
 
 const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::string& name) {
   const TensorEntry* entry = checkpoint.find(name);
@@ -162,8 +168,10 @@ void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, 
         listed("missing", missing) + listed("surplus", surplus) + listed("misshapen", misshapen));
 }
 
-// Shapes that fit are not enough. In PyTorch's format two tensors may share their numbers. The tied head needs that, and a bomb can use it: a thousand layers, all of them views of one storage, make
-// of a small file a model that fills the memory. So all parameters together, the head not counted, may not claim more bytes than they cover.
+// Shapes that fit are not enough. In PyTorch's format two tensors may share their numbers. The tied
+// head needs that, and a bomb can use it: a thousand layers, all of them views of one storage, make
+// of a small file a model that fills the memory. So all parameters together, the head not counted,
+// may not claim more bytes than they cover.
 
 struct Range {  // bytes of a file
   std::size_t file, begin, end;
@@ -219,7 +227,8 @@ ModelDirectory open_model(const Path& directory) {
 
 // ### Loading {#language_model_load}
 //
-// The rest is a walk: the model visits its parameters, and each is filled from the file. A tied head that is stored apart from the embedding must hold the same numbers; if it does not, the
+// The rest is a walk: the model visits its parameters, and each is filled from the file. A tied
+// head that is stored apart from the embedding must hold the same numbers; if it does not, the
 // configuration is wrong about it, and one of the two would be lost.
 
 namespace {
@@ -267,8 +276,10 @@ LanguageModel<Real> load_language_model(const Path& directory, const Progress& p
 
 // ### Saving {#language_model_save}
 //
-// In the reference's layout a tied head is written a second time, as a second name for the same storage, because the reference asks for it by name. Hugging Face's leaves it out. If
-// weights in another file are already there, the loader might take them for the model's; so nothing is written beside them.
+// In the reference's layout a tied head is written a second time, as a second name for the same
+// storage, because the reference asks for it by name. Hugging Face's leaves it out. If weights in
+// another file are already there, the loader might take them for the model's; so nothing is written
+// beside them.
 
 namespace {
 
@@ -324,17 +335,21 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 
 // ## Why logits differ {#language_model_differ}
 //
-// Two programs load the same checkpoint, and their logits differ in the sixth digit. Is one of them wrong? This question comes up in every project of this kind, and the
-// answer is a matter of size.
+// Two programs load the same checkpoint, and their logits differ in the sixth digit. Is one of them
+// wrong? This question comes up in every project of this kind, and the answer is a matter of size.
 //
-// Rounding alone makes a difference wherever sums are formed in another order: another algorithm, another chunk, another BLAS, one more thread. In float32 each of these is good to about $10^{-7}$ for a single
-// operation, and over the layers it adds up. The plot shows it for a small model with random weights, measured against the same model in double precision.
+// Rounding alone makes a difference wherever sums are formed in another order: another algorithm,
+// another chunk, another BLAS, one more thread. In float32 each of these is good to about $10^{-7}$
+// for a single operation, and over the layers it adds up. The plot shows it for a small model with
+// random weights, measured against the same model in double precision.
 //
 // ::: figure precision
-// Relative error of the logits, by position in the text. All float32 forms lie together, whatever the algorithm; weights rounded to float16 and bfloat16 are further off by the digits they lack.
+// Relative error of the logits, by position in the text. All float32 forms lie together, whatever
+// the algorithm; weights rounded to float16 and bfloat16 are further off by the digits they lack.
 // :::
 //
-// So here is a scale to judge by, for the relative error $\lVert a - b \rVert / \lVert b \rVert$ of all logits:
+// So here is a scale to judge by, for the relative error $\lVert a - b \rVert / \lVert b \rVert$ of
+// all logits:
 //
 // | relative error | what it means |
 // |---|---|
@@ -343,12 +358,16 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 // | about $10^{-2}$ | somebody computes or stores in bfloat16 |
 // | above $10^{-1}$, or growing along the text | a mistake |
 //
-// The usual mistakes, in the order of how often they are made: the wrong order of the pieces of the input projection; the gate before instead of after the norm, or the other way round; another `eps`; the last tokens of a chunk
-// wrong because padding was not given a step size of zero; groups of heads read as interleaved. Each of them is far above the scale of rounding in the first layer already. That is how to find them: compare layer by layer, and look where the
-// first difference is that no rounding explains.
+// The usual mistakes, in the order of how often they are made: the wrong order of the pieces of the
+// input projection; the gate before instead of after the norm, or the other way round; another
+// `eps`; the last tokens of a chunk wrong because padding was not given a step size of zero; groups
+// of heads read as interleaved. Each of them is far above the scale of rounding in the first layer
+// already. That is how to find them: compare layer by layer, and look where the first difference is
+// that no rounding explains.
 //
-// One disagreement is real and known. With more than one group, the reference's gated norm takes the mean square of each group, Hugging Face's plain path that of all channels together (chapter 7). The published models have one group, and for them
-// the two agree.
+// One disagreement is real and known. With more than one group, the reference's gated norm takes
+// the mean square of each group, Hugging Face's plain path that of all channels together (chapter
+// 7). The published models have one group, and for them the two agree.
 
 template LanguageModel<float> load_language_model(const Path&, const Progress&);
 template LanguageModel<double> load_language_model(const Path&, const Progress&);

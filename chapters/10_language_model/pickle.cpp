@@ -1,8 +1,11 @@
 // ### The pickle, and why it is dangerous {#language_model_pickle}
 //
-// A pickle looks like data and is a program. Python runs it on a small machine with a stack: an instruction pushes a number, another makes a tuple of what was pushed. To restore
-// objects of any class the machine has two powerful instructions. `GLOBAL` pushes *any function of any Python module*, found by its name. `REDUCE` calls it, with a tuple from the
-// stack for arguments. A file of forty bytes can thus call `os.system` with a command of its author's choice, and whoever loads the "weights" runs it:
+// A pickle looks like data and is a program. Python runs it on a small machine with a stack: an
+// instruction pushes a number, another makes a tuple of what was pushed. To restore objects of any
+// class the machine has two powerful instructions. `GLOBAL` pushes *any function of any Python
+// module*, found by its name. `REDUCE` calls it, with a tuple from the stack for arguments. A file
+// of forty bytes can thus call `os.system` with a command of its author's choice, and whoever loads
+// the "weights" runs it:
 //
 // ```
 // cos                 GLOBAL   os.system
@@ -12,24 +15,31 @@
 // ```
 //
 // ::: warning A checkpoint is code
-// `torch.load(file)` executed whatever the file said, for years; today's versions are careful by default. This book's reader was never tempted: it has no Python to run.
+// `torch.load(file)` executed whatever the file said, for years; today's versions are careful by
+// default. This book's reader was never tempted: it has no Python to run.
 // :::
 //
-// What a table of tensors needs from that machine is little. torch.save() describes a tensor as a call: push the function
-// `torch._utils._rebuild_tensor_v2`, push its arguments, call it. The arguments are
+// What a table of tensors needs from that machine is little. torch.save() describes a tensor as a
+// call: push the function `torch._utils._rebuild_tensor_v2`, push its arguments, call it. The
+// arguments are
 //
-// 1. a storage, itself described by a tuple `('storage', torch.FloatStorage, '17', 'cpu', 589824)`: kind of numbers, file of the archive, device, how many numbers;
+// 1. a storage, itself described by a tuple `('storage', torch.FloatStorage, '17', 'cpu', 589824)`:
+//    kind of numbers, file of the archive, device, how many numbers;
 // 2. the offset of the first number in the storage,
 // 3. the shape,
 // 4. the strides, both as tuples,
 // 5. and things for training that a reader skips.
 //
-// So we write a machine of our own that knows just these instructions, and in which the names of functions are *words without power*. A `GLOBAL` is compared with a short list of names; `REDUCE` on
-// `_rebuild_tensor_v2` makes a record with shape and strides; on anything else the file is refused. There is nothing in the machine that could be made to do harm.
+// So we write a machine of our own that knows just these instructions, and in which the names of
+// functions are *words without power*. A `GLOBAL` is compared with a short list of names; `REDUCE`
+// on `_rebuild_tensor_v2` makes a record with shape and strides; on anything else the file is
+// refused. There is nothing in the machine that could be made to do harm.
 //
-// Values lie in one array, the *heap*, and are referred to by index. A pickle can nest a tuple in a tuple a million times; with pointers, the destructor would follow them down until the stack of the
-// process is full. An array is freed in one go. A second danger is the memo: a program of a few bytes can use one huge value again and again. So nothing that a value refers to is copied, unless it is small for
-// certain.
+// Values lie in one array, the *heap*, and are referred to by index. A pickle can nest a tuple in a
+// tuple a million times; with pointers, the destructor would follow them down until the stack of
+// the process is full. An array is freed in one go. A second danger is the memo: a program of a few
+// bytes can use one huge value again and again. So nothing that a value refers to is copied, unless
+// it is small for certain.
 
 #include <mamba2/error.hpp>
 #include <mamba2/pickle.hpp>
@@ -85,8 +95,10 @@ const std::unordered_map<std::string, Global> allowed_globals = {
     {"torch BFloat16Storage", Global::bfloat16_storage},
     {"torch DoubleStorage", Global::double_storage}};
 
-// The machine has a program counter, a stack of values, a stack of marks (where a tuple or a list of pairs began), and a *memo*, in which the program keeps values to use them again:
-// that is how two tensors share a storage. Every read of the program is checked against its end, and the number of values is limited.
+// The machine has a program counter, a stack of values, a stack of marks (where a tuple or a list
+// of pairs began), and a *memo*, in which the program keeps values to use them again: that is how
+// two tensors share a storage. Every read of the program is checked against its end, and the number
+// of values is limited.
 
 class PickleMachine {
  public:
@@ -190,7 +202,8 @@ class PickleMachine {
   std::unordered_map<std::uint32_t, Ref> memo_;
 };
 
-// Here is the whole instruction set. What is missing is what matters: `INST`, `OBJ`, `NEWOBJ`, the extension registry, everything of later protocols. torch.save() uses protocol 2 and these.
+// Here is the whole instruction set. What is missing is what matters: `INST`, `OBJ`, `NEWOBJ`, the
+// extension registry, everything of later protocols. torch.save() uses protocol 2 and these.
 
 void PickleMachine::execute() {
   at_ = next_;
@@ -355,8 +368,9 @@ void PickleMachine::reduce() {
   }
 }
 
-// The claims about a tensor are checked where they are made: the last number it reaches must lie in the storage, without overflow; and it may not have more numbers than the
-// storage, as a stride of zero would allow: a few bytes could then claim to be a tensor of any size.
+// The claims about a tensor are checked where they are made: the last number it reaches must lie in
+// the storage, without overflow; and it may not have more numbers than the storage, as a stride of
+// zero would allow: a few bytes could then claim to be a tensor of any size.
 
 Value PickleMachine::rebuild_tensor(const std::vector<Ref>& arguments) {
   if (arguments.size() < 4) refuse("a tensor needs a storage, an offset, a shape and strides");
@@ -378,7 +392,9 @@ Value PickleMachine::rebuild_tensor(const std::vector<Ref>& arguments) {
   return view;
 }
 
-// torch.save() hangs an attribute `_metadata` on the dictionary: versions of modules, which a reader of Mamba-2 does not need. `BUILD` is how a pickle sets attributes; we check that it is this one, and drop it.
+// torch.save() hangs an attribute `_metadata` on the dictionary: versions of modules, which a
+// reader of Mamba-2 does not need. `BUILD` is how a pickle sets attributes; we check that it is
+// this one, and drop it.
 
 void PickleMachine::build() {
   const Dict& attributes = as<Dict>(pop(), "a dict of attributes");
@@ -418,8 +434,9 @@ std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle,
 
 // ### Writing a pickle
 //
-// The way back is to emit the same few instructions. The memo is not needed for correctness, except in one place: torch.load() keeps one storage for each *key*, so two tensors that name the same key share
-// their numbers again without it.
+// The way back is to emit the same few instructions. The memo is not needed for correctness, except
+// in one place: torch.load() keeps one storage for each *key*, so two tensors that name the same
+// key share their numbers again without it.
 
 namespace {
 

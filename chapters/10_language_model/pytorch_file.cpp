@@ -1,7 +1,8 @@
 // ### Both together {#language_model_pytorch}
 //
-// The archive has one folder, whatever its name, and in it `data.pkl` and the storages, `data/0`, `data/1` and so on. A storage's claimed size must be the size of its file. That done, a tensor of the
-// pickle is a tensor of the archive: its offset counts from the beginning of the file.
+// The archive has one folder, whatever its name, and in it `data.pkl` and the storages, `data/0`,
+// `data/1` and so on. A storage's claimed size must be the size of its file. That done, a tensor of
+// the pickle is a tensor of the archive: its offset counts from the beginning of the file.
 
 #include <mamba2/error.hpp>
 #include <mamba2/pickle.hpp>

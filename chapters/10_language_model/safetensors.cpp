@@ -3,23 +3,28 @@
 // A safetensors file has three parts, one after the other:
 //
 // ::: figure safetensors_layout
-// A safetensors file. Eight bytes say how long the header is, the header says what lies where, and the rest is numbers without a gap.
+// A safetensors file. Eight bytes say how long the header is, the header says what lies where, and
+// the rest is numbers without a gap.
 // :::
 //
 // 1. eight bytes: the length $n$ of the header, a little-endian integer;
 // 2. $n$ bytes of JSON: an object with one entry per tensor, such as
-//    `"backbone.norm_f.weight": {"dtype": "F32", "shape": [768], "data_offsets": [0, 3072]}`. Offsets count from the end of the header, the second is one past the end.
-//    The key `__metadata__` is free for remarks;
+//    `"backbone.norm_f.weight": {"dtype": "F32", "shape": [768], "data_offsets": [0, 3072]}`.
+//    Offsets count from the end of the header, the second is one past the end. The key
+//    `__metadata__` is free for remarks;
 // 3. the numbers.
 //
-// That is all, and it is the whole point: nothing in the file can be executed, and a reader needs a page of code. But the header is still *claims*. Every one of
-// them can be a lie, by malice or by a broken download, and a reader that believes them reads outside its memory. So each is checked, and each refusal
-// says which file, which tensor, which number:
+// That is all, and it is the whole point: nothing in the file can be executed, and a reader needs a
+// page of code. But the header is still *claims*. Every one of them can be a lie, by malice or by a
+// broken download, and a reader that believes them reads outside its memory. So each is checked,
+// and each refusal says which file, which tensor, which number:
 //
 // - the header must fit into the file;
-// - the product of the shape times the size of an element must be the number of bytes, without overflow;
+// - the product of the shape times the size of an element must be the number of bytes, without
+//   overflow;
 // - every range must lie inside the file and begin at a multiple of its element size;
-// - the ranges, sorted, must follow each other without overlap and without a hole, up to the last byte. A hole could hide data; an overlap would make two tensors of one.
+// - the ranges, sorted, must follow each other without overlap and without a hole, up to the last
+//   byte. A hole could hide data; an overlap would make two tensors of one.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -68,7 +73,8 @@ const char* dtype_name(ElementType type) {
   return "F32";
 }
 
-// The entry of one tensor: three keys, each of the right kind. `sizes` reads a list of numbers that must be integers and not negative.
+// The entry of one tensor: three keys, each of the right kind. `sizes` reads a list of numbers that
+// must be integers and not negative.
 
 std::vector<std::size_t> sizes(const nlohmann::json& value, const std::string& key,
                                const std::string& where) {
@@ -161,7 +167,8 @@ std::vector<TensorEntry> read_safetensors(std::span<const std::byte> file, const
   return entries;
 }
 
-// Writing is shorter. The header is padded with spaces so that the numbers begin at a multiple of eight: whoever maps the file may then use them where they lie.
+// Writing is shorter. The header is padded with spaces so that the numbers begin at a multiple of
+// eight: whoever maps the file may then use them where they lie.
 
 template <class Real>
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,

@@ -1,21 +1,27 @@
 // ## The other format: a zip of a pickle {#language_model_zip}
 //
-// The published Mamba-2 models come as `pytorch_model.bin`. Rename it to `.zip` and any archive tool opens it:
+// The published Mamba-2 models come as `pytorch_model.bin`. Rename it to `.zip` and any archive
+// tool opens it:
 //
 // ::: figure pytorch_layout
-// What torch.save() writes. The pickle is a program that, when run, builds a dictionary of tensors; each names a file of the archive for its numbers.
+// What torch.save() writes. The pickle is a program that, when run, builds a dictionary of tensors;
+// each names a file of the archive for its numbers.
 // :::
 //
-// There is one file `data.pkl`, which says what the tensors are called and how they look, and one file of plain numbers for each *storage*. Two tensors may share a storage; that is how a
-// tied head costs nothing. The files are stored uncompressed, so the numbers can be used where they lie.
+// There is one file `data.pkl`, which says what the tensors are called and how they look, and one
+// file of plain numbers for each *storage*. Two tensors may share a storage; that is how a tied
+// head costs nothing. The files are stored uncompressed, so the numbers can be used where they lie.
 //
 // ### The archive
 //
-// A zip file is read from its end. There lies a small *end record* that says where the **central directory** begins; the directory lists every file with its
-// name, its size and the place of its **local header**, and behind the local header come the bytes. So every fact is written down twice, and a hostile archive says
-// two different things. We believe the central directory, check it against the local headers, and refuse what disagrees.
+// A zip file is read from its end. There lies a small *end record* that says where the **central
+// directory** begins; the directory lists every file with its name, its size and the place of its
+// **local header**, and behind the local header come the bytes. So every fact is written down
+// twice, and a hostile archive says two different things. We believe the central directory, check
+// it against the local headers, and refuse what disagrees.
 //
-// The fields are little-endian and unaligned. A small reader that knows where the file ends takes care of both.
+// The fields are little-endian and unaligned. A small reader that knows where the file ends takes
+// care of both.
 
 #include <mamba2/error.hpp>
 #include <mamba2/zip.hpp>
@@ -66,8 +72,9 @@ struct Directory {
   std::size_t begin, size, entries;
 };
 
-// The end record is 22 bytes long, and a comment of up to 65535 may follow it. Sizes in it have 32 bits. An archive beyond four gigabytes, and every one that PyTorch
-// writes, has a second end record with 64-bit fields, found by way of a *locator* just before the first.
+// The end record is 22 bytes long, and a comment of up to 65535 may follow it. Sizes in it have 32
+// bits. An archive beyond four gigabytes, and every one that PyTorch writes, has a second end
+// record with 64-bit fields, found by way of a *locator* just before the first.
 
 Directory find_directory(const Bytes& file) {
   if (file.size() < 22) file.refuse(0, "too short for a zip archive");
@@ -95,8 +102,9 @@ Directory find_directory(const Bytes& file) {
   return directory;
 }
 
-// A directory entry whose sizes do not fit into 32 bits holds `0xffffffff` in their place, and the true ones in an *extra field* of kind 1, in a fixed order: size,
-// stored size, place of the local header; only those that are needed.
+// A directory entry whose sizes do not fit into 32 bits holds `0xffffffff` in their place, and the
+// true ones in an *extra field* of kind 1, in a fixed order: size, stored size, place of the local
+// header; only those that are needed.
 
 struct CentralEntry {
   std::string name;
@@ -142,7 +150,8 @@ CentralEntry read_central_entry(const Bytes& file, std::size_t at) {
   return entry;
 }
 
-// The bytes of a file begin behind its local header, which has the name once more and a field of its own length. PyTorch pads that field so that the numbers begin at a multiple of 64.
+// The bytes of a file begin behind its local header, which has the name once more and a field of
+// its own length. PyTorch pads that field so that the numbers begin at a multiple of 64.
 
 ZipEntry locate(const Bytes& file, const CentralEntry& entry, std::size_t end) {
   if (entry.header > end || end - entry.header < 30 ||
@@ -162,7 +171,8 @@ ZipEntry locate(const Bytes& file, const CentralEntry& entry, std::size_t end) {
 
 }  // namespace
 
-// No two files may share a byte: a *zip bomb* of the newer kind lets thousands of entries overlap, so that a small archive claims to be huge.
+// No two files may share a byte: a *zip bomb* of the newer kind lets thousands of entries overlap,
+// so that a small archive claims to be huge.
 
 std::vector<ZipEntry> read_zip(std::span<const std::byte> archive, const std::string& where) {
   const Bytes file(archive, where);
@@ -190,8 +200,10 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> archive, const std::st
 
 // ### Writing an archive
 //
-// Each file needs a check sum. CRC-32 reads the bytes as the coefficients of one long polynomial over the field of two elements and keeps the remainder of a division; a table of 256
-// remainders does eight bits at a time. (Reading, we leave it alone: PyTorch does not check it either, and may be told not to compute it.)
+// Each file needs a check sum. CRC-32 reads the bytes as the coefficients of one long polynomial
+// over the field of two elements and keeps the remainder of a division; a table of 256 remainders
+// does eight bits at a time. (Reading, we leave it alone: PyTorch does not check it either, and may
+// be told not to compute it.)
 
 std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t crc) {
   static const auto table = [] {
@@ -209,7 +221,8 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t crc) {
   return ~crc;
 }
 
-// A header is a run of little-endian fields. Size and sum of a file are known only when its last byte is written; so its local header is written with zeros and corrected afterwards. Where a
+// A header is a run of little-endian fields. Size and sum of a file are known only when its last
+// byte is written; so its local header is written with zeros and corrected afterwards. Where a
 // number does not fit into 32 bits, the zip64 field takes it.
 
 namespace {

@@ -1,23 +1,24 @@
 // ## Pairs become tokens {#text_pairs}
 //
-// Now a word is a row of bytes, and we want few tokens of it. The idea was a method of compression before it became one
-// of language [@sennrich2016]. To *make* a vocabulary, take a large text and do this over and over: count all pairs of
-// neighbours, take the most frequent pair, call it a new token, and put it in place of the pair everywhere. After fifty
-// thousand rounds the frequent words are single tokens. What is kept is the list of pairs in the order in which they
-// were made, the **merges**.
+// Now a word is a row of bytes, and we want few tokens of it. The idea was a method of compression
+// before it became one of language [@sennrich2016]. To *make* a vocabulary, take a large text and
+// do this over and over: count all pairs of neighbours, take the most frequent pair, call it a new
+// token, and put it in place of the pair everywhere. After fifty thousand rounds the frequent words
+// are single tokens. What is kept is the list of pairs in the order in which they were made, the
+// **merges**.
 //
-// To *use* it, do the same with the word at hand: of all pairs of neighbours, take the one that was learnt first, merge
-// it, and look again. Here is a list of four merges, and two words:
+// To *use* it, do the same with the word at hand: of all pairs of neighbours, take the one that was
+// learnt first, merge it, and look again. Here is a list of four merges, and two words:
 //
 // ::: figure merges
-// Four merges, in the order in which they were learnt, and what they make of two words. `there` ends as two tokens; in
-// `other` no pair of neighbours is left that is on the list.
+// Four merges, in the order in which they were learnt, and what they make of two words. `there`
+// ends as two tokens; in `other` no pair of neighbours is left that is on the list.
 // :::
 //
-// The order is everything. In `there` one could also have read `t`, `he`, `re`, had `he` been learnt before `th`. With
-// the order it is never a question. And what happens at the far end of a word decides about its beginning, because a
-// merge with a lower number goes first wherever it is. So there is no way to read a word from left to right and be
-// done.
+// The order is everything. In `there` one could also have read `t`, `he`, `re`, had `he` been
+// learnt before `th`. With the order it is never a question. And what happens at the far end of a
+// word decides about its beginning, because a merge with a lower number goes first wherever it is.
+// So there is no way to read a word from left to right and be done.
 
 #include <mamba2/bpe.hpp>
 
@@ -43,14 +44,15 @@ const MergeTable::Merge* MergeTable::find(std::int64_t left, std::int64_t right)
   return place == merges_.end() ? nullptr : &place->second;
 }
 
-// The plain way looks at all pairs for each merge: for a word of $n$ letters, $n$ times $n$ looks. For English words
-// that is nothing. But a "word" is whatever the rule of the last section did not cut, and a megabyte of the letter `a`
-// is one word. A quadratic loop would sit over it for days.
+// The plain way looks at all pairs for each merge: for a word of $n$ letters, $n$ times $n$ looks.
+// For English words that is nothing. But a "word" is whatever the rule of the last section did not
+// cut, and a megabyte of the letter `a` is one word. A quadratic loop would sit over it for days.
 //
-// So the pairs wait in a queue, the lowest rank in front, and of equal ranks the leftmost. The word is a chain, in
-// which each token knows its neighbours: to merge two of them takes a few assignments, and makes at most two new pairs.
-// Pairs that no longer exist stay in the queue, and are recognised when they come to the front: the tokens at their
-// place are not what they were. With at most $3n$ entries in the queue, the whole takes time $n \log n$.
+// So the pairs wait in a queue, the lowest rank in front, and of equal ranks the leftmost. The word
+// is a chain, in which each token knows its neighbours: to merge two of them takes a few
+// assignments, and makes at most two new pairs. Pairs that no longer exist stay in the queue, and
+// are recognised when they come to the front: the tokens at their place are not what they were.
+// With at most $3n$ entries in the queue, the whole takes time $n \log n$.
 
 namespace {
 

@@ -1,7 +1,7 @@
 // ## The program {#text_program}
 //
-// The program of this chapter loads the small model of the tests, with its tokenizer of 623 tokens. It cuts texts,
-// filters a distribution, draws from it, and lets the model write.
+// The program of this chapter loads the small model of the tests, with its tokenizer of 623 tokens.
+// It cuts texts, filters a distribution, draws from it, and lets the model write.
 
 #include <mamba2/error.hpp>
 #include <mamba2/generation.hpp>
@@ -23,7 +23,8 @@ const char* yes(bool ok) {
   return ok ? "yes" : "no";
 }
 
-// A piece of text as it can be shown on one line: a dot for a space, an arrow for the end of a line.
+// A piece of text as it can be shown on one line: a dot for a space, an arrow for the end of a
+// line.
 
 std::string visible(std::string_view bytes) {
   std::string text;
@@ -121,9 +122,10 @@ void show_draws() {
   std::printf("shares and probabilities agree to four standard deviations: %s\n", yes(close));
 }
 
-// The model is as small as its tokenizer, and was made for tests. It writes nothing that one would want to read, but it
-// writes, and what can be proved about writing can be proved with it: that the loop, step by step, gives what one pass
-// over the whole text asks for, and that texts do not disturb each other.
+// The model is as small as its tokenizer, and was made for tests. It writes nothing that one would
+// want to read, but it writes, and what can be proved about writing can be proved with it: that the
+// loop, step by step, gives what one pass over the whole text asks for, and that texts do not
+// disturb each other.
 
 void show_writing(const Tokenizer& tokenizer) {
   const auto model = mamba2::load_language_model<double>(TINY_MODEL);
@@ -182,45 +184,49 @@ int main() {
 // @output writing
 //
 // ::: tryit
-// `./book run 11` runs it. With a published model and GPT-NeoX's `tokenizer.json` in one directory, the same loop
-// writes English:
+// `./book run 11` runs it. With a published model and GPT-NeoX's `tokenizer.json` in one directory,
+// the same loop writes English:
 //
 // ```sh
 // build/bin/mamba2 generate --model mamba2-130m --prompt "Mamba is a" --temperature 0.8 --top-p 0.95
 // ```
 //
-// Try `--temperature 0` and see it run in circles; then add `--repetition-penalty 1.2`. What does `--temperature 2` do,
-// and what does `--min-p 0.1` make of it?
+// Try `--temperature 0` and see it run in circles; then add `--repetition-penalty 1.2`. What does
+// `--temperature 2` do, and what does `--min-p 0.1` make of it?
 // :::
 //
 // ## What has not changed {#text_unchanged}
 //
-// The model. Tokenizer and sampler stand before and behind it, and neither knows what is in between: with a transformer
-// of the same vocabulary both would be the same, line for line. What is Mamba's own is the loop between them. A prompt
-// of any length becomes a cache of one size, a token costs the same whether it is the tenth or the millionth, and texts
-// of unequal length go together without padding.
+// The model. Tokenizer and sampler stand before and behind it, and neither knows what is in
+// between: with a transformer of the same vocabulary both would be the same, line for line. What is
+// Mamba's own is the loop between them. A prompt of any length becomes a cache of one size, a token
+// costs the same whether it is the tenth or the millionth, and texts of unequal length go together
+// without padding.
 //
 // ## Exercises {#text_exercises}
 //
 // ::: exercise 11.1 Merge
-// A word and a list of merges are given, as texts. Merge the word as the list says, and return its tokens. The plain
-// loop will do.
+// A word and a list of merges are given, as texts. Merge the word as the list says, and return its
+// tokens. The plain loop will do.
 // :::
 //
 // ::: exercise 11.2 Top-p
-// Scores, a temperature and a $p$ are given. Return the probabilities from which a token would be drawn, with 0 for
-// each that is cut off.
+// Scores, a temperature and a $p$ are given. Return the probabilities from which a token would be
+// drawn, with 0 for each that is cut off.
 // :::
 //
 // ::: exercise 11.3 Never half a character
-// Pieces of bytes come one after the other. Say after each what can be shown by now, and at the end what is left.
+// Pieces of bytes come one after the other. Say after each what can be shown by now, and at the end
+// what is left.
 // :::
 //
 // ## Further reading {#text_reading}
 //
 // - [@sennrich2016]: byte-pair encoding of words.
 // - [@radford2019], section 2.2, for bytes instead of letters, and for the cut into words.
-// - [@black2022], section 3.2, for the tokenizer of the published models: why runs of spaces have tokens of their own.
-// - The [Unicode standard](https://www.unicode.org/versions/latest/), *Conformance*, for UTF-8 and what to do about
-//   broken text; its [annex 15](https://www.unicode.org/reports/tr15/) for normal forms.
+// - [@black2022], section 3.2, for the tokenizer of the published models: why runs of spaces have
+//   tokens of their own.
+// - The [Unicode standard](https://www.unicode.org/versions/latest/), *Conformance*, for UTF-8 and
+//   what to do about broken text; its [annex 15](https://www.unicode.org/reports/tr15/) for normal
+//   forms.
 // - [@holtzman2020], for what is wrong with the likeliest text, with plots; [@minh2024] for min-p.

@@ -29,7 +29,8 @@ std::string hex(const std::string& bytes) {
   return text.empty() ? "nothing" : text;
 }
 
-// What the library makes of a word: letters and tokens get numbers, in the order in which they are met.
+// What the library makes of a word: letters and tokens get numbers, in the order in which they are
+// met.
 std::vector<std::string> library_merge(const std::string& word, const Pairs& merges) {
   std::map<std::string, std::int64_t> numbers;
   std::vector<std::string> names;

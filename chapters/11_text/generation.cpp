@@ -1,18 +1,21 @@
 // ## The loop that writes {#text_loop}
 //
-// All the pieces are there. The prompt goes through the model at once and leaves a cache and the scores of what comes
-// next. A token is chosen; if it is the end, we stop; if not, the model takes one step with it.
+// All the pieces are there. The prompt goes through the model at once and leaves a cache and the
+// scores of what comes next. A token is chosen; if it is the end, we stop; if not, the model takes
+// one step with it.
 //
-// With several prompts there is a difficulty. They have different lengths, and a batch is a rectangle. The usual way is
-// to fill the shorter ones up with a token that means nothing, and to see to it that it does mean nothing. For
-// attention a mask does that. In a recurrence every token changes the state, the meaningless ones too, and the
-// convolution sees them as well. It can be helped, with a step size of zero and some care, and it has gone wrong in
-// more than one implementation.
+// With several prompts there is a difficulty. They have different lengths, and a batch is a
+// rectangle. The usual way is to fill the shorter ones up with a token that means nothing, and to
+// see to it that it does mean nothing. For attention a mask does that. In a recurrence every token
+// changes the state, the meaningless ones too, and the convolution sees them as well. It can be
+// helped, with a step size of zero and some care, and it has gone wrong in more than one
+// implementation.
 //
-// But a recurrence has something better. Whatever its length, a prompt leaves a cache of the *same size*. So each
-// prompt is read by itself, exactly as if it were alone, and then the caches are put one below the other: from there on
-// all texts go on together, a token of each at every step. Together they cost hardly more than one, since each weight
-// is fetched from memory once for all of them.
+// But a recurrence has something better. Whatever its length, a prompt leaves a cache of the *same
+// size*. So each prompt is read by itself, exactly as if it were alone, and then the caches are put
+// one below the other: from there on all texts go on together, a token of each at every step.
+// Together they cost hardly more than one, since each weight is fetched from memory once for all of
+// them.
 
 #include <mamba2/error.hpp>
 #include <mamba2/generation.hpp>
@@ -59,11 +62,11 @@ LanguageModelCache<Real> gather_cache(std::span<const CacheRow<Real>> rows) {
   return result;
 }
 
-// The same function leaves out texts that are finished. A finished text stays finished: it is not fed any more, and
-// costs nothing.
+// The same function leaves out texts that are finished. A finished text stays finished: it is not
+// fed any more, and costs nothing.
 //
-// The loop is a small machine. It holds the texts that are still being written, a sampler for each, their cache and
-// their scores, and does two things in turn: choose() and step().
+// The loop is a small machine. It holds the texts that are still being written, a sampler for each,
+// their cache and their scores, and does two things in turn: choose() and step().
 
 namespace {
 
@@ -180,8 +183,8 @@ std::vector<Generated> generate(const LanguageModel<Real>& model,
   return writer.write();
 }
 
-// Each text has a sampler of its own, with a seed of its own. So what is written after a prompt does not depend on the
-// prompts beside it, nor on their number, nor on who of them finishes first.
+// Each text has a sampler of its own, with a seed of its own. So what is written after a prompt
+// does not depend on the prompts beside it, nor on their number, nor on who of them finishes first.
 
 template LanguageModelCache<float> gather_cache(std::span<const CacheRow<float>>);
 template LanguageModelCache<double> gather_cache(std::span<const CacheRow<double>>);

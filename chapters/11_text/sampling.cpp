@@ -1,19 +1,21 @@
 // ## From scores to a choice {#text_scores}
 //
-// The model has read the text and gives back a score $s_v$ for each token $v$. Their softmax are the model's
-// probabilities,
+// The model has read the text and gives back a score $s_v$ for each token $v$. Their softmax are
+// the model's probabilities,
 //
 // $$ p_v = \frac{e^{s_v}}{\sum_w e^{s_w}}, $$ {#eq:softmax}
 //
-// and the honest thing is to draw a token by them. Done again and again, this gives texts as likely as the model thinks
-// they are. It also goes wrong in a way that is easy to explain. Fifty thousand tokens have probabilities near zero,
-// each wrong in its own way, and together they are not near zero at all. Once in every few words one of them is drawn;
-// the text stumbles, and from there the model goes on with a text that stumbles.
+// and the honest thing is to draw a token by them. Done again and again, this gives texts as likely
+// as the model thinks they are. It also goes wrong in a way that is easy to explain. Fifty thousand
+// tokens have probabilities near zero, each wrong in its own way, and together they are not near
+// zero at all. Once in every few words one of them is drawn; the text stumbles, and from there the
+// model goes on with a text that stumbles.
 //
-// The other extreme is to take the likeliest token every time, *greedily*. It never stumbles, and it runs in circles: a
-// sentence that has come twice is likely to come a third time. Good text is neither as unlikely as chance nor as likely
-// as possible [@holtzman2020]. Everything that follows are ways between the two, and each of them is a few lines that
-// take a list of candidates and change it.
+// The other extreme is to take the likeliest token every time, *greedily*. It never stumbles, and
+// it runs in circles: a sentence that has come twice is likely to come a third time. Good text is
+// neither as unlikely as chance nor as likely as possible [@holtzman2020]. Everything that follows
+// are ways between the two, and each of them is a few lines that take a list of candidates and
+// change it.
 
 #include <mamba2/error.hpp>
 #include <mamba2/sampling.hpp>
@@ -40,10 +42,10 @@ std::string text_of(double value) {
 
 }  // namespace
 
-// Scores come from a model, and a model can be broken. A NaN among the scores would pass through every comparison that
-// follows and come out as some token or other, and a program that shows text from a broken model as if it were text is
-// worse than one that stops. So NaN and infinity are refused by name. A score of $-\infty$ is a way to say *never*, and
-// such tokens are no candidates.
+// Scores come from a model, and a model can be broken. A NaN among the scores would pass through
+// every comparison that follows and come out as some token or other, and a program that shows text
+// from a broken model as if it were text is worse than one that stops. So NaN and infinity are
+// refused by name. A score of $-\infty$ is a way to say *never*, and such tokens are no candidates.
 
 template <class Real>
 std::vector<Candidate> candidates(std::span<const Real> logits) {
@@ -64,21 +66,22 @@ std::vector<Candidate> candidates(std::span<const Real> logits) {
 template std::vector<Candidate> candidates(std::span<const float> logits);
 template std::vector<Candidate> candidates(std::span<const double> logits);
 
-// What is *not* here is the padding of chapter 10, the rows of the embedding that belong to no token. Whoever calls
-// hands over only the scores of tokens that exist.
+// What is *not* here is the padding of chapter 10, the rows of the embedding that belong to no
+// token. Whoever calls hands over only the scores of tokens that exist.
 //
 // ### Temperature {#text_temperature}
 //
-// Divide all scores by a number $\tau$ before the softmax. Probabilities become $p_v^{1/\tau}$, but for their sum:
-// below 1 the likely tokens gain, above 1 the unlikely ones do. At $\tau \to 0$ everything goes to the likeliest token.
-// So 0 is taken to mean just that, and is never divided by.
+// Divide all scores by a number $\tau$ before the softmax. Probabilities become $p_v^{1/\tau}$, but
+// for their sum: below 1 the likely tokens gain, above 1 the unlikely ones do. At $\tau \to 0$
+// everything goes to the likeliest token. So 0 is taken to mean just that, and is never divided by.
 //
 // ::: figure temperature
-// One small distribution at three temperatures. The order of the tokens never changes, only how much lies between them.
+// One small distribution at three temperatures. The order of the tokens never changes, only how
+// much lies between them.
 // :::
 //
-// The scores are measured from the highest one. It changes no probability, and keeps a very low temperature from making
-// infinity of a score.
+// The scores are measured from the highest one. It changes no probability, and keeps a very low
+// temperature from making infinity of a score.
 
 void apply_temperature(std::vector<Candidate>& tokens, double temperature) {
   double highest = -std::numeric_limits<double>::infinity();
@@ -98,11 +101,12 @@ std::vector<double> probabilities(const std::vector<Candidate>& tokens) {
 
 // ### Three ways to cut off the tail {#text_filters}
 //
-// The tail of unlikely tokens is what makes a text stumble. Where does it begin? There are three answers in use.
+// The tail of unlikely tokens is what makes a text stumble. Where does it begin? There are three
+// answers in use.
 //
-// **Top-k** says: behind the $k$-th token. It is simple, and wrong in both directions. Where one token is certain, $k =
-// 40$ lets 39 bad ones in; where five hundred are equally good, say the first word of a story, it throws most of them
-// out.
+// **Top-k** says: behind the $k$-th token. It is simple, and wrong in both directions. Where one
+// token is certain, $k = 40$ lets 39 bad ones in; where five hundred are equally good, say the
+// first word of a story, it throws most of them out.
 
 void keep_top_k(std::vector<Candidate>& tokens, std::size_t k) {
   if (k == 0 || k >= tokens.size()) return;
@@ -111,13 +115,14 @@ void keep_top_k(std::vector<Candidate>& tokens, std::size_t k) {
   tokens.erase(end, tokens.end());
 }
 
-// **Top-p** [@holtzman2020] says: when enough is there. The likeliest tokens are taken, one after the other, until
-// their probabilities reach $p$ together. Where the model is certain, one is enough; where it is not, there are many.
-// The token that crosses the border is still in: without it the sum would not reach $p$, and if a single token has more
-// than $p$, nothing at all would be left.
+// **Top-p** [@holtzman2020] says: when enough is there. The likeliest tokens are taken, one after
+// the other, until their probabilities reach $p$ together. Where the model is certain, one is
+// enough; where it is not, there are many. The token that crosses the border is still in: without
+// it the sum would not reach $p$, and if a single token has more than $p$, nothing at all would be
+// left.
 //
-// There is no need to sort fifty thousand tokens for that. A *heap* is built in linear time and hands out the likeliest
-// ones until it is enough.
+// There is no need to sort fifty thousand tokens for that. A *heap* is built in linear time and
+// hands out the likeliest ones until it is enough.
 
 void keep_top_p(std::vector<Candidate>& tokens, double p) {
   if (p >= 1) return;
@@ -138,9 +143,9 @@ void keep_top_p(std::vector<Candidate>& tokens, double p) {
   }
 }
 
-// **Min-p** [@minh2024] says: where a token is much less likely than the likeliest. It asks each token by itself, with
-// no sum and no order: is $p_v$ at least $p$ times the largest probability? In scores, that is a difference of at most
-// $\log(1/p)$, and so the softmax is not even needed.
+// **Min-p** [@minh2024] says: where a token is much less likely than the likeliest. It asks each
+// token by itself, with no sum and no order: is $p_v$ at least $p$ times the largest probability?
+// In scores, that is a difference of at most $\log(1/p)$, and so the softmax is not even needed.
 
 void keep_min_p(std::vector<Candidate>& tokens, double p) {
   if (p <= 0) return;
@@ -151,21 +156,24 @@ void keep_min_p(std::vector<Candidate>& tokens, double p) {
 }
 
 // ::: warning
-// The largest probability is that of *this* distribution, after the temperature and the other filters. The reference's
-// own min-p compares with another maximum. It is easy to get wrong, since the text that comes out looks fine.
+// The largest probability is that of *this* distribution, after the temperature and the other
+// filters. The reference's own min-p compares with another maximum. It is easy to get wrong, since
+// the text that comes out looks fine.
 // :::
 //
 // ::: figure filters
-// The three filters on two distributions: one in which the model is nearly certain, and one in which it is not. Full
-// bars stay, pale ones go. Top-k keeps four in both; the other two look at what they cut.
+// The three filters on two distributions: one in which the model is nearly certain, and one in
+// which it is not. Full bars stay, pale ones go. Top-k keeps four in both; the other two look at
+// what they cut.
 // :::
 //
 // ### Not the same again {#text_penalty}
 //
-// The last one works against running in circles, and is the oldest: tokens that have been seen become less likely
-// [@keskar2019]. A positive score is divided by the penalty, a negative one multiplied by it; both make it lower. It
-// looks crude, and it is. The scores of a model mean something only in their differences: add 10 to all of them, and
-// the probabilities stay, but the penalty does something else. It is here because everybody has it.
+// The last one works against running in circles, and is the oldest: tokens that have been seen
+// become less likely [@keskar2019]. A positive score is divided by the penalty, a negative one
+// multiplied by it; both make it lower. It looks crude, and it is. The scores of a model mean
+// something only in their differences: add 10 to all of them, and the probabilities stay, but the
+// penalty does something else. It is here because everybody has it.
 
 void penalize_repetition(std::vector<Candidate>& tokens, const std::unordered_set<std::int64_t>& seen,
                          double penalty) {
@@ -179,8 +187,9 @@ void penalize_repetition(std::vector<Candidate>& tokens, const std::unordered_se
 //
 // ### Chance {#text_chance}
 //
-// To draw by probabilities, lay them end to end on a line of length 1, throw a dart at it, and see in which one it
-// sticks. Rounding can leave a tiny gap at the end of the line, and a dart in the gap belongs to the last token.
+// To draw by probabilities, lay them end to end on a line of length 1, throw a dart at it, and see
+// in which one it sticks. Rounding can leave a tiny gap at the end of the line, and a dart in the
+// gap belongs to the last token.
 
 std::int64_t draw(const std::vector<Candidate>& tokens, Random& random) {
   const std::vector<double> p = probabilities(tokens);
@@ -194,10 +203,10 @@ std::int64_t likeliest(const std::vector<Candidate>& tokens) {
   return std::min_element(tokens.begin(), tokens.end(), likelier)->id;
 }
 
-// Now the order, and it matters. The penalty changes the scores that the model gave, so it comes first, before
-// temperature stretches them; the filters look at the distribution that will be drawn from, so they come after. It is
-// the order of Hugging Face's library [@huggingface], and to keep it means that settings found there do here what they
-// did there.
+// Now the order, and it matters. The penalty changes the scores that the model gave, so it comes
+// first, before temperature stretches them; the filters look at the distribution that will be drawn
+// from, so they come after. It is the order of Hugging Face's library [@huggingface], and to keep
+// it means that settings found there do here what they did there.
 
 template <class Real>
 std::int64_t Sampler::choose(std::span<const Real> logits) {
@@ -243,8 +252,8 @@ void SamplingOptions::check() const {
 
 }  // namespace mamba2
 
-// The program takes a distribution of eight tokens through all of it. The first line is what the model says, each of
-// the others is one filter alone, with what is left made to sum to 1 again:
+// The program takes a distribution of eight tokens through all of it. The first line is what the
+// model says, each of the others is one filter alone, with what is left made to sum to 1 again:
 //
 // @output filters
 //

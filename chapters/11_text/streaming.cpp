@@ -1,7 +1,7 @@
 // ## Back to text {#text_decode}
 //
-// The way back is easy: each token stands for some bytes, and the bytes one after the other are the text. All that is
-// left to do is to mend what is no UTF-8.
+// The way back is easy: each token stands for some bytes, and the bytes one after the other are the
+// text. All that is left to do is to mend what is no UTF-8.
 
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
@@ -27,18 +27,19 @@ std::optional<std::int64_t> Tokenizer::find_added(std::string_view content) cons
   return place == added_.end() ? std::nullopt : std::optional(place->second);
 }
 
-// Do we get back the text that we started from? All but what the normal form has changed: `e` with an accent behind it
-// comes back as `é`.
+// Do we get back the text that we started from? All but what the normal form has changed: `e` with
+// an accent behind it comes back as `é`.
 //
 // ## Never half a character {#text_streaming}
 //
-// A model writes one token at a time, and we want to see each as soon as it is there. Here the bytes bite. The snake 🐍
-// is four bytes, and a small vocabulary writes it as four tokens. Decode each by itself, and the screen shows ����.
+// A model writes one token at a time, and we want to see each as soon as it is there. Here the
+// bytes bite. The snake 🐍 is four bytes, and a small vocabulary writes it as four tokens. Decode
+// each by itself, and the screen shows ����.
 //
-// So what has begun and could still become a character waits. At most three bytes ever wait, because the fourth would
-// complete it. What is broken beyond repair is replaced at once; and if the text ends while something waits, that is
-// replaced as well. Whatever the tokens are, the pieces together are exactly what decode() would have made of all of
-// them.
+// So what has begun and could still become a character waits. At most three bytes ever wait,
+// because the fourth would complete it. What is broken beyond repair is replaced at once; and if
+// the text ends while something waits, that is replaced as well. Whatever the tokens are, the
+// pieces together are exactly what decode() would have made of all of them.
 
 std::string Utf8Stream::push(std::string_view bytes) {
   const std::string all = std::exchange(waiting_, {}).append(bytes);

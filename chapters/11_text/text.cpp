@@ -1,27 +1,30 @@
 // # Text {#ch_text}
 // @summary From text to tokens and back, byte by byte; from scores to a choice; and the loop that writes.
 //
-// The model of the last chapter reads numbers and gives back scores. We want to type a sentence and see how it goes on.
-// Two things are missing. One is a **tokenizer**: it cuts a text into pieces and numbers them, and turns numbers into
-// text again. The other is a way to *choose*: the model says of each of fifty thousand tokens how likely it is, and
-// somebody has to take one of them, put it at the end of the text and ask again.
+// The model of the last chapter reads numbers and gives back scores. We want to type a sentence and
+// see how it goes on. Two things are missing. One is a **tokenizer**: it cuts a text into pieces
+// and numbers them, and turns numbers into text again. The other is a way to *choose*: the model
+// says of each of fifty thousand tokens how likely it is, and somebody has to take one of them, put
+// it at the end of the text and ask again.
 //
-// Neither is hard, and neither forgives. A model has seen its texts cut in one way in all of its training. Cut them in
-// another way and it still answers, a little worse, and nothing says why. So the tokenizer has to be exactly the one of
-// the training, with all its quirks: which characters are letters, what becomes of three spaces in a row, what is done
-// with `é` where it is written as two characters. Choosing has traps of its own, and the small programs around
-// published models fall into several of them.
+// Neither is hard, and neither forgives. A model has seen its texts cut in one way in all of its
+// training. Cut them in another way and it still answers, a little worse, and nothing says why. So
+// the tokenizer has to be exactly the one of the training, with all its quirks: which characters
+// are letters, what becomes of three spaces in a row, what is done with `é` where it is written as
+// two characters. Choosing has traps of its own, and the small programs around published models
+// fall into several of them.
 //
 // ::: figure loop
-// What `mamba2 generate` does. The tokenizer turns the prompt into numbers, the model reads them at once, and then one
-// token goes around the circle at a time. What the model remembers is a cache of fixed size, however long the text has
-// become.
+// What `mamba2 generate` does. The tokenizer turns the prompt into numbers, the model reads them at
+// once, and then one token goes around the circle at a time. What the model remembers is a cache of
+// fixed size, however long the text has become.
 // :::
 //
 // ## What it builds on {#text_builds_on}
 //
-// Chapter 10 for the model, prefill() and step(), and for parse_json(), since a tokenizer is a file from a stranger
-// too; chapter 9 for why going on costs the same after every token; chapter 6 for mamba2::Random.
+// Chapter 10 for the model, prefill() and step(), and for parse_json(), since a tokenizer is a file
+// from a stranger too; chapter 9 for why going on costs the same after every token; chapter 6 for
+// mamba2::Random.
 //
 // ## Shapes {#text_shapes}
 //
@@ -36,21 +39,23 @@
 //
 // ## What should a token be? {#text_why}
 //
-// A **letter** is the first idea. The vocabulary is small then, but a text is long: a page of a book is three thousand
-// letters, and the model spends a whole step on each `e`. It has to learn spelling before it can learn anything else.
+// A **letter** is the first idea. The vocabulary is small then, but a text is long: a page of a
+// book is three thousand letters, and the model spends a whole step on each `e`. It has to learn
+// spelling before it can learn anything else.
 //
-// A **word** is the second. Texts are short then, but there is no end to words. Names, typing errors, numbers, code:
-// whatever list one makes, the next text has a word that is not in it, and all that can be done is to write *unknown*
-// in its place.
+// A **word** is the second. Texts are short then, but there is no end to words. Names, typing
+// errors, numbers, code: whatever list one makes, the next text has a word that is not in it, and
+// all that can be done is to write *unknown* in its place.
 //
-// What is used lies in between and is found by counting. Frequent words are one token; rare ones are made of a few
-// pieces; in the worst case the pieces are single **bytes**. There are only 256 of those, and every text is made of
-// them. So nothing is ever unknown.
+// What is used lies in between and is found by counting. Frequent words are one token; rare ones
+// are made of a few pieces; in the worst case the pieces are single **bytes**. There are only 256
+// of those, and every text is made of them. So nothing is ever unknown.
 //
 // ## Bytes {#text_bytes}
 //
-// A text is a row of *code points*, the numbers that Unicode gives to characters. UTF-8 writes each of them in one to
-// four bytes. The first byte says how many there are, and the following ones all begin with the bits `10`:
+// A text is a row of *code points*, the numbers that Unicode gives to characters. UTF-8 writes each
+// of them in one to four bytes. The first byte says how many there are, and the following ones all
+// begin with the bits `10`:
 //
 // | code points | first byte | then |
 // |---|---|---|
@@ -59,10 +64,11 @@
 // | up to U+FFFF | `1110xxxx` | two |
 // | up to U+10FFFF | `11110xxx` | three |
 //
-// Not every row of bytes is UTF-8. A following byte can be missing, or stand where none is due. A number can be written
-// longer than it needs to be, which is forbidden, because a filter that looks for the byte `/` must not be fooled by
-// another way to write it. The range from `U+D800` to `U+DFFF` belongs to UTF-16 and names no character. All these
-// rules come down to which *second* byte may follow a first one; the third and the fourth are free.
+// Not every row of bytes is UTF-8. A following byte can be missing, or stand where none is due. A
+// number can be written longer than it needs to be, which is forbidden, because a filter that looks
+// for the byte `/` must not be fooled by another way to write it. The range from `U+D800` to
+// `U+DFFF` belongs to UTF-16 and names no character. All these rules come down to which *second*
+// byte may follow a first one; the third and the fourth are free.
 
 #include <mamba2/utf8.hpp>
 
@@ -89,11 +95,12 @@ std::size_t character_length(unsigned char first, Range& second) {
 
 }  // namespace
 
-// Why should a tokenizer care about broken text? Because it will make some. A token can be part of a character, and a
-// model is free to write the first half of one and then something else. What then? Unicode has a recommendation, and
-// the published tokenizers follow it: take the longest piece that *could* have become a character, show `U+FFFD`, the
-// replacement character �, in its place, and go on behind it. So the function that reads a character knows three
-// answers: a whole one, a broken one, and one that may still become whole when more bytes come.
+// Why should a tokenizer care about broken text? Because it will make some. A token can be part of
+// a character, and a model is free to write the first half of one and then something else. What
+// then? Unicode has a recommendation, and the published tokenizers follow it: take the longest
+// piece that *could* have become a character, show `U+FFFD`, the replacement character �, in its
+// place, and go on behind it. So the function that reads a character knows three answers: a whole
+// one, a broken one, and one that may still become whole when more bytes come.
 
 Utf8Character next_character(std::string_view bytes, std::size_t at) {
   using Kind = Utf8Character::Kind;

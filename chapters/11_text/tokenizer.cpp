@@ -1,10 +1,11 @@
 // ## Writing bytes as letters {#text_alphabet}
 //
-// A published tokenizer is a file `tokenizer.json`. Two things in it hold nearly all: `vocab` names every token and its
-// number, `merges` lists the pairs. But JSON is text, tokens are bytes, and a token such as half of a `é` is no text.
-// GPT-2 found a way out which everybody took over: each byte is written as one *character*. The bytes that are visible
-// signs stand for themselves. The other 68, among them the space, take the characters from `U+0100` on, in order. So
-// the space becomes `Ġ`, the end of a line becomes `Ċ`, and ` the` stands in the file as `Ġthe`.
+// A published tokenizer is a file `tokenizer.json`. Two things in it hold nearly all: `vocab` names
+// every token and its number, `merges` lists the pairs. But JSON is text, tokens are bytes, and a
+// token such as half of a `é` is no text. GPT-2 found a way out which everybody took over: each
+// byte is written as one *character*. The bytes that are visible signs stand for themselves. The
+// other 68, among them the space, take the characters from `U+0100` on, in order. So the space
+// becomes `Ġ`, the end of a line becomes `Ċ`, and ` the` stands in the file as `Ġthe`.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -58,13 +59,15 @@ std::string token_bytes(const std::string& written) {
 
 // ## Tokens added by hand {#text_added}
 //
-// Some tokens come from no counting. `<|endoftext|>` stood between the texts of the training. It must be one token,
-// whatever the merges would make of its letters, and so it is looked for in the text *first*, before there are words.
-// The published tokenizer adds runs of 2 to 24 spaces as well, for the sake of indented code.
+// Some tokens come from no counting. `<|endoftext|>` stood between the texts of the training. It
+// must be one token, whatever the merges would make of its letters, and so it is looked for in the
+// text *first*, before there are words. The published tokenizer adds runs of 2 to 24 spaces as
+// well, for the sake of indented code.
 //
-// Of several added tokens that begin at the same place the longest wins: of 26 spaces, 24 are taken, and then 2. To
-// find them, all are put into a *trie*, a tree with an edge for each byte. From each place in the text one walks down
-// as far as the bytes lead, and remembers the last place where a token ended.
+// Of several added tokens that begin at the same place the longest wins: of 26 spaces, 24 are
+// taken, and then 2. To find them, all are put into a *trie*, a tree with an edge for each byte.
+// From each place in the text one walks down as far as the bytes lead, and remembers the last place
+// where a token ended.
 
 void AddedTokens::add(const AddedToken& token) {
   std::size_t node = 0;
@@ -93,9 +96,10 @@ AddedTokens::Match AddedTokens::find(std::string_view text, std::size_t from) co
   return {text.size(), text.size(), nullptr};
 }
 
-// An added token may have wishes. `single_word` means that it counts only where it stands alone, not inside
-// `endoftextile`; `lstrip` and `rstrip` mean that it swallows the white space before or behind it. The published models
-// use none of them, but their relatives do, and a wish that is ignored is a wrong number that nobody notices.
+// An added token may have wishes. `single_word` means that it counts only where it stands alone,
+// not inside `endoftextile`; `lstrip` and `rstrip` mean that it swallows the white space before or
+// behind it. The published models use none of them, but their relatives do, and a wish that is
+// ignored is a wrong number that nobody notices.
 
 namespace {
 
@@ -150,10 +154,10 @@ std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text) const 
 
 // ## Reading the file {#text_file}
 //
-// The file says more than vocabulary and merges: how to normalise, how to cut, what to do at the end. It is the format
-// of a library that knows dozens of tokenizers, and nearly every key can turn this one into another. We read one kind,
-// byte-level BPE, and *refuse* every option that we do not have. To leave out what one does not understand is how a
-// tokenizer becomes a little wrong.
+// The file says more than vocabulary and merges: how to normalise, how to cut, what to do at the
+// end. It is the format of a library that knows dozens of tokenizers, and nearly every key can turn
+// this one into another. We read one kind, byte-level BPE, and *refuse* every option that we do not
+// have. To leave out what one does not understand is how a tokenizer becomes a little wrong.
 
 namespace {
 
@@ -375,8 +379,9 @@ Tokenizer load_tokenizer(const std::filesystem::path& directory) {
 
 // ## From text to tokens {#text_encode}
 //
-// Now everything is there, and the order is: added tokens that are looked for in the raw text; between them the normal
-// form; added tokens that are looked for in that; between them words; and each word's bytes through the merges.
+// Now everything is there, and the order is: added tokens that are looked for in the raw text;
+// between them the normal form; added tokens that are looked for in that; between them words; and
+// each word's bytes through the merges.
 
 std::vector<std::int64_t> Tokenizer::encode(std::string_view text) const {
   for (std::size_t at = 0; at < text.size();) {
@@ -419,7 +424,7 @@ void Tokenizer::encode_words(std::string_view text, std::vector<std::int64_t>& i
 
 }  // namespace mamba2
 
-// The program shows the golden tokenizer, with 623 tokens, at work. It is too small to know many words; it has the same
-// form as the one of the published models.
+// The program shows the golden tokenizer, with 623 tokens, at work. It is too small to know many
+// words; it has the same form as the one of the published models.
 //
 // @output tokens

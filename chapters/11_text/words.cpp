@@ -1,18 +1,20 @@
 // ## Two ways to write the same {#text_normal}
 //
-// The letter `é` is one character of Unicode. It is also two: an `e`, and behind it a character that puts an accent on
-// the one before. On the screen they look alike; as bytes they have nothing in common, and a tokenizer would give them
-// different numbers. So the published one first brings its text into a *normal form*, the one named **NFC**, in which
-// everything that can be one character is one.
+// The letter `é` is one character of Unicode. It is also two: an `e`, and behind it a character
+// that puts an accent on the one before. On the screen they look alike; as bytes they have nothing
+// in common, and a tokenizer would give them different numbers. So the published one first brings
+// its text into a *normal form*, the one named **NFC**, in which everything that can be one
+// character is one.
 //
-// Which characters that concerns is a table of some thousand entries that changes every year. It is not for us to
-// write: the library [ICU](https://icu.unicode.org) has it.
+// Which characters that concerns is a table of some thousand entries that changes every year. It is
+// not for us to write: the library [ICU](https://icu.unicode.org) has it.
 //
-// One thing has to be done before. A letter may carry any number of marks, and the normal form puts the marks of a
-// letter into an order. ICU sorts them by insertion, which is right for the two or three marks of real letters, and
-// takes minutes for a megabyte of nothing but marks. Somebody will send us that. So runs of marks that no language has
-// are put in order here, by a sort that knows better, and ICU finds them sorted. Marks are told from letters by their
-// *combining class*, which is zero for everything that is no mark; marks of the same class must keep their order.
+// One thing has to be done before. A letter may carry any number of marks, and the normal form puts
+// the marks of a letter into an order. ICU sorts them by insertion, which is right for the two or
+// three marks of real letters, and takes minutes for a megabyte of nothing but marks. Somebody will
+// send us that. So runs of marks that no language has are put in order here, by a sort that knows
+// better, and ICU finds them sorted. Marks are told from letters by their *combining class*, which
+// is zero for everything that is no mark; marks of the same class must keep their order.
 
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
@@ -109,26 +111,30 @@ std::string normalized(std::string_view text) {
 
 // ## Cutting a text into words {#text_words}
 //
-// The pieces of a text are found by counting, as we shall see: what often stands side by side becomes one token. Left
-// alone, counting would make tokens of `dog.` and `dog!` and `dog,`, and waste the vocabulary on punctuation. So the
-// text is cut into *words* first, and tokens never reach across a cut. The rule is GPT-2's [@radford2019], and is
-// usually written as a regular expression:
+// The pieces of a text are found by counting, as we shall see: what often stands side by side
+// becomes one token. Left alone, counting would make tokens of `dog.` and `dog!` and `dog,`, and
+// waste the vocabulary on punctuation. So the text is cut into *words* first, and tokens never
+// reach across a cut. The rule is GPT-2's [@radford2019], and is usually written as a regular
+// expression:
 //
 // ```text
 // 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 // ```
 //
-// It is tried from left to right, alternative by alternative. In words: an English ending such as `'ll`; or letters; or
-// digits; or signs that are none of these, each of the three with *one* space before it if there is one; or white
-// space. The space belongs to the word that follows it. That looks odd, and saves a token for every word: ` the` in the
-// middle of a sentence is a single token, and differs from `the` at its beginning.
+// It is tried from left to right, alternative by alternative. In words: an English ending such as
+// `'ll`; or letters; or digits; or signs that are none of these, each of the three with *one* space
+// before it if there is one; or white space. The space belongs to the word that follows it. That
+// looks odd, and saves a token for every word: ` the` in the middle of a sentence is a single
+// token, and differs from `the` at its beginning.
 //
-// The last two alternatives are the subtle ones. Of several spaces in a row, all but the last are a piece of their own,
-// and the last one goes with the word. At the end of the text all of them are one piece.
+// The last two alternatives are the subtle ones. Of several spaces in a row, all but the last are a
+// piece of their own, and the last one goes with the word. At the end of the text all of them are
+// one piece.
 //
-// As a loop it is shorter than it reads, and no regular expression can be slow on a text that was written to make it
-// slow. What is a letter, a digit, a space, Unicode says: `\p{L}` and `\p{N}` are categories of characters, `\s` is the
-// property *White_Space*, to which the no-break space belongs and the zero-width space does not.
+// As a loop it is shorter than it reads, and no regular expression can be slow on a text that was
+// written to make it slow. What is a letter, a digit, a space, Unicode says: `\p{L}` and `\p{N}`
+// are categories of characters, `\s` is the property *White_Space*, to which the no-break space
+// belongs and the zero-width space does not.
 
 namespace {
 
@@ -179,6 +185,7 @@ std::vector<std::string_view> split_words(std::string_view text) {
 
 }  // namespace mamba2
 
-// The program of this chapter cuts a few lines, with a bar between the pieces and a dot for each space:
+// The program of this chapter cuts a few lines, with a bar between the pieces and a dot for each
+// space:
 //
 // @output words

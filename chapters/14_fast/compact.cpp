@@ -1,18 +1,25 @@
 // ## Fewer bytes {#fast_compact}
 //
-// For a single token nothing counts but bytes. So store the large weights in fewer of them. Only four matrices are worth it, as they
-// are all but two thousandths of the 130M model: the two projections of each block, the embedding and the head. Everything else stays as it is.
+// For a single token nothing counts but bytes. So store the large weights in fewer of them. Only
+// four matrices are worth it, as they are all but two thousandths of the 130M model: the two
+// projections of each block, the embedding and the head. Everything else stays as it is.
 //
-// *bfloat16* is the upper half of a float: eight bits of precision instead of twenty-four, in half the memory. What this costs is the rounding of each weight, once, by at most one part in 256.
+// *bfloat16* is the upper half of a float: eight bits of precision instead of twenty-four, in half
+// the memory. What this costs is the rounding of each weight, once, by at most one part in 256.
 //
-// *int8* is a whole number from −127 to 127, and a scale for each row of the weight, chosen so that the largest weight of the row just fits. A quarter of the memory. Now the rounding is a step of
-// the row's largest weight, the same for its small weights as for its large ones; so a row with one weight that sticks out is rounded coarsely as a whole.
+// *int8* is a whole number from −127 to 127, and a scale for each row of the weight, chosen so that
+// the largest weight of the row just fits. A quarter of the memory. Now the rounding is a step of
+// the row's largest weight, the same for its small weights as for its large ones; so a row with one
+// weight that sticks out is rounded coarsely as a whole.
 //
-// What else is rounded depends on how many tokens come together. For a few, up to eight, weights of two bytes are widened to floats on their way to the multiplication, and nothing else is rounded. With weights of one byte
-// the token is rounded to whole numbers as well, far more finely. With many tokens it depends on the processor: one that multiplies bfloat16 has the tokens rounded to that, too.
+// What else is rounded depends on how many tokens come together. For a few, up to eight, weights of
+// two bytes are widened to floats on their way to the multiplication, and nothing else is rounded.
+// With weights of one byte the token is rounded to whole numbers as well, far more finely. With
+// many tokens it depends on the processor: one that multiplies bfloat16 has the tokens rounded to
+// that, too.
 //
-// Is the rounding too much? A model averages over many weights, and their roundings point in all directions. How far the scores move, the program prints, under
-// *What writing costs*.
+// Is the rounding too much? A model averages over many weights, and their roundings point in all
+// directions. How far the scores move, the program prints, under *What writing costs*.
 
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>

@@ -1,6 +1,7 @@
 // ## The program {#fast_program}
 //
-// The program of this chapter proves what must not change. It prints no times; those are in figures and tables, measured in this build.
+// The program of this chapter proves what must not change. It prints no times; those are in figures
+// and tables, measured in this build.
 
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
@@ -60,7 +61,8 @@ void cost() {
     std::printf("  %-24s %8.0f  %5.1f %%\n", item.what, item.count, 100 * item.count / total);
 }
 
-// Every entry of a mask, made both ways in float and compared with double. The decay is strong at some steps and weak at others.
+// Every entry of a mask, made both ways in float and compared with double. The decay is strong at
+// some steps and weak at others.
 
 void mask() {
   const std::size_t Q = 64;
@@ -84,7 +86,8 @@ void mask() {
               yes(std::equal(decay.begin(), decay.end(), &M[(Q - 1) * Q])));
 }
 
-// The operator with everything at once: two groups, a ragged last chunk, an initial state, packed sequences.
+// The operator with everything at once: two groups, a ragged last chunk, an initial state, packed
+// sequences.
 
 void operators() {
   const std::size_t batch = 2, seqlen = 83, nheads = 6, headdim = 5, ngroups = 2, d_state = 7;
@@ -154,7 +157,8 @@ void rounding() {
   }
 }
 
-// What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers read and written.
+// What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers
+// read and written.
 
 void bytes() {
   const double parameters = 128989632, state = 24.0 * 24 * 64 * 128;
@@ -195,31 +199,44 @@ int main() {
 //
 // ## Step by step {#fast_steps}
 //
-// Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the 130M model and a prompt of 2048 tokens. Each bar is measured while this book
-// is built, on the machine that builds it. There are two limits for one thread: the scan's own products with nothing in between, and its multiply-adds at the product peak, which large square matrices reach
-// and the scan's smaller ones do not. (Where other programs run meanwhile, every bar is shorter, and those of several threads most of all: they are as fast as the slowest of them.)
+// Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the
+// 130M model and a prompt of 2048 tokens. Each bar is measured while this book is built, on the
+// machine that builds it. There are two limits for one thread: the scan's own products with nothing
+// in between, and its multiply-adds at the product peak, which large square matrices reach and the
+// scan's smaller ones do not. (Where other programs run meanwhile, every bar is shorter, and those
+// of several threads most of all: they are as fast as the slowest of them.)
 //
 // ::: figure ladder
-// Thousands of tokens per second of the operator, from the recurrence to all threads. The limits are those of one thread.
+// Thousands of tokens per second of the operator, from the recurrence to all threads. The limits
+// are those of one thread.
 // :::
 //
 // @measured operator
 //
-// The recurrence does about as much arithmetic as the others and is slow, because each number of the state is loaded, changed and stored for every token. The chunked
-// scan of chapter 5 trades that for products. The third bar is this chapter's code with a group for every head: the mask by @eqref{eq:mask_row}, loops that widen, memory that is set aside once, but
-// every product one head wide and the scores computed for every head. The fourth has all heads in one group again; nothing else has changed, and it is the largest step of one thread after the first. Newer
-// instructions bring next to nothing: BLAS had them all along, and the loops in between are no longer where the time goes. Threads come last, and bring as much as there are cores free.
+// The recurrence does about as much arithmetic as the others and is slow, because each number of
+// the state is loaded, changed and stored for every token. The chunked scan of chapter 5 trades
+// that for products. The third bar is this chapter's code with a group for every head: the mask by
+// @eqref{eq:mask_row}, loops that widen, memory that is set aside once, but every product one head
+// wide and the scores computed for every head. The fourth has all heads in one group again; nothing
+// else has changed, and it is the largest step of one thread after the first. Newer instructions
+// bring next to nothing: BLAS had them all along, and the loops in between are no longer where the
+// time goes. Threads come last, and bring as much as there are cores free.
 //
-// What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine says: a product with a short side is a slow product. In between lies a wide valley.
+// What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine
+// says: a product with a short side is a slow product. In between lies a wide valley.
 //
 // ::: figure chunk_length
-// Time per token against the chunk length Q, one thread: the scan, its own products, and what the multiply-adds alone would take at the product peak.
+// Time per token against the chunk length Q, one thread: the scan, its own products, and what the
+// multiply-adds alone would take at the product peak.
 // :::
 //
-// And does the time per token grow with the length of the prompt? It must not; that was the promise of chapter 4. Nor does the memory: beyond inputs and outputs the scan needs what one chunk needs.
+// And does the time per token grow with the length of the prompt? It must not; that was the promise
+// of chapter 4. Nor does the memory: beyond inputs and outputs the scan needs what one chunk needs.
 //
 // ::: figure length
-// Microseconds per token against the length of the sequence, one thread, four heads. The recurrence and the wide scan are nearly flat, and chapter 5's scan is once the products have their full size: this is what linear cost looks like. (The recurrence is not made to wait for the longest.)
+// Microseconds per token against the length of the sequence, one thread, four heads. The recurrence
+// and the wide scan are nearly flat, and chapter 5's scan is once the products have their full
+// size: this is what linear cost looks like. (The recurrence is not made to wait for the longest.)
 // :::
 //
 // ## What writing costs {#fast_decoding}
@@ -228,59 +245,81 @@ int main() {
 //
 // @output bytes
 //
-// Divide by the read bandwidth of the machine, and you have the limit of one sequence. The loop of *Reading weights once* is measured here on a single large weight:
+// Divide by the read bandwidth of the machine, and you have the limit of one sequence. The loop of
+// *Reading weights once* is measured here on a single large weight:
 //
 // ::: figure reading
-// Products of 67 million weights with one token, per second. The dashed lines are how often that many floats can be read, by one thread and by all.
+// Products of 67 million weights with one token, per second. The dashed lines are how often that
+// many floats can be read, by one thread and by all.
 // :::
 //
 // @measured reading
 //
-// BLAS's product of two matrices is not made for this: it copies a matrix into an order of its own before it begins. Between the second and the third line nothing has changed but *which* four rows are taken. A
-// second thread brings little where one of them can ask for nearly all that memory gives; how much that is, is a matter of the machine. No cleverness gets past the limit except reading less: weights of
-// two bytes give about twice the speed, and of one byte twice that. (The last column is relative to reading floats with one thread; the last lines read with all threads.)
+// BLAS's product of two matrices is not made for this: it copies a matrix into an order of its own
+// before it begins. Between the second and the third line nothing has changed but *which* four rows
+// are taken. A second thread brings little where one of them can ask for nearly all that memory
+// gives; how much that is, is a matter of the machine. No cleverness gets past the limit except
+// reading less: weights of two bytes give about twice the speed, and of one byte twice that. (The
+// last column is relative to reading floats with one thread; the last lines read with all threads.)
 //
 // Several sequences at once share what is read:
 //
 // ::: figure batch
-// The same weight with 1 to 8 vectors at once, all threads: how many products with a vector per second, beside the limit of reading the weight for each vector alone. The
-// line bends after four: the loop takes four vectors at a time, and the fifth costs another pass.
+// The same weight with 1 to 8 vectors at once, all threads: how many products with a vector per
+// second, beside the limit of reading the weight for each vector alone. The line bends after four:
+// the loop takes four vectors at a time, and the fifth costs another pass.
 // :::
 //
-// Eight sequences do not write eight times as much text as one. Each has states of its own to read and write: by the table above, a step of eight moves $516 + 8 \cdot 37.7 = 818$ MB in place of 554, so it can write at most
-// 5.4 times as much, and with weights of two bytes 4.2 times. And the multiplications, eight for every weight that is read, take as long as the reading by now.
+// Eight sequences do not write eight times as much text as one. Each has states of its own to read
+// and write: by the table above, a step of eight moves $516 + 8 \cdot 37.7 = 818$ MB in place of
+// 554, so it can write at most 5.4 times as much, and with weights of two bytes 4.2 times. And the
+// multiplications, eight for every weight that is read, take as long as the reading by now.
 //
 // And the price of the rounding, on a small model with random weights:
 //
 // @output rounding
 //
-// For a given model the price is a matter of its weights, and worth a look before one relies on it: `mamba2 logits --dtype int8` gives the scores to compare.
+// For a given model the price is a matter of its weights, and worth a look before one relies on it:
+// `mamba2 logits --dtype int8` gives the scores to compare.
 //
 // ## A whole model {#fast_model}
 //
-// Put together, in a model with the widths of the 130M one but half of its layers and of its vocabulary, so that this build need not wait for it. A prompt of 512 tokens is held against the product peak,
-// writing against the read bandwidth, each measured right before and after.
+// Put together, in a model with the widths of the 130M one but half of its layers and of its
+// vocabulary, so that this build need not wait for it. A prompt of 512 tokens is held against the
+// product peak, writing against the read bandwidth, each measured right before and after.
 //
 // ::: figure model
-// Tokens per second of half of the 130M model, as a share of the limit for as many threads and weights of that type. Beside each bar: the tokens per second. (A bar can pass the line a little: the limit is a measurement as well, and of small weights a part may stay in the cache from token to token.)
+// Tokens per second of half of the 130M model, as a share of the limit for as many threads and
+// weights of that type. Beside each bar: the tokens per second. (A bar can pass the line a little:
+// the limit is a measurement as well, and of small weights a part may stay in the cache from token
+// to token.)
 // :::
 //
-// For models of your own, and for the full sizes, there is a command. It prints such a table, with the limits measured between the runs:
+// For models of your own, and for the full sizes, there is a command. It prints such a table, with
+// the limits measured between the runs:
 //
 // ```
 // build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32 --dtype bfloat16
 // ```
 //
-// What is between the bars and the line? In a prompt: the scan, whose products are small; and the convolution, the norms and the gate, which are little arithmetic, but every number they touch comes from memory and goes back there. Where products
-// with weights are twice as fast, in bfloat16, all else takes twice the share. In writing, the short loops around the products, between which the threads wait for each other.
+// What is between the bars and the line? In a prompt: the scan, whose products are small; and the
+// convolution, the norms and the gate, which are little arithmetic, but every number they touch
+// comes from memory and goes back there. Where products with weights are twice as fast, in
+// bfloat16, all else takes twice the share. In writing, the short loops around the products,
+// between which the threads wait for each other.
 //
-// Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read memory faster, gave hardly anything once every thread reads four long streams. Keeping all tensors between the projections
-// from layer to layer, to spare the system from handing out memory, gave nothing in a prompt of 512 tokens. oneDNN for the scan's products is slower than BLAS: they are small, and it takes longer to begin.
+// Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read
+// memory faster, gave hardly anything once every thread reads four long streams. Keeping all
+// tensors between the projections from layer to layer, to spare the system from handing out memory,
+// gave nothing in a prompt of 512 tokens. oneDNN for the scan's products is slower than BLAS: they
+// are small, and it takes longer to begin.
 //
 // ## What has not changed {#fast_unchanged}
 //
-// Not one result, up to rounding: the tests hold the fast operations to the golden data with the tolerances of the plain ones. Not the state, not the cache, not the checkpoint. The
-// plain forms stay, as oracles and as the explanation. A program that links the whole library computes with the fast table; one line goes back,
+// Not one result, up to rounding: the tests hold the fast operations to the golden data with the
+// tolerances of the plain ones. Not the state, not the cache, not the checkpoint. The plain forms
+// stay, as oracles and as the explanation. A program that links the whole library computes with the
+// fast table; one line goes back,
 //
 // ```cpp
 // model.use(mamba2::plain_operations<float>());
@@ -295,22 +334,29 @@ int main() {
 // ## Exercises {#fast_exercises}
 //
 // ::: exercise 14.1 The best chunk
-// The time of a chunk is not its multiply-adds alone. A simple model: a token costs @eqref{eq:layer_cost}'s scan terms, $QN + H(QP + 2NP)$ multiply-adds, and each
-// chunk costs, besides, as much as `overhead` multiply-adds (for copying matrices into BLAS's order). Find the power of two from 1 to 1024 with the smallest cost per token.
+// The time of a chunk is not its multiply-adds alone. A simple model: a token costs
+// @eqref{eq:layer_cost}'s scan terms, $QN + H(QP + 2NP)$ multiply-adds, and each chunk costs,
+// besides, as much as `overhead` multiply-adds (for copying matrices into BLAS's order). Find the
+// power of two from 1 to 1024 with the smallest cost per token.
 // :::
 //
 // ::: exercise 14.2 The mask by running products
-// Write the masked scores of one head without a mask: $M_{ij} = G_{ij} \Delta_j \prod_{k=j+1}^{i} a_k$ for $j \le i$, zero above the diagonal. You may not call `exp` or `pow`; one
-// multiplication for each entry of the mask will do.
+// Write the masked scores of one head without a mask:
+// $M_{ij} = G_{ij} \Delta_j \prod_{k=j+1}^{i} a_k$ for $j \le i$, zero above the diagonal. You may
+// not call `exp` or `pow`; one multiplication for each entry of the mask will do.
 // :::
 //
 // ::: exercise 14.3 The speed of writing
-// How many tokens per second can a model write at most, all sequences of the batch together, if reading its weights and reading and writing the states is all that takes time?
-// The weights are read once for the whole batch; each sequence has its own states, of float.
+// How many tokens per second can a model write at most, all sequences of the batch together, if
+// reading its weights and reading and writing the states is all that takes time? The weights are
+// read once for the whole batch; each sequence has its own states, of float.
 // :::
 //
 // ## Further reading {#fast_further_reading}
 //
-// - Section 6 of the paper [@dao2024] for the chunked algorithm, and part IV of the authors' posts [@blog] for how it is split over GPUs.
-// - Goto and van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), on what BLAS does between your call and its result.
-// - Williams, Waterman and Patterson, *Roofline* (2009), on the two limits and how to see which one binds.
+// - Section 6 of the paper [@dao2024] for the chunked algorithm, and part IV of the authors' posts
+//   [@blog] for how it is split over GPUs.
+// - Goto and van de Geijn, *Anatomy of high-performance matrix multiplication* (2008), on what BLAS
+//   does between your call and its result.
+// - Williams, Waterman and Patterson, *Roofline* (2009), on the two limits and how to see which one
+//   binds.

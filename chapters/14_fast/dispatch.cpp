@@ -1,7 +1,8 @@
 // ### Picking a set {#fast_dispatch}
 //
-// Three sets are compiled: for any 64-bit processor, for those of about 2013 and later (eight floats at once, multiply and add in one), and for those with
-// AVX-512. BLAS does the same within itself. So one program runs everywhere and at full speed almost everywhere.
+// Three sets are compiled: for any 64-bit processor, for those of about 2013 and later (eight
+// floats at once, multiply and add in one), and for those with AVX-512. BLAS does the same within
+// itself. So one program runs everywhere and at full speed almost everywhere.
 
 #include <mamba2/error.hpp>
 #include <mamba2/kernels.hpp>

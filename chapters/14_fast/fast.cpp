@@ -1,22 +1,28 @@
 // # Within reach of the machine {#ch_fast}
 // @summary The same model, faster: what a token costs, wide products, a mask without exponentials, threads over heads, reading every weight once, and weights of fewer bytes.
 //
-// The model is finished and right, and it is slow. A chapter about speed could now show a list of tricks. This one asks a question first:
-// how fast *could* it be? A processor has two numbers that no program can beat. It multiplies matrices at a certain rate, and it reads memory
-// at a certain rate. Both can be measured in a second. Divide the work of the model by the first and its bytes by the second, and you
-// have a limit, in tokens per second, for this machine. After that the work is no longer open-ended. It consists of finding out where the time
-// between the limit and the clock goes.
+// The model is finished and right, and it is slow. A chapter about speed could now show a list of
+// tricks. This one asks a question first: how fast *could* it be? A processor has two numbers that
+// no program can beat. It multiplies matrices at a certain rate, and it reads memory at a certain
+// rate. Both can be measured in a second. Divide the work of the model by the first and its bytes
+// by the second, and you have a limit, in tokens per second, for this machine. After that the work
+// is no longer open-ended. It consists of finding out where the time between the limit and the
+// clock goes.
 //
-// The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the inside out: threads, loops, the scan, products, the rest of
-// the block, weights of fewer bytes. Whoever wants to know first what each of them bought can read *Step by step*, towards the end, and come back.
+// The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the
+// inside out: threads, loops, the scan, products, the rest of the block, weights of fewer bytes.
+// Whoever wants to know first what each of them bought can read *Step by step*, towards the end,
+// and come back.
 //
-// With one exception that has to be asked for (weights in fewer bytes, which are rounded), nothing in this chapter changes what is computed. Each fast function stands beside a plain one from an earlier chapter, has the same interface,
-// and is tested against it.
+// With one exception that has to be asked for (weights in fewer bytes, which are rounded), nothing
+// in this chapter changes what is computed. Each fast function stands beside a plain one from an
+// earlier chapter, has the same interface, and is tested against it.
 //
 // ## What it builds on {#fast_builds_on}
 //
-// Chapter 3 for the matrix product on parts of tensors, chapter 4 for the chunk and its four steps, chapter 5 for the operator with all its
-// options, chapter 8 for the table of operations that the block computes with.
+// Chapter 3 for the matrix product on parts of tensors, chapter 4 for the chunk and its four steps,
+// chapter 5 for the operator with all its options, chapter 8 for the table of operations that the
+// block computes with.
 //
 // ## Shapes {#fast_shapes}
 //
@@ -33,23 +39,28 @@
 //
 // ## What a token costs {#fast_cost}
 //
-// Take one layer of the 130M model and count multiply-adds for one token, with chunks of $Q$. The two projections are products with
-// fixed weights. In the scan, chapter 4 counted $QN + QP + 2NP$ for one head. But B and C belong to a *group* of heads, and so do their scores:
-// with $H$ heads in the group the term $QN$ is paid once and not $H$ times. One layer costs
+// Take one layer of the 130M model and count multiply-adds for one token, with chunks of $Q$. The
+// two projections are products with fixed weights. In the scan, chapter 4 counted $QN + QP + 2NP$
+// for one head. But B and C belong to a *group* of heads, and so do their scores: with $H$ heads in
+// the group the term $QN$ is paid once and not $H$ times. One layer costs
 //
 // $$ \underbrace{d_{\mathrm{in\_proj}} \, d_{\mathrm{model}} + d_{\mathrm{inner}} \, d_{\mathrm{model}}}_{\text{projections}}
 //    + \underbrace{Q N}_{\text{scores}} + H \bigl( \underbrace{Q P}_{\text{mask}} + \underbrace{2 N P}_{\text{state, in and out}} \bigr) . $$ {#eq:layer_cost}
 //
 // @output cost
 //
-// Two things stand out. Most of the model is the two projections, which are ordinary matrix products. (The convolution is left out of the formula; as the list shows, it hardly counts.) And in the scan itself, the terms that
-// grow with the chunk are small: most of the work is moving tokens into the state and out of it. All in all the scan is little more than a tenth of the arithmetic. Where it
-// takes more than that of the *time*, its problem is not how much it computes but how.
+// Two things stand out. Most of the model is the two projections, which are ordinary matrix
+// products. (The convolution is left out of the formula; as the list shows, it hardly counts.) And
+// in the scan itself, the terms that grow with the chunk are small: most of the work is moving
+// tokens into the state and out of it. All in all the scan is little more than a tenth of the
+// arithmetic. Where it takes more than that of the *time*, its problem is not how much it computes
+// but how.
 //
 // ## Two limits {#fast_limits}
 //
-// A product of two large square matrices reuses each number it loads hundreds of times, so it shows the arithmetic alone. That is the first limit. (`parallel_for` and `product` come further
-// down, as does the sum of the second limit; here it is enough that they run, multiply and add.)
+// A product of two large square matrices reuses each number it loads hundreds of times, so it shows
+// the arithmetic alone. That is the first limit. (`parallel_for` and `product` come further down,
+// as does the sum of the second limit; here it is enough that they run, multiply and add.)
 
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
@@ -94,8 +105,9 @@ class WithThreads {
 
 }  // namespace
 
-// Memory that a program gives back goes to the system, and what comes from the system next is slow when it is first touched: each page has to be found and filled with zeros. A program that measures
-// had better keep the memory it has had once.
+// Memory that a program gives back goes to the system, and what comes from the system next is slow
+// when it is first touched: each page has to be found and filled with zeros. A program that
+// measures had better keep the memory it has had once.
 
 void keep_memory() {
 #ifdef M_TRIM_THRESHOLD
@@ -140,8 +152,8 @@ double measure_product_peak(std::size_t threads, WeightType type) {
   return product_rate<float>(threads);
 }
 
-// A sum over an array far larger than the cache does one addition for every four bytes it reads, so it shows the memory alone. That is
-// the second.
+// A sum over an array far larger than the cache does one addition for every four bytes it reads, so
+// it shows the memory alone. That is the second.
 
 double measure_read_bandwidth(std::size_t threads) {
   const WithThreads with(threads);
@@ -201,19 +213,25 @@ double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::s
          2.0 * sizeof(float) * static_cast<double>(batch * config.n_layer * cache);
 }
 
-// Which of the two counts depends on how many tokens go through the model at once. A weight of the projections is used once for each token. Reading it
-// takes four bytes; using it takes two operations a token. With hundreds of tokens (a prompt) the arithmetic takes longer, with one
-// token (generation) the reading does. The same model is bound by arithmetic when it reads and by memory when it writes.
+// Which of the two counts depends on how many tokens go through the model at once. A weight of the
+// projections is used once for each token. Reading it takes four bytes; using it takes two
+// operations a token. With hundreds of tokens (a prompt) the arithmetic takes longer, with one
+// token (generation) the reading does. The same model is bound by arithmetic when it reads and by
+// memory when it writes.
 //
 // ## Threads that share a list {#fast_threads}
 //
-// The simplest way to use several cores is a loop whose turns do not touch each other's data. Each thread takes the next turn from a shared
-// counter until none is left; so a thread that is slower, or starts late, just takes fewer.
+// The simplest way to use several cores is a loop whose turns do not touch each other's data. Each
+// thread takes the next turn from a shared counter until none is left; so a thread that is slower,
+// or starts late, just takes fewer.
 //
-// Two details decide whether this helps. When the model writes, a layer makes half a dozen such loops, each of them well under a millisecond. A thread that goes to sleep
-// after each must be woken by the operating system, which takes longer than some of the loops; so a thread that has nothing to do looks at the
-// counter for up to about a tenth of a millisecond before it lies down. And BLAS libraries bring threads of their own. If each of our threads starts a product that
-// starts threads again, they fight for the same cores, which is slower than one thread alone. So OpenBLAS is told to use one.
+// Two details decide whether this helps. When the model writes, a layer makes half a dozen such
+// loops, each of them well under a millisecond. A thread that goes to sleep after each must be
+// woken by the operating system, which takes longer than some of the loops; so a thread that has
+// nothing to do looks at the counter for up to about a tenth of a millisecond before it lies down.
+// And BLAS libraries bring threads of their own. If each of our threads starts a product that
+// starts threads again, they fight for the same cores, which is slower than one thread alone. So
+// OpenBLAS is told to use one.
 
 extern "C" void openblas_set_num_threads(int)
     __attribute__((weak));  // null where BLAS is another library
@@ -222,7 +240,8 @@ namespace {
 
 thread_local bool inside_task = false;
 
-// One of BLAS's own threads, once for each of ours: where BLAS is built on OpenMP, the number belongs to the thread that sets it.
+// One of BLAS's own threads, once for each of ours: where BLAS is built on OpenMP, the number
+// belongs to the thread that sets it.
 void one_blas_thread() {
   static std::mutex mutex;
   thread_local bool told = false;
@@ -338,7 +357,8 @@ void set_num_threads(std::size_t count) {
   wanted_threads = count;
 }
 
-// A loop inside a task, or one that finds the pool at work for somebody else, runs in its own thread: always right, never stuck.
+// A loop inside a task, or one that finds the pool at work for somebody else, runs in its own
+// thread: always right, never stuck.
 
 void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task) {
   one_blas_thread();

@@ -30,7 +30,8 @@ std::string threads_text(std::size_t threads) {
   return std::to_string(threads) + (threads == 1 ? " thread" : " threads");
 }
 
-// One step of a ladder after the other: for the figure a bar, for the table how much faster than the step before, and beside the limit.
+// One step of a ladder after the other: for the figure a bar, for the table how much faster than
+// the step before, and beside the limit.
 class Ladder {
  public:
   Ladder(std::ostream& bars, std::ostream& table, double unit, double limit)
@@ -141,7 +142,8 @@ void chunk_lengths(const std::string& out) {
          << 1e6 * measure_scan_products(sizes, Q) << ' ' << 1e6 * scan_flops(sizes, Q) / peak << '\n';
 }
 
-// Four heads, so that a quarter of a million tokens fit into the memory of a small machine; 0 where nobody wants to wait.
+// Four heads, so that a quarter of a million tokens fit into the memory of a small machine; 0 where
+// nobody wants to wait.
 void lengths(const std::string& out) {
   const Mamba2Config four_heads{.d_model = 128};
   std::ofstream file(out + "/length.dat");
@@ -156,7 +158,8 @@ void lengths(const std::string& out) {
   }
 }
 
-// A large weight times one token, as often as it goes in a second; beside it, how often the bytes of floats can be read.
+// A large weight times one token, as often as it goes in a second; beside it, how often the bytes
+// of floats can be read.
 void reading_steps(const std::string& out, std::ostream& measured, std::size_t all) {
   constexpr std::size_t rows = 65536, columns = 1024;  // 256 MiB of floats
   Tensor<float, 2> W = zeros<float>(rows, columns);
@@ -214,7 +217,8 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   set_num_threads(1);
 }
 
-// Half of the 130M model: a prompt, and writing, with weights of each type. The most that a limit allows is measured before and after.
+// Half of the 130M model: a prompt, and writing, with weights of each type. The most that a limit
+// allows is measured before and after.
 class WholeModel {
  public:
   WholeModel(std::ostream& out, std::size_t all) : out_(out), threads_{1} {

@@ -1,11 +1,14 @@
 // ## Loops that the compiler can widen {#fast_kernels}
 //
-// Between the products there are loops over rows: scale, mask, gate, norm. A processor has instructions that do eight or sixteen such steps
-// at once, and a compiler uses them by itself if the loop lets it: no function calls it cannot see into, no branches, no doubt about
-// whether two pointers overlap. All inner loops of the fast path are collected here, in plain terms, so that they can be compiled several times, once for
-// each generation of processors. The program picks the right set when it starts.[^set]
+// Between the products there are loops over rows: scale, mask, gate, norm. A processor has
+// instructions that do eight or sixteen such steps at once, and a compiler uses them by itself if
+// the loop lets it: no function calls it cannot see into, no branches, no doubt about whether two
+// pointers overlap. All inner loops of the fast path are collected here, in plain terms, so that
+// they can be compiled several times, once for each generation of processors. The program picks the
+// right set when it starts.[^set]
 //
-// [^set]: This is why the file includes nothing but arithmetic: a function that two sets share must not be compiled for the newer processor only.
+// [^set]: This is why the file includes nothing but arithmetic: a function that two sets share must
+// not be compiled for the newer processor only.
 
 #include <mamba2/kernels.hpp>
 
@@ -25,10 +28,12 @@ namespace {
 
 // ### An exponential {#fast_exponential}
 //
-// The gates need $e^x$ for every channel of every token. The library's `std::exp` is a call, and a call ends all widening. Ours is arithmetic:
-// write $x = k \ln 2 + r$ with a whole number $k$ and $|r| \le \tfrac12 \ln 2$; then $e^x = 2^k e^r$. For so small an $r$ a polynomial of degree six is
-// exact to the last bits of a float, and $2^k$ is a float whose exponent bits spell $k$. To round to a whole number, add a number so large that
-// a float has no room for a fraction beside it; its low bits then hold $k$.
+// The gates need $e^x$ for every channel of every token. The library's `std::exp` is a call, and a
+// call ends all widening. Ours is arithmetic: write $x = k \ln 2 + r$ with a whole number $k$ and
+// $|r| \le \tfrac12 \ln 2$; then $e^x = 2^k e^r$. For so small an $r$ a polynomial of degree six is
+// exact to the last bits of a float, and $2^k$ is a float whose exponent bits spell $k$. To round
+// to a whole number, add a number so large that a float has no room for a fraction beside it; its
+// low bits then hold $k$.
 
 float exponential(float x) {
   x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
@@ -63,27 +68,35 @@ Real silu(Real x) {
 
 // ### A mask without exponentials {#fast_mask}
 //
-// Chapter 4 writes the mask of a chunk entry by entry, $L_{ij} = e^{S_{ij}}$ with $S$ the segment sums: $Q^2/2$ exponentials for each head and chunk.
-// Look at two rows of $L$, one under the other:
+// Chapter 4 writes the mask of a chunk entry by entry, $L_{ij} = e^{S_{ij}}$ with $S$ the segment
+// sums: $Q^2/2$ exponentials for each head and chunk. Look at two rows of $L$, one under the other:
 //
 // $$ L_{ij} = e^{dA_i} \, L_{i-1,\,j} \qquad (j < i), \qquad L_{ii} = 1. $$ {#eq:mask_row}
 //
-// A row is the row above times *one* number, with a 1 appended. So a chunk takes $Q$ exponentials and not $Q^2/2$, and the mask costs a multiplication an entry. Is that
-// exact? The segment sum went wrong by subtracting large numbers (chapter 2). Here nothing is subtracted. Each entry is a product of at most $Q$ positive factors, and
-// each factor brings a relative error of one rounding or two.
+// A row is the row above times *one* number, with a 1 appended. So a chunk takes $Q$ exponentials
+// and not $Q^2/2$, and the mask costs a multiplication an entry. Is that exact? The segment sum
+// went wrong by subtracting large numbers (chapter 2). Here nothing is subtracted. Each entry is a
+// product of at most $Q$ positive factors, and each factor brings a relative error of one rounding
+// or two.
 //
-// What is it worth? Here are three ways to come by the mask of 64 rows. The second line is only the exponentials, with the segment sums given; the third also multiplies by the scores.
+// What is it worth? Here are three ways to come by the mask of 64 rows. The second line is only the
+// exponentials, with the segment sums given; the third also multiplies by the scores.
 //
 // @measured mask
 //
-// The large step is from the first line to the second: no lazy expressions, no matrix of segment sums, a loop that widens. By then an exponential costs hardly more than a multiplication.
-// The third does all of the work in about the time of the second, and it needs no approximation of $e^x$ that has to be trusted $Q^2/2$ times.
+// The large step is from the first line to the second: no lazy expressions, no matrix of segment
+// sums, a loop that widens. By then an exponential costs hardly more than a multiplication. The
+// third does all of the work in about the time of the second, and it needs no approximation of
+// $e^x$ that has to be trusted $Q^2/2$ times.
 //
-// Two more things come for free. Start each column with the step size $\Delta_j$ in place of 1, and the row holds $L_{ij} \Delta_j$, so that $x$ need not be multiplied by it
-// beforehand. And the *last* row, $\Delta_j L_{Q-1,\,j}$, is just what step 2 of chapter 4 needs: how much of each token is left when the chunk ends.
+// Two more things come for free. Start each column with the step size $\Delta_j$ in place of 1, and
+// the row holds $L_{ij} \Delta_j$, so that $x$ need not be multiplied by it beforehand. And the
+// *last* row, $\Delta_j L_{Q-1,\,j}$, is just what step 2 of chapter 4 needs: how much of each
+// token is left when the chunk ends.
 //
-// One trap is left. A product of many factors below 1 does not jump to zero: from $10^{-38}$ down it passes through *subnormal* numbers, so small that many
-// processors handle them a hundred times slower. An entry below $10^{-30}$ is set to zero instead.
+// One trap is left. A product of many factors below 1 does not jump to zero: from $10^{-38}$ down
+// it passes through *subnormal* numbers, so small that many processors handle them a hundred times
+// slower. An entry below $10^{-30}$ is set to zero instead.
 
 template <class Real>
 void masked_scores(const Real* __restrict scores, std::size_t score_stride, const Real* __restrict a,
@@ -199,25 +212,34 @@ void rms_norm_row(const Real* x, const Real* w, Real eps, Real* out, std::size_t
 
 // ### Reading weights once {#fast_rows_dot}
 //
-// For one token a projection is $y = Wx$: for each row of $W$ a sum of products. Each weight is read from memory, used once, and not needed again until
-// the next token. So the loop has to ask for memory as fast as it comes. Two things keep it from that.
+// For one token a projection is $y = Wx$: for each row of $W$ a sum of products. Each weight is
+// read from memory, used once, and not needed again until the next token. So the loop has to ask
+// for memory as fast as it comes. Two things keep it from that.
 //
-// The sum is a chain: an addition must wait for the one before it, some four cycles. One row at a time, the processor would
-// mostly wait. Four rows at a time make four chains, and the wait is hidden.
+// The sum is a chain: an addition must wait for the one before it, some four cycles. One row at a
+// time, the processor would mostly wait. Four rows at a time make four chains, and the wait is
+// hidden.
 //
-// *Which* four rows matters more. Memory answers late, after a few hundred cycles, so the processor guesses what will be read next: it follows
-// streams, addresses that go on and on. Four neighbouring rows are four short streams. Each ends after a row and then jumps over the three others, and the guess has to be
-// learned anew. So the four rows come from four places, one from each *quarter* of the rows at hand: row after row, every quarter is a single long stream.
-// *What writing costs* shows what the choice is worth.
+// *Which* four rows matters more. Memory answers late, after a few hundred cycles, so the processor
+// guesses what will be read next: it follows streams, addresses that go on and on. Four
+// neighbouring rows are four short streams. Each ends after a row and then jumps over the three
+// others, and the guess has to be learned anew. So the four rows come from four places, one from
+// each *quarter* of the rows at hand: row after row, every quarter is a single long stream. *What
+// writing costs* shows what the choice is worth.
 //
-// With several sequences in a batch there is more to do. Each row of $W$ meets several vectors while it is close by. That is why a batch writes more text per second than one
-// sequence: the bytes are the same. But now the arithmetic takes a good part of the time of the reading, and both should go on at once; here the processor does not guess far enough ahead. So
-// the loop asks for memory itself: while it works on four rows, it has the next four brought into the cache. And a compiler left alone would load each row again for each vector; so the tile
-// of four rows by four vectors is spelled out, in vectors of the width of a register.[^vector]
+// With several sequences in a batch there is more to do. Each row of $W$ meets several vectors
+// while it is close by. That is why a batch writes more text per second than one sequence: the
+// bytes are the same. But now the arithmetic takes a good part of the time of the reading, and both
+// should go on at once; here the processor does not guess far enough ahead. So the loop asks for
+// memory itself: while it works on four rows, it has the next four brought into the cache. And a
+// compiler left alone would load each row again for each vector; so the tile of four rows by four
+// vectors is spelled out, in vectors of the width of a register.[^vector]
 //
-// [^vector]: `vector_size` is an extension that GCC and Clang share: arithmetic on such a type is done lane by lane, in as many instructions as the processor needs.
+// [^vector]: `vector_size` is an extension that GCC and Clang share: arithmetic on such a type is
+// done lane by lane, in as many instructions as the processor needs.
 //
-// Weights may also be stored in bfloat16, the upper half of a float: half the bytes, half the time; widening them again is a shift.
+// Weights may also be stored in bfloat16, the upper half of a float: half the bytes, half the time;
+// widening them again is a shift.
 
 #if defined(__AVX512F__)
 constexpr std::size_t register_bytes = 64;
@@ -277,7 +299,8 @@ void int8_to_bfloat16(const std::int8_t* __restrict in, bfloat16_bits* __restric
     out[i] = static_cast<bfloat16_bits>(std::bit_cast<std::uint32_t>(static_cast<float>(in[i])) >> 16);
 }
 
-// The sum of all lanes, by halves: one lane after the other would be a chain as long as the register.
+// The sum of all lanes, by halves: one lane after the other would be a chain as long as the
+// register.
 template <class T, std::size_t n, std::size_t... i>
 T sum_of_lanes(Lanes<T, n> r, std::index_sequence<i...>) {
   const auto half = __builtin_shufflevector(r, r, i...) + __builtin_shufflevector(r, r, (n / 2 + i)...);
@@ -308,8 +331,9 @@ Real sum_of(const Real* x, std::size_t n) {
   return sum;
 }
 
-// Some rows of W, `gap` apart, against some vectors: every pair has a sum of its own, all of them in registers. With `ahead`, memory is meanwhile asked for
-// what comes next, `soon_step` weights for each step.
+// Some rows of W, `gap` apart, against some vectors: every pair has a sum of its own, all of them
+// in registers. With `ahead`, memory is meanwhile asked for what comes next, `soon_step` weights
+// for each step.
 template <std::size_t rows, std::size_t vectors, bool ahead, class Real, class Weight>
 void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real* __restrict x,
           std::size_t x_stride, Real* __restrict y, std::size_t y_gap, std::size_t y_stride,
@@ -338,8 +362,9 @@ void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real
     }
 }
 
-// The same against any number of vectors, four at a time. One or two leave the processor enough time to follow the streams by itself; with more, each pass over the rows asks for its share of the next
-// ones.
+// The same against any number of vectors, four at a time. One or two leave the processor enough
+// time to follow the streams by itself; with more, each pass over the rows asks for its share of
+// the next ones.
 template <std::size_t rows, bool ahead, class Real, class Weight>
 void some_rows(const Weight* w, std::size_t gap, std::size_t stride, std::size_t n, const Real* x,
                std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_gap,
@@ -371,12 +396,16 @@ void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t
 
 // ### Weights of one byte {#fast_int8}
 //
-// *Fewer bytes*, further down, tells how a weight becomes whole numbers from −127 to 127, with a scale for each row. Here they meet a token.
+// *Fewer bytes*, further down, tells how a weight becomes whole numbers from −127 to 127, with a
+// scale for each row. Here they meet a token.
 //
-// Widening bytes to floats takes several instructions for every register of them. Whole numbers are quicker: there is an instruction that multiplies pairs
-// of 16-bit numbers and adds them up in 32 bits, and a compiler finds it in a plain loop. So the token becomes a row of whole numbers as well, of 16 bits and with a scale of its own.
-// They are chosen as large as they may be for the sum not to overflow. With $n$ weights of up to 127 each, that is $2^{31} / (127 n)$, and never beyond what 16 bits hold: still finer than the weights' own rounding, by a factor of
-// dozens for the widths of real models. The sum itself is exact.
+// Widening bytes to floats takes several instructions for every register of them. Whole numbers are
+// quicker: there is an instruction that multiplies pairs of 16-bit numbers and adds them up in 32
+// bits, and a compiler finds it in a plain loop. So the token becomes a row of whole numbers as
+// well, of 16 bits and with a scale of its own. They are chosen as large as they may be for the sum
+// not to overflow. With $n$ weights of up to 127 each, that is $2^{31} / (127 n)$, and never beyond
+// what 16 bits hold: still finer than the weights' own rounding, by a factor of dozens for the
+// widths of real models. The sum itself is exact.
 
 template <class Real>
 Real to_int16(const Real* __restrict x, std::size_t n, std::int16_t* __restrict out) {
@@ -437,7 +466,8 @@ void rows_dot_int8(const std::int8_t* W, std::size_t stride, const float* scale,
 
 // ### One step of the recurrence {#fast_state_step}
 //
-// Generation, and chunks of a few tokens, update the state directly: one pass over it, reading, fading, adding, and summing the output on the way. A sum over a row of the state is short, so
+// Generation, and chunks of a few tokens, update the state directly: one pass over it, reading,
+// fading, adding, and summing the output on the way. A sum over a row of the state is short, so
 // what counts is how it ends: by halves, as above, and not lane after lane.
 
 template <class Real>

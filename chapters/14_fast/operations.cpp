@@ -1,7 +1,8 @@
 // ## The rest of the block {#fast_operations}
 //
-// What is left is the table that the block computes with. The linear layer first, since it is most of the model. With many tokens it is a product, and its columns are dealt out to the
-// threads. With few tokens it is bound by reading the weights, and the row loop reads them once.
+// What is left is the table that the block computes with. The linear layer first, since it is most
+// of the model. With many tokens it is a product, and its columns are dealt out to the threads.
+// With few tokens it is bound by reading the weights, and the row loop reads them once.
 
 #include <mamba2/cache.hpp>
 #include <mamba2/fast.hpp>
@@ -17,7 +18,8 @@
 namespace mamba2 {
 namespace {
 
-// Up to so many tokens, reading the weights takes longer than multiplying them. Where weights have fewer bytes, products are faster as well, and pay sooner.
+// Up to so many tokens, reading the weights takes longer than multiplying them. Where weights have
+// fewer bytes, products are faster as well, and pay sooner.
 template <class Weight>
 constexpr std::size_t few_tokens = sizeof(Weight) < sizeof(float) ? 8 : 16;
 
@@ -33,8 +35,10 @@ void few_times(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> W, Matrix
                                     y.data, y.stride);
 }
 
-// The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the kernels take them. There are more parts than threads, so that all stay busy to the
-// end. With few tokens none has much more than a thousand rows, so that the four streams of a part do not lie too far apart. What to do with some rows and their part of y is told by `task`.
+// The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the
+// kernels take them. There are more parts than threads, so that all stay busy to the end. With few
+// tokens none has much more than a thousand rows, so that the four streams of a part do not lie too
+// far apart. What to do with some rows and their part of y is told by `task`.
 template <class Real, class Weight, class Task>
 void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::span<const Real> bias,
                    MatrixRef<Real> y, const Task& task) {
@@ -65,7 +69,8 @@ void linear_of(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::spa
                       });
 }
 
-// With weights of one byte a few tokens become whole numbers first; many are multiplied as above, and the scales of the weight's rows are applied afterwards.
+// With weights of one byte a few tokens become whole numbers first; many are multiplied as above,
+// and the scales of the weight's rows are applied afterwards.
 
 template <class Real>
 void linear_int8(MatrixRef<const Real> x, const CompactWeight& weight, std::span<const Real> bias,
@@ -115,8 +120,9 @@ void for_row_blocks(std::size_t rows, const Rows& task) {
                [&](std::size_t i) { task(i * block, std::min(rows, (i + 1) * block)); });
 }
 
-// The convolution of chapter 7 runs along time for each channel; memory runs along channels for each time. So the loops change places: for each
-// token and each tap, add a row of inputs times a row of taps.
+// The convolution of chapter 7 runs along time for each channel; memory runs along channels for
+// each time. So the loops change places: for each token and each tap, add a row of inputs times a
+// row of taps.
 
 template <class Real>
 void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
@@ -194,7 +200,8 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
 
 // ## One token {#fast_one_token}
 //
-// A step is chapter 9's, with the kernels in place of its loops and the heads dealt out to the threads.
+// A step is chapter 9's, with the kernels in place of its loops and the heads dealt out to the
+// threads.
 
 template <class Real>
 void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
@@ -263,7 +270,8 @@ const Operations<Real>& fast_operations() {
 template const Operations<float>& fast_operations<float>();
 template const Operations<double>& fast_operations<double>();
 
-// Where this chapter is part of a program, its table is the one that blocks and models begin with (chapter 8).
+// Where this chapter is part of a program, its table is the one that blocks and models begin with
+// (chapter 8).
 
 extern "C" const Operations<float>* mamba2_fast_operations_float() {
   return &fast_operations<float>();

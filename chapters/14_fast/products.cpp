@@ -1,15 +1,22 @@
 // ### Two libraries for products {#fast_products}
 //
-// Most of a prompt's time goes into ordinary products, and those are bought, not made. BLAS has been with us since chapter 3. oneDNN is another library, made for neural networks: it writes
-// its inner loops in machine code at run time, for the processor and the sizes that it finds. And it has products of types that the interface of BLAS has no name for. Large ones, as of the projections, per second:
+// Most of a prompt's time goes into ordinary products, and those are bought, not made. BLAS has
+// been with us since chapter 3. oneDNN is another library, made for neural networks: it writes its
+// inner loops in machine code at run time, for the processor and the sizes that it finds. And it
+// has products of types that the interface of BLAS has no name for. Large ones, as of the
+// projections, per second:
 //
 // @measured products
 //
-// Where the last line is about twice the second, there is an instruction behind it that takes numbers in bfloat16, multiplies them in pairs and adds the products up in float, twice as many at once as there are floats in a register. It wants *both*
-// factors in bfloat16. So where weights are kept in two bytes or one, and there are more than a few tokens, the tokens are rounded as well: to eight bits, before each product. Processors without that instruction widen the weights to
+// Where the last line is about twice the second, there is an instruction behind it that takes
+// numbers in bfloat16, multiplies them in pairs and adds the products up in float, twice as many at
+// once as there are floats in a register. It wants *both* factors in bfloat16. So where weights are
+// kept in two bytes or one, and there are more than a few tokens, the tokens are rounded as well:
+// to eight bits, before each product. Processors without that instruction widen the weights to
 // floats instead, and round nothing more.
 //
-// So products of the projections go to oneDNN where it is installed. The many small ones of the scan stay with BLAS, which begins faster.
+// So products of the projections go to oneDNN where it is installed. The many small ones of the
+// scan stay with BLAS, which begins faster.
 
 #include <mamba2/kernels.hpp>
 #include <mamba2/products.hpp>
@@ -31,7 +38,8 @@ namespace {
 
 using dnnl::memory;
 
-// oneDNN would start threads of its own, by OpenMP, while ours are at work. For one call it may not.
+// oneDNN would start threads of its own, by OpenMP, while ours are at work. For one call it may
+// not.
 class OneThread {
  public:
   OneThread() { omp_set_num_threads(1); }
@@ -109,7 +117,8 @@ bool has_work(MatrixRef<const Real> x, MatrixRef<const Weight> weight, MatrixRef
   return x.rows > 0 && x.columns > 0 && weight.rows > 0;
 }
 
-// Weights of fewer bytes, where nothing multiplies them as they are: about a megabyte of them at a time is widened, and multiplied while it is close by.
+// Weights of fewer bytes, where nothing multiplies them as they are: about a megabyte of them at a
+// time is widened, and multiplied while it is close by.
 template <class Wide, class Real, class Weight, class Product>
 void by_widened_blocks(MatrixRef<const Weight> weight, MatrixRef<Real> y,
                        void (*widen)(const Weight*, Wide*, std::size_t), const Product& product) {
@@ -149,7 +158,8 @@ void product(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> weight, Mat
                           [&](MatrixRef<const Real> W, MatrixRef<Real> out) { product(x, W, out); });
 }
 
-// Whole numbers up to 127 have seven bits, and bfloat16 has eight: where there are instructions for it, weights of one byte are widened to that, exactly.
+// Whole numbers up to 127 have seven bits, and bfloat16 has eight: where there are instructions for
+// it, weights of one byte are widened to that, exactly.
 
 template <class Real>
 void product(MatrixRef<const Real> x, MatrixRef<const std::int8_t> weight, MatrixRef<Real> y) {

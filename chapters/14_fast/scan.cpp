@@ -1,20 +1,24 @@
 // ## The wide scan {#fast_scan}
 //
-// Chapter 5 walks through heads, and within a head through chunks. Each product it makes is small: a chunk of one head against the state of one head.
-// But BLAS gets near its peak only with large ones, since it first copies both matrices into an order of its own. Turn the loops round: walk through chunks, and take *all heads
-// of a group* at once where they share something.
+// Chapter 5 walks through heads, and within a head through chunks. Each product it makes is small:
+// a chunk of one head against the state of one head. But BLAS gets near its peak only with large
+// ones, since it first copies both matrices into an order of its own. Turn the loops round: walk
+// through chunks, and take *all heads of a group* at once where they share something.
 //
 // ::: figure wide
-// A chunk of 24 heads. Two of the products do not care how many heads there are: all states lie in one tall matrix, and B and C are
-// the same for all. Only the mask differs from head to head.
+// A chunk of 24 heads. Two of the products do not care how many heads there are: all states lie in
+// one tall matrix, and B and C are the same for all. Only the mask differs from head to head.
 // :::
 //
 // - The scores $CB^\top$: once for the group.
-// - The state's word to the chunk: $Y = C S^\top$, one product with the states of all heads one under the other.
-// - What the chunk leaves behind: $S \leftarrow \mathrm{fade}(S) + \tilde X^\top B$, likewise, where $\tilde X$ is $X$ with each token scaled by what is left of it.
+// - The state's word to the chunk: $Y = C S^\top$, one product with the states of all heads one
+//   under the other.
+// - What the chunk leaves behind: $S \leftarrow \mathrm{fade}(S) + \tilde X^\top B$, likewise,
+//   where $\tilde X$ is $X$ with each token scaled by what is left of it.
 // - In between, head by head: the mask, and $Y_h \mathrel{+}= M_h X_h$.
 //
-// The state is stored with headdim first and d_state last, as the reference's cache does. With that order no product needs a copy.
+// The state is stored with headdim first and d_state last, as the reference's cache does. With that
+// order no product needs a copy.
 
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
@@ -31,7 +35,8 @@ namespace {
 
 constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is faster than products
 
-// The heads that one task takes together: a group's, or a part of them where there are more threads to feed.
+// The heads that one task takes together: a group's, or a part of them where there are more threads
+// to feed.
 template <class Real>
 class HeadBlock {
  public:
@@ -167,8 +172,9 @@ class HeadBlock {
 
 }  // namespace
 
-// Heads do not talk to each other, nor do groups or batch entries: each is a task. With fewer groups than threads, a group's heads are dealt out, and the scores are
-// computed once for each part.
+// Heads do not talk to each other, nor do groups or batch entries: each is a task. With fewer
+// groups than threads, a group's heads are dealt out, and the scores are computed once for each
+// part.
 
 template <class Real>
 ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options) {
@@ -187,7 +193,8 @@ ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& optio
   return output;
 }
 
-// How good is that? The fairest limit for the scan is its own products: the same four, of the same sizes, with nothing in between. *Step by step* draws it.
+// How good is that? The fairest limit for the scan is its own products: the same four, of the same
+// sizes, with nothing in between. *Step by step* draws it.
 
 double measure_scan_products(const Mamba2Config& config, std::size_t chunk_size) {
   const std::size_t Q = chunk_size, P = config.headdim, N = config.d_state;

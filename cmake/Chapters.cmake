@@ -39,6 +39,7 @@ function(add_chapters)
     target_link_libraries(mamba2_${number} PRIVATE mamba2_settings PUBLIC ${chapter_libraries})
     set_target_properties(mamba2_${number} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     list(APPEND so_far mamba2_${number})
+    set(MAMBA2_CHAPTER_${name} mamba2_${number} PARENT_SCOPE)  # for those who need one chapter: by its name
 
     if(MAMBA2_TESTS)
       add_chapter_program(chapter_${number} "${here}/demo.cpp" "${so_far}")
@@ -90,7 +91,7 @@ function(add_mamba2_library)
   target_include_directories(mamba2 PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include>)
   target_link_libraries(mamba2 PUBLIC xtensor xtensor-blas PRIVATE ${MAMBA2_CHAPTER_LIBRARIES})
   set_target_properties(mamba2 PROPERTIES LINKER_LANGUAGE CXX)
-  # Chapter 8 asks whether chapter 14 is there, by a reference that takes nothing out of an archive by itself.
+  # The block asks whether the fast operations are there, by a reference that takes nothing out of an archive by itself.
   if(NOT APPLE)
     target_link_options(mamba2 INTERFACE -Wl,-u,mamba2_fast_operations_float)
   endif()

@@ -99,9 +99,9 @@ void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<con
 
 // The block will not call this function, nor the scan, the convolution or the norm, by name. It
 // calls whatever stands in a small table. Today the table holds the clear forms of
-// @chapters{duality to mamba2_block}; @chapter{fast} fills another one with fast forms of the same
-// operations, and the model above it does not change by a letter. It also lets a test put a
-// counting operation in the place of a real one.
+// @chapters{duality to mamba2_block}. Another table can hold fast forms of the same operations, and
+// the block above it does not change by a letter. It also lets a test put a counting operation in
+// the place of a real one.
 
 template <class Real>
 const Operations<Real>& plain_operations() {
@@ -110,21 +110,11 @@ const Operations<Real>& plain_operations() {
   return table;
 }
 
-// Which table does a block start with? The fast one, if there is one. The programs of the chapters
-// from this one up to it are linked with nothing that comes later; for them the two functions below do not exist, and
-// their addresses are null. The whole library has them.
-
-extern "C" const Operations<float>* mamba2_fast_operations_float() __attribute__((weak));
-extern "C" const Operations<double>* mamba2_fast_operations_double() __attribute__((weak));
-
-template <>
-const Operations<float>& default_operations<float>() {
-  return mamba2_fast_operations_float ? *mamba2_fast_operations_float() : plain_operations<float>();
-}
-template <>
-const Operations<double>& default_operations<double>() {
-  return mamba2_fast_operations_double ? *mamba2_fast_operations_double() : plain_operations<double>();
-}
+// Which table does a block start with? That is a choice, and not one for this chapter to make for
+// all that follow. So default_operations() is declared beside the table and defined in a file of
+// its own, `choices/default_operations.cpp` in this chapter's folder, of five lines that return the
+// table above. A chapter with something faster brings a file of the same name, and a program is
+// linked with the last that its chapters have.
 
 // ## A configuration that checks itself {#mamba2_block_config}
 //

@@ -270,14 +270,8 @@ const Operations<Real>& fast_operations() {
 template const Operations<float>& fast_operations<float>();
 template const Operations<double>& fast_operations<double>();
 
-// Where this chapter is part of a program, its table is the one that blocks and models begin with
-// (@chapter{mamba2_block}).
-
-extern "C" const Operations<float>* mamba2_fast_operations_float() {
-  return &fast_operations<float>();
-}
-extern "C" const Operations<double>* mamba2_fast_operations_double() {
-  return &fast_operations<double>();
-}
+// A program that holds this chapter starts with this table: the chapter has a file
+// `choices/default_operations.cpp` of its own, which takes the place of the one of
+// @chapter{mamba2_block}.
 
 }  // namespace mamba2

@@ -47,8 +47,7 @@ template <class Real>
 const Operations<Real>& plain_operations();
 
 /// \brief The operations that a block or a model computes with unless it is told otherwise.
-/// \return fast_operations() in a program that holds them, as every program that links the whole library does; else
-///         plain_operations()
+/// \return in the whole library the fastest there are; in the program of a chapter those of the last chapter that chose
 template <class Real>
 const Operations<Real>& default_operations();
 

@@ -1,5 +1,5 @@
 /// \file mapped_file.hpp
-/// \brief A file as memory, read page by page when it is touched; and a file that appears whole or not at all. Explained in chapter 10.
+/// \brief A file as memory, read page by page when it is touched; and a file that appears whole or not at all. Explained in @chapter{language_model}.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,7 @@
   apt install python3-torch
   bench/compare_pytorch.py --model mamba2-130m
 
-The model in PyTorch is a plain statement of the chunked form, as chapter 4 tells it: batched products, no kernels of its own.
+The model in PyTorch is a plain statement of the chunked form, as the book tells it: batched products, no kernels of its own.
 MODEL is a directory in the reference's layout: config.json and pytorch_model.bin. One group, one D a head, tied weights.
 """
 import argparse

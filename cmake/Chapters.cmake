@@ -9,13 +9,16 @@
 #   set(chapter_libraries ICU::uc)
 #   chapters       all of them, and the library
 # A long chapter is several literate files: chapters/NN_name/parts.txt names those that follow name.cpp, in the order of reading.
+# What later chapters may choose anew is defined in a file of its own, chapters/NN_name/choices/what.cpp: of the files of one name
+# a program links the last one up to its chapter, and the library the last one of all.
 function(add_chapters)
   if(MAMBA2_TESTS)
     add_custom_target(chapters)
   endif()
   file(GLOB folders CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/chapters" "${PROJECT_SOURCE_DIR}/chapters/[0-9][0-9]_*")
   list(SORT folders)
-  set(so_far "")
+  set(objects "")  # of the chapters so far
+  set(chosen "")   # names of choices so far; choice_NAME is the target that defines it
   set(all_libraries "")
   foreach(folder IN LISTS folders)
     string(SUBSTRING ${folder} 0 2 number)
@@ -38,7 +41,24 @@ function(add_chapters)
     add_library(mamba2_${number} OBJECT ${sources})
     target_link_libraries(mamba2_${number} PRIVATE mamba2_settings PUBLIC ${chapter_libraries})
     set_target_properties(mamba2_${number} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    list(APPEND so_far mamba2_${number})
+    list(APPEND objects mamba2_${number})
+    set(MAMBA2_CHAPTER_${name} mamba2_${number} PARENT_SCOPE)  # for those who need one chapter: by its name
+
+    file(GLOB choices CONFIGURE_DEPENDS "${here}/choices/*.cpp")
+    foreach(file IN LISTS choices)
+      cmake_path(GET file STEM choice)
+      literate_source(source "${file}")
+      set(choice_${choice} mamba2_${number}_${choice})
+      add_library(${choice_${choice}} OBJECT "${source}")
+      target_link_libraries(${choice_${choice}} PRIVATE mamba2_settings)
+      set_target_properties(${choice_${choice}} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+      list(APPEND chosen ${choice})
+    endforeach()
+    list(REMOVE_DUPLICATES chosen)
+    set(so_far ${objects})
+    foreach(choice IN LISTS chosen)
+      list(APPEND so_far ${choice_${choice}})
+    endforeach()
 
     if(MAMBA2_TESTS)
       add_chapter_program(chapter_${number} "${here}/demo.cpp" "${so_far}")
@@ -90,8 +110,4 @@ function(add_mamba2_library)
   target_include_directories(mamba2 PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src> $<INSTALL_INTERFACE:include>)
   target_link_libraries(mamba2 PUBLIC xtensor xtensor-blas PRIVATE ${MAMBA2_CHAPTER_LIBRARIES})
   set_target_properties(mamba2 PROPERTIES LINKER_LANGUAGE CXX)
-  # Chapter 8 asks whether chapter 14 is there, by a reference that takes nothing out of an archive by itself.
-  if(NOT APPLE)
-    target_link_options(mamba2 INTERFACE -Wl,-u,mamba2_fast_operations_float)
-  endif()
 endfunction()

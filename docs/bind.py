@@ -14,7 +14,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from weaver import api  # noqa: E402
 from weaver.code import highlight  # noqa: E402
-from weaver.markup import CHAPTERS, CPP, MACROS, TOKEN  # noqa: E402
+from weaver.markup import CPP, MACROS, TOKEN, chapter_link, write_chapters  # noqa: E402
 from weaver.report import Report, write_if_changed  # noqa: E402
 
 # The files of KaTeX that are needed: https://katex.org, from the Debian package libjs-katex.
@@ -138,10 +138,15 @@ class Binder:
         out = ['<div class="contents-list">']
         for part in self.outline["parts"]:
             chapters = [c for c in self.chapters() if part["first"] <= c["number"] <= part["last"]]
-            if not chapters:
+            planned = [c for c in self.outline["planned"] if part["first"] <= c["number"] <= part["last"]]
+            if not chapters and not planned:
                 continue
             out.append(f'<section class="part"><p class="part-name">{part["name"]}</p><p class="part-title">{html.escape(part["title"])}</p><ol>')
-            for c in chapters:
+            for c in sorted(chapters + planned, key=lambda c: c["number"]):
+                if "id" not in c:
+                    out.append(f'<li value="{c["number"]}" class="planned"><span class="number">{c["number"]}</span>'
+                               f'<span class="title">{html.escape(c["title"])}</span><span class="summary">planned</span></li>')
+                    continue
                 out.append(f'<li value="{c["number"]}"><a href="{c["id"]}.html"><span class="number">{c["number"]}</span>'
                            f'<span class="title">{html.escape(c["title"])}</span>'
                            f'<span class="summary">{words(c["summary"])}</span></a></li>')
@@ -201,9 +206,10 @@ class Binder:
                            "chapter" if page["number"] else f"front {page['id']}", page["summary"])
 
     def title_page(self, page):
-        first = next((c["id"] for c in self.chapters()), "how_to_read")
+        first = next(({"page": c["id"], "words": f'chapter {c["number"]}'} for c in self.chapters()),
+                     {"page": "how_to_read", "words": "how to read it"})
         return (f'<header class="title-page"><h1>{html.escape(page["title"])}</h1><p class="subtitle">{words(page["summary"])}</p>'
-                f'<p class="go"><a class="button" href="{first}.html">Begin with chapter 1</a> <a href="#index_contents">Contents</a> '
+                f'<p class="go"><a class="button" href="{first["page"]}.html">Begin with {first["words"]}</a> <a href="#index_contents">Contents</a> '
                 f'<a href="how_to_read.html">How to read this book</a></p></header>')
 
     def own_links(self, body):
@@ -254,8 +260,10 @@ class Binder:
         return self.link_chapters(api.describe(node.find("detaileddescription"), self.library).strip())
 
     def link_chapters(self, text):
-        links = {str(c["number"]): f'<a href="{c["id"]}.html" title="{html.escape(c["title"])}">{c["number"]}</a>' for c in self.chapters()}
-        return CHAPTERS.sub(lambda m: m.group(1) + re.sub(r"\d+", lambda n: links.get(n.group(0), n.group(0)), m.group(2)), text)
+        """Doxygen gives @chapter{duality} on as ⟦chapter duality⟧ (an alias of the Doxyfile)."""
+        links = {c["name"]: chapter_link(c["id"], c["title"], c["number"]) for c in self.chapters()}
+        commands = re.sub("\u27e6([Cc]hapters?) ([^\u27e7]*)\u27e7", r"@\1{\2}", text)
+        return write_chapters(commands, lambda name: links.get(name, name))
 
     def find_definitions(self):
         """Where the chapters define what the headers declare."""
@@ -285,7 +293,7 @@ class Binder:
         name = html.escape(item.name) + ("()" if item.kind == "function" else "")
         out = [f'<section class="item" id="{item.anchor}"><h{level}><code>{name}</code>{mark}</h{level}>']
         if item.kind != "concept":
-            out.append(f'<div class="code plain"><pre tabindex="0"><code>{highlight(self.library.declaration(item), self.library)}</code></pre></div>')
+            out.append(f'<div class="code plain"><pre tabindex="0"><code>{highlight(self.declaration(item), self.library)}</code></pre></div>')
         out.append(self.brief(item.node) + self.detail(item.node) + self.defined_in(item))
         values = item.node.findall("enumvalue")
         if values:
@@ -298,6 +306,11 @@ class Binder:
                 f"<td>{self.brief(m.node)}{self.detail(m.node)}</td></tr>" for m in fields) + "</table></div>")
         out += [self.api_item(m, level + 1) for m in item.members if m.kind != "variable"]
         return "".join(out) + "</section>"
+
+    def declaration(self, item):
+        """The lines that declare an item; comments among them may speak of chapters."""
+        numbers = {c["name"]: str(c["number"]) for c in self.chapters()}
+        return write_chapters(self.library.declaration(item), lambda name: numbers.get(name, name))
 
     def field_type(self, member):
         kind = re.sub(r"\s*([<>(),&*])\s*", r"\1", "".join(member.node.find("type").itertext())).replace(",", ", ")

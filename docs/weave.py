@@ -22,14 +22,14 @@ def outline(book):
     for page in book.pages:
         part = book.part_of(page) if page.number else None
         pages.append({
-            "id": page.id, "title": page.title, "number": page.number, "summary": page.summary, "folder": page.folder,
+            "id": page.id, "name": page.stem, "title": page.title, "number": page.number, "summary": page.summary, "folder": page.folder,
             "part": part["name"] if part else "", "part_title": part["title"] if part else "",
             "files": [path for path, _ in page.files],
             "sections": [[level, title, name] for level, title, name, _, _ in page.sections],
             "exercises": [list(e) for e in page.exercises],
         })
     return {"title": book.settings["title"], "subtitle": book.settings["subtitle"], "pages": pages,
-            "parts": book.settings["parts"],
+            "parts": book.parts(), "planned": book.planned(),
             "cited": {key: list(entry.cited) for key, entry in book.references.items()}}
 
 

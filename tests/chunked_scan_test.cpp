@@ -1,4 +1,4 @@
-// The chunked scan and its four steps (chapter 4).
+// The chunked scan and its four steps.
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
@@ -75,7 +75,7 @@ TEMPLATE_TEST_CASE("every length, with chunks that fit and chunks that do not", 
     }
 }
 
-TEST_CASE("the quadratic form of chapter 1 is one chunk, the recurrence is chunks of one") {
+TEST_CASE("the quadratic form is one chunk, the recurrence is chunks of one") {
   const Head<double> h(19, 3, 4);
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   const auto want = mamba2::ssm_quadratic<double>(h.X, A_bar, h.B, h.C);

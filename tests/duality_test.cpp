@@ -1,4 +1,4 @@
-// The two orders of one contraction (chapter 3).
+// The two orders of one contraction.
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
@@ -38,7 +38,7 @@ constexpr double tolerance = sizeof(Real) == 4 ? 2e-6 : 1e-14;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("both orders equal the recurrence and the matrix of chapter 1", "", float, double) {
+TEMPLATE_TEST_CASE("both orders equal the recurrence and its matrix", "", float, double) {
   for (const std::size_t seqlen : std::vector<std::size_t>{1, 2, 3, 17, 64, 101})
     for (const auto& [headdim, d_state] : {std::pair<std::size_t, std::size_t>{5, 3}, {1, 7}, {4, 1}}) {
       CAPTURE(seqlen, headdim, d_state);
@@ -59,7 +59,7 @@ TEST_CASE("three steps by hand") {
   CHECK(relative_error(dual_quadratic(X, dA, B, C), want) < 1e-15);
 }
 
-TEMPLATE_TEST_CASE("mask_scores is the decay mask of chapter 2 times the scores", "", float, double) {
+TEMPLATE_TEST_CASE("mask_scores is the decay mask times the scores", "", float, double) {
   const std::size_t seqlen = 33;
   const auto dA = random_tensor<TestType, 1>({seqlen}, 5, -3, 0);
   const auto scores = random_tensor<TestType, 2>({seqlen, seqlen}, 6);

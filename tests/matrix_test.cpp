@@ -1,4 +1,4 @@
-// The matrix reference and the product of two of them (chapter 3).
+// The matrix reference and the product of two of them.
 #include <mamba2/matrix.hpp>
 #include <support/testing.hpp>
 

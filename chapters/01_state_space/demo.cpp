@@ -203,22 +203,22 @@ int main() {
 // An exercise names the file to edit and the command that grades it. Begin with the first: it takes
 // one line.
 //
-// ::: exercise 1.1 Half-life
+// ::: exercise 1 Half-life
 // After how many steps is half of a token's trace gone? Write the answer as a function of $A$ and
 // $\Delta$. It need not be a whole number, and a bucket without a hole never gets there.
 // :::
 //
-// ::: exercise 1.2 One entry of the matrix
+// ::: exercise 2 One entry of the matrix
 // Compute a single entry $M_{ij}$ without writing down the matrix.
 // :::
 //
-// ::: exercise 1.3 Carry on from a state
+// ::: exercise 3 Carry on from a state
 // ssm_recurrent() begins with a state of zeros and throws its last state away. Write the recurrence
 // that begins with a given state and returns the last one. With it a sequence can be cut anywhere
 // and processed in pieces; the grader does that.
 // :::
 //
-// ::: exercise 1.4 From a kernel to a recurrence
+// ::: exercise 4 From a kernel to a recurrence
 // The kernel $K_k = \alpha\,a^k + \beta\,b^k$ has two half-lives at once, so no single $\bar A$
 // makes it. Compute the convolution of $x$ with it all the same, without a kernel, in a time
 // proportional to the length. How many numbers do you have to carry from step to step?

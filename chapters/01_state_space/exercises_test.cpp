@@ -1,4 +1,4 @@
-// The grader of chapter 1.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -43,7 +43,7 @@ Model piece(const Model& m, std::size_t begin, std::size_t end) {
 
 }  // namespace
 
-GRADE("1.1", "half-life") {
+GRADE(1, "half-life") {
   for (const double A : {-0.25, -1.0, -16.0})
     for (const double dt : {0.001, 0.1, 2.0}) {
       const double steps = exercises::half_life(A, dt);
@@ -59,7 +59,7 @@ GRADE("1.1", "half-life") {
                      grader::detail::number_text(never));
 }
 
-GRADE("1.2", "one entry of the matrix") {
+GRADE(2, "one entry of the matrix") {
   const Model m = model(7, 2, 3);
   const Tensor<double, 2> expected = mamba2::ssm_matrix(m.A_bar, m.B_bar, m.C);
   auto yours = zeros<double>(7, 7);
@@ -69,14 +69,14 @@ GRADE("1.2", "one entry of the matrix") {
   grader::expect_close(yours, expected, "the entries M(i, j)");
 }
 
-GRADE("1.3", "carry on from a state") {
+GRADE(3, "carry on from a state") {
   const Model m = model(7, 2, 3);
   const auto yours = exercises::continue_from(zeros<double>(2, 3), m.x, m.A_bar, m.B_bar, m.C);
   grader::expect_close(yours.y, mamba2::ssm_recurrent(m.x, m.A_bar, m.B_bar, m.C),
                        "outputs from a state of zeros");
 }
 
-GRADE("1.3", "carry on from a state") {
+GRADE(3, "carry on from a state") {
   const Model m = model(11, 2, 3), first = piece(m, 0, 4), second = piece(m, 4, 11);
   const Tensor<double, 2> whole = mamba2::ssm_recurrent(m.x, m.A_bar, m.B_bar, m.C);
   const auto before =
@@ -87,7 +87,7 @@ GRADE("1.3", "carry on from a state") {
                        "outputs of steps 4 to 10, from the state after step 3");
 }
 
-GRADE("1.3", "carry on from a state") {
+GRADE(3, "carry on from a state") {
   Model m = model(5, 2, 3);
   m.x.fill(0);
   auto initial = zeros<double>(2, 3);
@@ -104,7 +104,7 @@ GRADE("1.3", "carry on from a state") {
       "the last state after no steps at all");
 }
 
-GRADE("1.4", "from a kernel to a recurrence") {
+GRADE(4, "from a kernel to a recurrence") {
   const double a = 0.9, alpha = 2, b = -0.5, beta = 3;
   auto x = zeros<double>(23);
   fill(x, 6, -1, 1);
@@ -115,7 +115,7 @@ GRADE("1.4", "from a kernel to a recurrence") {
   grader::expect_close(exercises::two_half_lives(x, a, alpha, b, beta), expected, "y");
 }
 
-GRADE("1.4", "from a kernel to a recurrence") {
+GRADE(4, "from a kernel to a recurrence") {
   auto x = zeros<double>(100000);
   x(0) = 1;
   auto expected = zeros<double>(100000);

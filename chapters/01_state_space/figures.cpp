@@ -1,4 +1,4 @@
-// The data of chapter 1's figures: decay.dat, hold.dat, gain.dat and the drawing matrices.svg.
+// The data of this chapter's figures: decay.dat, hold.dat, gain.dat and the drawing matrices.svg.
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The solutions of chapter 1's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <cmath>
@@ -6,7 +6,7 @@
 
 namespace exercises {
 
-//: 1.1
+//: 1
 // After k steps e^{k dt A} is left. Set it to 1/2 and solve for k.
 double half_life(double A, double dt) {
   if (A == 0) return std::numeric_limits<double>::infinity();
@@ -14,7 +14,7 @@ double half_life(double A, double dt) {
 }
 //: end
 
-//: 1.2
+//: 2
 // The factors on the state are those of the steps after j, up to and including i.
 double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
                     const Tensor<double, 2>& C, std::size_t i, std::size_t j) {
@@ -26,7 +26,7 @@ double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_b
 }
 //: end
 
-//: 1.3
+//: 3
 // The chapter's loop with another beginning: even the first step shrinks the state it is given.
 Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<double, 2>& x,
                         const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_bar,
@@ -43,7 +43,7 @@ Continued continue_from(const Tensor<double, 2>& initial_state, const Tensor<dou
 }
 //: end
 
-//: 1.4
+//: 4
 // Two numbers are carried, one for each half-life. Each is a model of its own with one state: two
 // heads, in Mamba-2's terms.
 Tensor<double, 1> two_half_lives(const Tensor<double, 1>& x, double a, double alpha, double b,

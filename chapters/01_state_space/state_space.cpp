@@ -80,7 +80,7 @@
 //
 // So a model that learns $A$ must be kept from learning a positive one. Mamba-2 stores a free
 // number `A_log` and uses $A = -e^{\texttt{A\_log}}$, which is negative whatever the training does
-// to `A_log`. Chapter 6 comes back to that.
+// to `A_log`. @Chapter{selection} comes back to that.
 //
 // ## From a flow to steps {#state_space_discretization}
 //
@@ -205,9 +205,10 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 // $$ {#eq:step}
 //
 // Now $\Delta_t$ can be dealt with before anything else happens. Multiply the inputs by it once,
-// multiply $A$ by it once, and from there on no $\Delta$ is left in any formula. From chapter 3 on
-// the book does this: a function that takes `X` and `dA` expects $\Delta_t x_t$ and $\Delta_t A$.
-// If you wonder on reading some implementation why `dt` appears twice, that is why.
+// multiply $A$ by it once, and from there on no $\Delta$ is left in any formula. From
+// @chapter{duality} on the book does this: a function that takes `X` and `dA` expects
+// $\Delta_t x_t$ and $\Delta_t A$. If you wonder on reading some implementation why `dt` appears
+// twice, that is why.
 //
 // ::: keyidea
 // One number $\Delta_t > 0$ sets both halves of the update. A large $\Delta_t$ erases the old state
@@ -218,9 +219,9 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 //
 // That is the step from older state space models, whose numbers are the same at each step, to the
 // *selective* ones: $\bar A_t$, $\bar B_t$ and $C_t$ carry an index $t$. How they are computed from
-// the token is the subject of chapter 6; until then they are simply given. How long such a memory
-// can be, the program shows for the extremes with which training starts ($A$ between $-1$ and
-// $-16$, $\Delta$ between 0.001 and 0.1):
+// the token is the subject of @chapter{selection}; until then they are simply given. How long such
+// a memory can be, the program shows for the extremes with which training starts ($A$ between $-1$
+// and $-16$, $\Delta$ between 0.001 and 0.1):
 //
 // @output half_life
 //
@@ -246,7 +247,7 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 // Both numbers come back, faded, neither mixed up with the other. With addresses that are not at
 // right angles they would mix, and more than $N$ addresses cannot all be at right angles: $N$ is
 // how many things a head can keep cleanly apart. If this reminds you of keys and queries, keep the
-// thought until chapter 3.
+// thought until @chapter{duality}.
 //
 // *Second, $P$ channels.* The input is not a scalar but a vector of $P$ numbers. Give every channel
 // a row of its own, and let all rows share $B_t$ and $C_t$. The state is then a matrix with $P$
@@ -263,9 +264,9 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 // :::
 //
 // $\bar A_t$ is still one number: all entries of the head's state fade together. That is Mamba-2's
-// peculiarity, and the fast algorithm of chapter 4 rests on it. In Mamba-1 each entry had a rate of
-// its own; chapter 6 weighs what that costs and buys. A layer has many heads, each with its own
-// $A$.
+// peculiarity, and the fast algorithm of @chapter{chunked_scan} rests on it. In Mamba-1 each entry
+// had a rate of its own; @chapter{selection} weighs what that costs and buys. A layer has many
+// heads, each with its own $A$.
 //
 // ::: warning The layout of the state
 // Channels are the rows, states the columns: $(P, N)$, in code `(headdim, d_state)`. Every
@@ -482,7 +483,7 @@ Tensor<Real, 2> causal_convolution(const Tensor<Real, 2>& x, const Tensor<Real, 
 
 // The direct sum is again quadratic in $T$, but a convolution has a famous shortcut: the fast
 // Fourier transform does it in $O(T \log T)$, all steps at once. The state space models before
-// Mamba, S4 and its kin, were trained that way [@gu2022]; chapter 16 shows how. The price is in the
+// Mamba, S4 and its kin, were trained that way [@gu2022]. The price is in the
 // first word of this section: *suppose*. A kernel cannot follow parameters that depend on the
 // token. With selection the convolution is gone, and something else must take its place.
 //

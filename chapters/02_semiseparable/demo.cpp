@@ -1,6 +1,7 @@
 // ## The program {#semiseparable_program}
 //
-// The same small generator of test data as in chapter 1, and a comparison that says yes or no.
+// The same small generator of test data as in @chapter{state_space}, and a comparison that says yes
+// or no.
 
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
@@ -143,7 +144,7 @@ static Model random_model(std::size_t N) {
   return m;
 }
 
-// The matrix by @eqref{eq:hadamard}, and by chapter 1's way for comparison.
+// The matrix by @eqref{eq:hadamard}, and by @chapter{state_space}'s way for comparison.
 
 static Tensor<double, 2> hadamard(const Model& m) {
   Tensor<double, 2> M = mamba2::decay_mask(m.dA);
@@ -194,7 +195,7 @@ static void show_factors() {
   for (std::size_t i = 0; i < T - cut; ++i)
     for (std::size_t n = 0; n < N; ++n)
       for (std::size_t j = 0; j < cut; ++j) product(i, j) += left(i, n) * right(n, j);
-  std::printf("mask times C B', and the products of chapter 1, agree to 1e-12: %s\n",
+  std::printf("mask times C B', and the products one by one, agree to 1e-12: %s\n",
               agree(M, by_products(m)));
   std::printf("left times right, and the block, agree to 1e-12:                %s\n",
               agree(product, lower_left(M)));
@@ -218,25 +219,25 @@ int main() {
 //
 // ## What has not changed {#semiseparable_unchanged}
 //
-// The model is that of chapter 1, to the last entry of $M$; the program has just checked it.
-// Nothing in this chapter is an approximation. Low rank often means that something small was thrown
-// away. Not here: the blocks *have* rank $N$, because a state of $N$ numbers was all there ever
-// was.
+// The model is that of @chapter{state_space}, to the last entry of $M$; the program has just
+// checked it. Nothing in this chapter is an approximation. Low rank often means that something
+// small was thrown away. Not here: the blocks *have* rank $N$, because a state of $N$ numbers was
+// all there ever was.
 //
 // ## Exercises {#semiseparable_exercises}
 //
-// ::: exercise 2.1 A mask with new beginnings
+// ::: exercise 1 A mask with new beginnings
 // Several documents lie in one sequence, one after the other, and none may see into another. Given
 // the log-decays and a mark on each step at which a document begins, write down the mask. No
 // log-decay in the input is infinite; take care that no infinity of your own becomes a NaN.
 // :::
 //
-// ::: exercise 2.2 Multiply without the matrix
+// ::: exercise 2 Multiply without the matrix
 // Compute $L X$ for a matrix $X$ of $T$ rows in time and memory proportional to $T$. The grader's
 // sequence is long enough that $L$ would not fit.
 // :::
 //
-// ::: exercise 2.3 Left times right
+// ::: exercise 3 Left times right
 // Take a cut anywhere, and a block that need not reach the ends of the sequence: rows `cut` to
 // `end`, columns `begin` to `cut`. Give its two factors. The decay across the cut may go into
 // either of them, but into one only.

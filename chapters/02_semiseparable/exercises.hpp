@@ -1,5 +1,5 @@
 /// \file exercises.hpp
-/// \brief The exercises of chapter 2.
+/// \brief The exercises of this chapter.
 #pragma once
 
 #include <mamba2/tensor.hpp>
@@ -11,25 +11,25 @@ namespace exercises {
 
 using mamba2::Tensor;
 
-/// \brief Exercise 2.1: the decay mask of several documents in one sequence.
+/// \brief Exercise 1: the decay mask of several documents in one sequence.
 /// \param dA     log-decay of each step, finite, (seqlen)
 /// \param begins for each step, whether a document begins with it
 /// \return L, (seqlen, seqlen): zero above the diagonal and between documents
 Tensor<double, 2> mask_of_documents(const Tensor<double, 1>& dA, const std::vector<bool>& begins);
 
-/// \brief Exercise 2.2: the product of the decay mask with a matrix, without the mask.
+/// \brief Exercise 2: the product of the decay mask with a matrix, without the mask.
 /// \param dA log-decay of each step, (seqlen)
 /// \param X  any matrix, (seqlen, headdim)
 /// \return L X, (seqlen, headdim)
 Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<double, 2>& X);
 
-/// \brief What exercise 2.3 returns.
+/// \brief What exercise 3 returns.
 struct Factors {
   Tensor<double, 2> left;   ///< (end - cut, d_state)
   Tensor<double, 2> right;  ///< (d_state, cut - begin)
 };
 
-/// \brief Exercise 2.3: a block below the diagonal as a product of two narrow matrices.
+/// \brief Exercise 3: a block below the diagonal as a product of two narrow matrices.
 /// \param dA    log-decay of each step, (seqlen)
 /// \param B     how an input enters the state, (seqlen, d_state)
 /// \param C     how the state is read, (seqlen, d_state)

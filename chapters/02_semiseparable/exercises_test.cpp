@@ -1,4 +1,4 @@
-// The grader of chapter 2.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -32,7 +32,7 @@ Tensor<double, 1> exponentials(Tensor<double, 1> dA) {
 
 }  // namespace
 
-GRADE("2.1", "a mask with new beginnings") {
+GRADE(1, "a mask with new beginnings") {
   const Tensor<double, 1> dA = log_decays(7);
   std::vector<bool> begins(7, false);
   grader::expect_close(exercises::mask_of_documents(dA, begins), mamba2::decay_mask(dA),
@@ -42,7 +42,7 @@ GRADE("2.1", "a mask with new beginnings") {
                        "the mask of one document whose first step is marked");
 }
 
-GRADE("2.1", "a mask with new beginnings") {
+GRADE(1, "a mask with new beginnings") {
   const std::size_t T = 11;
   const Tensor<double, 1> dA = log_decays(T);
   std::vector<bool> begins(T, false);
@@ -56,7 +56,7 @@ GRADE("2.1", "a mask with new beginnings") {
                        "L, documents begin at steps 0, 3, 4 and 8");
 }
 
-GRADE("2.2", "multiply without the matrix") {
+GRADE(2, "multiply without the matrix") {
   const Tensor<double, 1> dA = log_decays(13);
   auto X = zeros<double>(13, 3);
   fill(X, 2, -1, 1);
@@ -71,7 +71,7 @@ GRADE("2.2", "multiply without the matrix") {
                  "a sequence of no steps gives a product of shape (0, 3)");
 }
 
-GRADE("2.2", "multiply without the matrix") {
+GRADE(2, "multiply without the matrix") {
   const std::size_t T = 50000;
   const Tensor<double, 1> dA = log_decays(T);
   auto X = zeros<double>(T, 2), ones = zeros<double>(T, 1);
@@ -81,7 +81,7 @@ GRADE("2.2", "multiply without the matrix") {
                        mamba2::ssm_recurrent(X, exponentials(dA), ones, ones), "L X, 50000 steps");
 }
 
-GRADE("2.3", "left times right") {
+GRADE(3, "left times right") {
   const std::size_t T = 13, N = 3, begin = 2, cut = 6, end = 11;
   const Tensor<double, 1> dA = log_decays(T);
   auto B = zeros<double>(T, N), C = zeros<double>(T, N);

@@ -1,4 +1,4 @@
-// The data of chapter 2's figures: cancellation.dat, singular.dat and the drawing masks.svg.
+// The data of this chapter's figures: cancellation.dat, singular.dat and the drawing masks.svg.
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
 

@@ -1,10 +1,10 @@
 // # The matrix behind the model {#ch_semiseparable}
 // @summary The decay between any two steps, computed without losing it, and why every block of the matrix below the diagonal has low rank.
 //
-// Chapter 1 leaves a riddle behind. The matrix $M$ of a state space model has $T^2$ entries, and
-// multiplying by such a matrix costs $T^2$ multiplications for each channel. Yet the loop computes
-// the same product in a time proportional to $T$, without the matrix ever being there. Most
-// matrices allow nothing of the kind. What is it about this one?
+// @Chapter{state_space} leaves a riddle behind. The matrix $M$ of a state space model has $T^2$
+// entries, and multiplying by such a matrix costs $T^2$ multiplications for each channel. Yet the
+// loop computes the same product in a time proportional to $T$, without the matrix ever being
+// there. Most matrices allow nothing of the kind. What is it about this one?
 //
 // The answer is a property with a forbidding name and a simple content. $M$ is **semiseparable**:
 // cut the sequence in two at any place, and all that the first part has to say to the second goes
@@ -18,7 +18,7 @@
 //
 // ## What it builds on {#semiseparable_builds_on}
 //
-// On chapter 1: the recurrence with $\bar A_t = e^{\Delta_t A}$, and its matrix $M$,
+// On @chapter{state_space}: the recurrence with $\bar A_t = e^{\Delta_t A}$, and its matrix $M$,
 // @eqref{eq:matrix}. From linear algebra: the rank of a matrix, and what singular values are.[^svd]
 //
 // [^svd]: A matrix maps the unit ball to an ellipsoid. The singular values are the half-axes of the
@@ -58,7 +58,7 @@
 // $$ {#eq:mask}
 //
 // $L_{ij}$ is what is left at step $i$ of something that was written at step $j$. With $N$ states,
-// each entry of $M$ is this number times a dot product, as chapter 1 saw:
+// each entry of $M$ is this number times a dot product, as @chapter{state_space} saw:
 //
 // $$
 // M_{ij} = L_{ij} \cdot (C_i^\top B_j), \qquad \text{for all entries at once} \qquad M = L \circ (C B^\top) .
@@ -70,7 +70,7 @@
 // ::: paper
 // $L$ is the *1-semiseparable* matrix of [@dao2024], Equation 6; multiplying by it is the scalar
 // recurrence, Equation 7. From here on the step size has moved into the input, as announced in
-// chapter 1: $B$ stands for what is left of $\bar B$ then.
+// @chapter{state_space}: $B$ stands for what is left of $\bar B$ then.
 // :::
 //
 // ## Sums of segments {#semiseparable_segsum}
@@ -88,8 +88,8 @@
 // that belongs there is $-\infty$. Hence the name *segsum*.
 //
 // There are $T^2/2$ segments, and the textbook says how to get all their sums cheaply: form one
-// running sum $c_i = \sum_{k \le i}
-// \Delta_k A$, and then each segment is a difference, $S_{ij} = c_i - c_j$. Here is the textbook's way.
+// running sum $c_i = \sum_{k \le i} \Delta_k A$, and then each segment is a difference,
+// $S_{ij} = c_i - c_j$. Here is the textbook's way.
 
 #include <mamba2/error.hpp>
 #include <mamba2/semiseparable.hpp>
@@ -188,9 +188,10 @@ Tensor<Real, 2> segsum(const Tensor<Real, 1>& dA) {
 //
 // ::: aside Is the naive form never right?
 // Its error grows with the running sum, so it does little harm where the running sum is short. The
-// fast algorithm of chapter 4 cuts the sequence into chunks, and most implementations of it, the
-// reference's kernels among them, begin a running sum anew in each and take differences within it.
-// Ours sums every segment on its own there, too; chapter 4 shows what the difference comes to.
+// fast algorithm of @chapter{chunked_scan} cuts the sequence into chunks, and most implementations
+// of it, the reference's kernels among them, begin a running sum anew in each and take differences
+// within it. Ours sums every segment on its own there, too; @chapter{chunked_scan} shows what the
+// difference comes to.
 // :::
 //
 // ## Mask first, then take the exponential {#semiseparable_exp}
@@ -309,11 +310,11 @@ Tensor<Real, 1> singular_values(const Tensor<Real, 2>& M) {
 // and you have met it: it is the state at the cut. All that the first half did goes into these
 // numbers, and all that the second half learns of it comes out of them.
 //
-// The loop of chapter 1 makes such a cut before *every* step; that is why it is so cheap, and why
-// it has to wait so often. The naive matrix makes no cut at all. Between them lies a choice: cut
-// every $Q$ steps, treat the small triangles on the diagonal as matrices and everything below them
-// through the state. That is the chunked scan of chapter 4. What makes it correct is the rank of
-// the blocks; what makes it accurate is the segment sum.
+// The loop of @chapter{state_space} makes such a cut before *every* step; that is why it is so
+// cheap, and why it has to wait so often. The naive matrix makes no cut at all. Between them lies a
+// choice: cut every $Q$ steps, treat the small triangles on the diagonal as matrices and everything
+// below them through the state. That is the chunked scan of @chapter{chunked_scan}. What makes it
+// correct is the rank of the blocks; what makes it accurate is the segment sum.
 //
 // The program multiplies the two factors out and compares them with the block:
 //

@@ -1,11 +1,11 @@
-// The solutions of chapter 2's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <cmath>
 
 namespace exercises {
 
-//: 2.1
+//: 1
 // Each column is a sum of its own, and it simply ends where the next document begins: no infinity
 // is needed.
 Tensor<double, 2> mask_of_documents(const Tensor<double, 1>& dA, const std::vector<bool>& begins) {
@@ -23,7 +23,7 @@ Tensor<double, 2> mask_of_documents(const Tensor<double, 1>& dA, const std::vect
 }
 //: end
 
-//: 2.2
+//: 2
 // Each row of the product is the row above it, decayed by one step, plus the new row of X.
 Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<double, 2>& X) {
   Tensor<double, 2> Y = X;  // (seqlen, headdim)
@@ -33,7 +33,7 @@ Tensor<double, 2> multiply_by_mask(const Tensor<double, 1>& dA, const Tensor<dou
 }
 //: end
 
-//: 2.3
+//: 3
 // Left walks away from the cut downwards and takes the step across the cut with it; right walks
 // away to the left and does not.
 Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,

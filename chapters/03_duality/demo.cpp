@@ -201,16 +201,16 @@ static void show_costs() {
   }
 }
 
-// **The proof.** Three hundred tokens, and every form this far: chapter 1's loop and its matrix,
-// the literal contractions above, and this chapter's two functions. At last the decay is taken
-// away, and a running sum of outer products, linear attention, must give the same.
+// **The proof.** Three hundred tokens, and every form this far: @chapter{state_space}'s loop and
+// its matrix, the literal contractions above, and this chapter's two functions. At last the decay
+// is taken away, and a running sum of outer products, linear attention, must give the same.
 
 static void show_equal() {
   const Head h = random_head(300, 6, 10);
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   const auto Y = mamba2::ssm_recurrent(h.X, A_bar, h.B, h.C);
-  std::printf("[equal]\nagree with the recurrence of chapter 1, to 1e-12:\n");
-  std::printf("matrix of chapter 1    %s\n", agree(Y, mamba2::ssm_quadratic(h.X, A_bar, h.B, h.C)));
+  std::printf("[equal]\nagree with the plain recurrence, to 1e-12:\n");
+  std::printf("its matrix             %s\n", agree(Y, mamba2::ssm_quadratic(h.X, A_bar, h.B, h.C)));
   std::printf("literal, quadratic     %s\n",
               agree(Y, weighted(masked(mamba2::decay_mask(h.dA), scores(h.C, h.B)), h.X)));
   std::printf("literal, linear        %s\n", agree(Y, read(h.C, scanned(h.dA, outer(h.X, h.B)))));
@@ -245,34 +245,34 @@ int main() {
 //
 // ## What has not changed {#duality_unchanged}
 //
-// The function. `X`, `dA`, `B` and `C` go in, `Y` comes out, and it is the `Y` of chapter 1, to the
-// last digits. Nothing was approximated to get from the recurrence to attention, no kernel was
-// expanded, no low-rank guess was made. Attention *with* a softmax can be made linear only by such
-// approximations; this attention has been linear all along.
+// The function. `X`, `dA`, `B` and `C` go in, `Y` comes out, and it is the `Y` of
+// @chapter{state_space}, to the last digits. Nothing was approximated to get from the recurrence to
+// attention, no kernel was expanded, no low-rank guess was made. Attention *with* a softmax can be
+// made linear only by such approximations; this attention has been linear all along.
 //
 // The model did not change either. It still has the same parameters, and it does not matter in
 // which order it was computed while it was trained: the same weights can be trained in one order
-// (chapter 13) and run, token by token, in the other (chapter 9).
+// and run, token by token, in the other (@chapter{one_token_at_a_time}).
 //
 // ## Exercises {#duality_exercises}
 //
-// ::: exercise 3.1 A mask from factors
+// ::: exercise 1 A mask from factors
 // mask_scores() takes an exponential for each pair of tokens. The mask can be had with one for each
 // token: given the factors $a_t = e^{\Delta_t A}$, build $L$ by multiplications only. A factor may
 // be 0.
 // :::
 //
-// ::: exercise 3.2 Attention, one token at a time
+// ::: exercise 2 Attention, one token at a time
 // Causal attention without softmax and without decay, for a model that generates: take in one
 // token's query, key and value, bring the state up to date and return that token's output.
 // :::
 //
-// ::: exercise 3.3 Only what is not masked
+// ::: exercise 3 Only what is not masked
 // Suppose that the quadratic mode computes nothing above the diagonal. From which length on does
 // the linear mode need fewer multiply-adds?
 // :::
 //
-// ::: exercise 3.4 A decay for each number of the state
+// ::: exercise 4 A decay for each number of the state
 // Write the quadratic form of a model in which every one of the $N$ entries of the state has a
 // decay of its own, as in Mamba-1. Note what has become of the matrix product $C B^\top$.
 // :::

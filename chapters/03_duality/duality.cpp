@@ -1,11 +1,11 @@
 // # Attention in disguise {#ch_duality}
 // @summary The matrix of the model is a mask times scores, and the loop and the matrix are two orders of one sum.
 //
-// Chapter 1 found a matrix inside the recurrence, chapter 2 took it apart. This chapter looks at it
-// once more, from a few steps further away, and sees something familiar. Its entry $M_{ij}$ is a
-// product of two numbers. One says how well what token $i$ asks for fits what token $j$ offers. The
-// other says how much of token $j$ is left when token $i$ arrives. Scores and a mask: that is
-// *attention*, without its softmax.
+// @Chapter{state_space} found a matrix inside the recurrence, @chapter{semiseparable} took it
+// apart. This chapter looks at it once more, from a few steps further away, and sees something
+// familiar. Its entry $M_{ij}$ is a product of two numbers. One says how well what token $i$ asks
+// for fits what token $j$ offers. The other says how much of token $j$ is left when token $i$
+// arrives. Scores and a mask: that is *attention*, without its softmax.
 //
 // So a Mamba-2 head can be read in two ways. As a recurrence it walks along the text with a state
 // of fixed size. As attention it lets each token look back at all earlier ones. The two are not
@@ -15,9 +15,10 @@
 //
 // ## What it builds on {#duality_builds_on}
 //
-// The recurrence and its matrix from \ref ch_state_space "chapter 1", segment sums and the decay
+// The recurrence and its matrix from @chapter{state_space}, segment sums and the decay
 // mask from
-// \ref ch_semiseparable "chapter 2". It helps if you have met attention before; all that is needed of it is said here.
+// @chapter{semiseparable}. It helps if you have met attention before; all that is needed of it is
+// said here.
 //
 // From now on the step size is dealt with before a function is called: `X` holds $\Delta_t x_t$ and
 // `dA` holds the log-decay $\Delta_t A$, a negative number for each step.
@@ -40,8 +41,9 @@
 //
 // ## A product of two numbers {#duality_entry}
 //
-// Write $a_t = e^{\Delta_t A}$ for the decay of step $t$ (chapter 1's $\bar A_t$, with one letter
-// less). What chapter 1 put into row $i$ and column $j$ of its matrix, for $j \le i$, was
+// Write $a_t = e^{\Delta_t A}$ for the decay of step $t$ (@chapter{state_space}'s $\bar A_t$, with
+// one letter less). What @chapter{state_space} put into row $i$ and column $j$ of its matrix, for
+// $j \le i$, was
 //
 // $$
 // M_{ij} = C_i^\top\, a_i\, a_{i-1} \cdots a_{j+1}\, B_j .
@@ -53,9 +55,9 @@
 // M_{ij} = \underbrace{a_i\, a_{i-1} \cdots a_{j+1}}_{L_{ij}} \;\cdot\; \underbrace{C_i^\top B_j}_{G_{ij}} .
 // $$ {#eq:dual_entry}
 //
-// The first factor is the entry of chapter 2's mask $L$, zero above the diagonal. The second is the
-// entry of the product $C B^\top$, where row $t$ of the matrix $C$ is $C_t$ and row $t$ of $B$ is
-// $B_t$. For the matrices as wholes, with $\circ$ for the product entry by entry,
+// The first factor is the entry of @chapter{semiseparable}'s mask $L$, zero above the diagonal. The
+// second is the entry of the product $C B^\top$, where row $t$ of the matrix $C$ is $C_t$ and row
+// $t$ of $B$ is $B_t$. For the matrices as wholes, with $\circ$ for the product entry by entry,
 //
 // $$
 // Y = (L \circ C B^\top)\, X .
@@ -121,9 +123,9 @@
 // $$ {#eq:dual_linear}
 //
 // The middle step looks as bad as before: for each of the $P N$ pairs $(p, n)$ it multiplies a
-// $T \times T$ matrix with a column. But chapter 2 showed what that matrix is. Multiplying with a
-// 1-semiseparable $L$ is a recurrence in disguise, since row $i$ of $L$ is row $i - 1$ times $a_i$,
-// with a 1 put on the diagonal:
+// $T \times T$ matrix with a column. But @chapter{semiseparable} showed what that matrix is.
+// Multiplying with a 1-semiseparable $L$ is a recurrence in disguise, since row $i$ of $L$ is row
+// $i - 1$ times $a_i$, with a 1 put on the diagonal:
 //
 // $$
 // H_i = a_i\, H_{i-1} + Z_i .
@@ -155,7 +157,8 @@
 //
 // Small enough to check with a pencil: $T = 3$, $N = 2$, $P = 1$, steps counted from 0 as in the
 // code, and decays $a_1 =
-// \tfrac12$ and $a_2 = \tfrac14$ (before the first token there is nothing that could decay). One token in each row:
+// \tfrac12$ and $a_2 = \tfrac14$ (before the first token there is nothing that could decay). One
+// token in each row:
 //
 // @output example
 //
@@ -172,7 +175,8 @@
 //
 // The last output by the first way is $\tfrac18 \cdot 1 + \tfrac34 \cdot 2 + 4 \cdot 4$; by the
 // second it is $1 \cdot 4.125
-// + 3 \cdot 4.5$. There is no row of the second computation that you could find in the first. Only the sums agree.
+// + 3 \cdot 4.5$. There is no row of the second computation that you could find in the first. Only
+// the sums agree.
 //
 // ## What the scalar buys {#duality_scalar}
 //
@@ -190,11 +194,11 @@
 // price and the purpose of Mamba-2's scalar decay: all numbers of a head's state fade together, a
 // real restriction, and in return the model has a form made of matrix products. Mamba-2 spends the
 // gain on a larger state: $N$ is 16 in the published Mamba-1 models and 128 in those of Mamba-2.
-// Chapter 6 compares the two models, exercise 3.4 lets you write the form with $N$ masks.
+// @Chapter{selection} compares the two models, @exercise{4} lets you write the form with $N$ masks.
 //
 // A word on names, since they are often mixed up. **SSD** is this operator, @eqref{eq:dual}, in
-// whichever order it is computed. **Mamba-2** is the layer built around it in chapter 8, with
-// projections, a convolution, a gate and a norm.
+// whichever order it is computed. **Mamba-2** is the layer built around it in
+// @chapter{mamba2_block}, with projections, a convolution, a gate and a norm.
 //
 // ## A matrix inside somebody else's memory {#duality_matrix_ref}
 //
@@ -205,7 +209,7 @@
 // $(\text{seqlen}, \text{nheads}, \text{headdim})$ holds the matrix of each head, but not in one
 // piece: from one row of a head to the next it is $\text{nheads} \cdot \text{headdim}$ numbers.
 // With a stride such a matrix can be used where it lies. So can a few rows of a matrix, and that is
-// what chapter 4 will live on.
+// what @chapter{chunked_scan} will live on.
 //
 // @quote src/mamba2/matrix.hpp#matrix_ref
 //
@@ -283,7 +287,7 @@ void multiply(Factor<std::type_identity_t<Real>> A, Factor<std::type_identity_t<
 // not exist. Its logarithms are the segment sums, and row $i$ of those follows from row $i - 1$ by
 // adding $\Delta_i A$ to each; so one row of sums is enough, updated as we go down. No exponential
 // is taken above the diagonal, and each sum contains exactly its own steps: it is as exact as
-// chapter 2's stable segsum(), for the same work as the naive one.
+// @chapter{semiseparable}'s stable segsum(), for the same work as the naive one.
 
 template <class Real>
 void mask_scores(ReadSpan<Real> dA, MatrixRef<Real> scores) {
@@ -362,17 +366,17 @@ Tensor<Real, 2> dual_linear(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA,
   return Y;
 }
 
-// It is the loop of chapter 1, and the program below checks that it is. What this chapter adds is
-// not the code but where it comes from.
+// It is the loop of @chapter{state_space}, and the program below checks that it is. What this
+// chapter adds is not the code but where it comes from.
 //
 // ## What the two cost {#duality_cost}
 //
 // Count multiplications, each with the addition that goes with it. The quadratic mode: $N$ for each
 // of $T^2$ scores, $P$ for each of $T^2$ masked scores. (Half of the square is zero. The matrix
 // product does not know that and computes it all the same; a form that skips the upper half, as
-// chapter 1's loops did, saves at most a factor of two.) The linear mode: for each token and each
-// of the $N P$ numbers of the state, one multiplication to decay it, one to add to it and one to
-// read it.
+// @chapter{state_space}'s loops did, saves at most a factor of two.) The linear mode: for each
+// token and each of the $N P$ numbers of the state, one multiplication to decay it, one to add to
+// it and one to read it.
 
 Cost cost_quadratic(double seqlen, double d_state, double headdim) {
   return {.multiply_adds = seqlen * seqlen * (d_state + headdim), .memory = seqlen * seqlen};
@@ -417,7 +421,7 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
 // some length on, and the better a machine is at matrix products, the greater is that length.
 //
 // That leaves us with an algorithm that does too much work quickly, and another that does little
-// work slowly. Chapter 4 makes the best of the two.
+// work slowly. @Chapter{chunked_scan} makes the best of the two.
 //
 // ::: paper The table of section 6.3
 // The paper compares three designs for a sequence of length $T$, state size $N$ and head size
@@ -452,8 +456,7 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
 // What it gets for this is precision. A softmax can put all its weight on a single token, a
 // thousand tokens back, and reproduce it exactly. A state of $P N$ numbers cannot hold a thousand
 // tokens apart; it holds a faded mixture, in which things written with similar keys overlap. How
-// much this hurts, and how a larger $N$ helps, is measured in chapter 13 on a task made for the
-// purpose. In exchange the recurrence has what attention lacks: memory and work per token that do
+// much this hurts depends on the task, and a larger $N$ helps. In exchange the recurrence has what attention lacks: memory and work per token that do
 // not depend on how much came before.
 //
 // The mask differs too. Attention, apart from looking only backwards, does not know the order of

@@ -1,4 +1,4 @@
-// The grader of chapter 3.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -27,7 +27,7 @@ static Tensor<double, 1> row_of(const Tensor<double, 2>& m, std::size_t i) {
   return v;
 }
 
-GRADE("3.1", "a mask from factors") {
+GRADE(1, "a mask from factors") {
   auto dA = zeros<double>(7);
   for (double& entry : dA) entry = next_random(-1, -0.1);
   Tensor<double, 1> a = xt::exp(dA);
@@ -45,7 +45,7 @@ GRADE("3.1", "a mask from factors") {
                        "the mask of one token");
 }
 
-GRADE("3.2", "attention, one token at a time") {
+GRADE(2, "attention, one token at a time") {
   const std::size_t seqlen = 9, headdim = 3, d_state = 5;
   const auto queries = random_matrix(seqlen, d_state), keys = random_matrix(seqlen, d_state),
              values = random_matrix(seqlen, headdim);
@@ -62,7 +62,7 @@ GRADE("3.2", "attention, one token at a time") {
   }
 }
 
-GRADE("3.3", "only what is not masked") {
+GRADE(3, "only what is not masked") {
   for (const auto& [N, P] :
        {std::pair<std::size_t, std::size_t>{128, 64}, {16, 64}, {5, 3}, {1, 1}, {6, 3}, {7, 11}}) {
     std::size_t expected = 1;
@@ -72,7 +72,7 @@ GRADE("3.3", "only what is not masked") {
   }
 }
 
-GRADE("3.4", "a decay for each number of the state") {
+GRADE(4, "a decay for each number of the state") {
   const std::size_t seqlen = 8, headdim = 3, d_state = 5;
   const auto X = random_matrix(seqlen, headdim), dA = random_matrix(seqlen, d_state, -1.5, 0),
              B = random_matrix(seqlen, d_state), C = random_matrix(seqlen, d_state);

@@ -1,4 +1,4 @@
-// The data of chapter 3's figures: rates.dat, forms.dat and the drawing three_matrices.svg.
+// The data of this chapter's figures: rates.dat, forms.dat and the drawing three_matrices.svg.
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 

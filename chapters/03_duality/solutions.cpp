@@ -1,4 +1,4 @@
-// Solutions of chapter 3.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <cmath>
@@ -7,7 +7,7 @@ namespace exercises {
 
 using mamba2::zeros;
 
-//: 3.1
+//: 1
 Tensor<double, 2> mask_from_factors(const Tensor<double, 1>& a) {
   const std::size_t seqlen = a.shape(0);
   auto L = zeros<double>(seqlen, seqlen);
@@ -19,7 +19,7 @@ Tensor<double, 2> mask_from_factors(const Tensor<double, 1>& a) {
 }
 //: end
 
-//: 3.2
+//: 2
 Tensor<double, 1> attend_one(Tensor<double, 2>& state, const Tensor<double, 1>& query,
                              const Tensor<double, 1>& key, const Tensor<double, 1>& value) {
   auto output = zeros<double>(state.shape(0));
@@ -32,7 +32,7 @@ Tensor<double, 1> attend_one(Tensor<double, 2>& state, const Tensor<double, 1>& 
 }
 //: end
 
-//: 3.3
+//: 3
 std::size_t first_linear_length(std::size_t d_state, std::size_t headdim) {
   // T (T + 1) / 2 pairs of tokens with N + P each, against 3 T N P: the linear mode wins if
   // (T + 1) (N + P) > 6 N P.
@@ -42,7 +42,7 @@ std::size_t first_linear_length(std::size_t d_state, std::size_t headdim) {
 }
 //: end
 
-//: 3.4
+//: 4
 Tensor<double, 2> many_masks(const Tensor<double, 2>& X, const Tensor<double, 2>& dA,
                              const Tensor<double, 2>& B, const Tensor<double, 2>& C) {
   const std::size_t seqlen = X.shape(0), headdim = X.shape(1), d_state = B.shape(1);

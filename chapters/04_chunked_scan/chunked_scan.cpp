@@ -16,9 +16,9 @@
 //
 // ## What it builds on {#chunked_scan_builds_on}
 //
-// From \ref ch_duality "chapter 3" the quadratic mode, mamba2::MatrixRef and multiply(). From
-// \ref ch_semiseparable "chapter 2" that blocks of the matrix that lie off the diagonal have a rank of at most $N$. As
-// before, `X` holds $\Delta_t x_t$ and `dA` holds $\Delta_t A$.
+// From @chapter{duality} the quadratic mode, mamba2::MatrixRef and multiply(). From
+// @chapter{semiseparable} that blocks of the matrix that lie off the diagonal have a rank of at
+// most $N$. As before, `X` holds $\Delta_t x_t$ and `dA` holds $\Delta_t A$.
 //
 // ## Shapes {#chunked_scan_shapes}
 //
@@ -74,10 +74,10 @@
 // $$ {#eq:block_factors}
 //
 // For the whole block, that is a tall matrix of $Q \times N$, a number, and a wide matrix of
-// $N \times Q$. This is the low rank that chapter 2 saw in the singular values, now with the
-// factors in hand. And the factors are few. All blocks of one block row share the same left factor.
-// All blocks of one block column share the same right factor. Only the centre differs, and that is
-// a single number.
+// $N \times Q$. This is the low rank that @chapter{semiseparable} saw in the singular values, now
+// with the factors in hand. And the factors are few. All blocks of one block row share the same
+// left factor. All blocks of one block column share the same right factor. Only the centre differs,
+// and that is a single number.
 //
 // ::: figure blocks
 // The matrix of sixteen tokens in chunks of four; the stronger a square, the larger the entry.
@@ -91,7 +91,8 @@
 // its chunk and sums over them: $\sum_j X_j\,(e^{r_j} B_j)^\top$. That is a matrix of $P \times N$,
 // and we know it: it is the state that this chunk would leave behind if it were the first. The
 // centres fade such states on their way over the chunks between. The left factor reads what
-// arrives. So between the chunks sits the recurrence of chapter 1, with whole chunks for tokens.
+// arrives. So between the chunks sits the recurrence of @chapter{state_space}, with whole chunks
+// for tokens.
 //
 // ::: figure flow
 // The four steps. Amber: the diagonal block, from the inputs of a chunk straight to its outputs.
@@ -123,8 +124,8 @@
 //
 // ## Step 1, the diagonal block {#chunked_scan_diagonal}
 //
-// $Y = (L \circ C B^\top) X$ for the tokens of one chunk: chapter 3, word for word. Rows of a
-// tensor are a matrix whose stride is the tensor's, so a chunk needs no copy.
+// $Y = (L \circ C B^\top) X$ for the tokens of one chunk: @chapter{duality}, word for word. Rows of
+// a tensor are a matrix whose stride is the tensor's, so a chunk needs no copy.
 
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/error.hpp>
@@ -272,8 +273,8 @@ Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA
   return Y;
 }
 
-// That is the heart of Mamba-2. For one head; chapter 5 puts it into batches, heads and groups and
-// gives it a state to begin with.
+// That is the heart of Mamba-2. For one head; @chapter{real_sequences} puts it into batches, heads
+// and groups and gives it a state to begin with.
 //
 // **Any length will do.** The last chunk takes the tokens that are left, be it one. Listing 1 of
 // the paper insists on a multiple of the chunk size, and so do the many small implementations that
@@ -306,10 +307,10 @@ Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA
 //
 // The same care decides how a sum is computed. It would be a line shorter to take one running sum
 // for each chunk and to subtract: $c_i - c_j$ for step 1, $c_{\text{last}} - c_j$ for step 2. That
-// is what many implementations do, and chapter 2's naive segment sum, on the small scale of a
-// chunk. Is it harmless there? The program takes a chunk of 256 tokens in which half of the steps
-// forget nearly everything and the others nearly nothing, and computes the diagonal block in
-// `float` both ways:
+// is what many implementations do, and @chapter{semiseparable}'s naive segment sum, on the small
+// scale of a chunk. Is it harmless there? The program takes a chunk of 256 tokens in which half of
+// the steps forget nearly everything and the others nearly nothing, and computes the diagonal block
+// in `float` both ways:
 //
 // @output precision
 //
@@ -373,10 +374,10 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 // :::
 //
 // To the right the two agree. To the left they part. The fewer rows a product has, the worse is the
-// rate at which it runs, as chapter 3's measurement showed, and step 3, which is no product at all,
-// comes round more often. So the best chunk is the smallest for which the products are efficient.
-// On an ordinary processor that is around 32 to 64 tokens; a GPU, whose units for matrix products
-// want larger pieces, is usually given 64 to 256, and 256 is what the published models'
+// rate at which it runs, as @chapter{duality}'s measurement showed, and step 3, which is no product
+// at all, comes round more often. So the best chunk is the smallest for which the products are
+// efficient. On an ordinary processor that is around 32 to 64 tokens; a GPU, whose units for matrix
+// products want larger pieces, is usually given 64 to 256, and 256 is what the published models'
 // configuration says. Since $Q$ changes the speed and never the result, nothing has to be kept from
 // training: choose what is fastest where you are.
 //
@@ -398,7 +399,7 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 //
 // There is more to be had. The scores $C B^\top$ are computed again for each head, although heads
 // of a group share them; exponentials are taken one at a time; one core works and the others watch.
-// Chapter 14 mends all of that without touching the four steps.
+// @Chapter{fast} mends all of that without touching the four steps.
 //
 // Every function above is compiled here, once for `float` and once for `double`.
 

@@ -125,8 +125,8 @@ static void show_forms() {
 }
 
 // **Precision.** One chunk of 256 tokens; every second step all but empties the state. The mask
-// from chapter 2's naive segment sums, in `float`, against step 1, in `float`; what is right is
-// computed in `double`.
+// from @chapter{semiseparable}'s naive segment sums, in `float`, against step 1, in `float`; what
+// is right is computed in `double`.
 
 static double relative_error(const Tensor<float, 2>& got, const Tensor<double, 2>& want) {
   double difference = 0, size = 0;
@@ -198,8 +198,8 @@ int main() {
 //
 // The result, once again. The chunk size is no parameter of the model; it is like the block size
 // inside a matrix product, a matter between the program and the machine. A model trained with
-// chunks of 256 on a GPU runs here with chunks of 64, and token by token in chapter 9, and the
-// differences are those of rounding.
+// chunks of 256 on a GPU runs here with chunks of 64, and token by token in
+// @chapter{one_token_at_a_time}, and the differences are those of rounding.
 //
 // The state did not change either. At the end of each chunk it is exactly the $H$ of the recurrence
 // after that many tokens. This is why a long prompt can be read in chunks, and the text be
@@ -207,23 +207,23 @@ int main() {
 //
 // ## Exercises {#chunked_scan_exercises}
 //
-// ::: exercise 4.1 The factors of a block
+// ::: exercise 1 The factors of a block
 // Given the chunk size and the numbers of two chunks, return the left factor, the centre and the
 // right factor of the block where the later one looks at the earlier one.
 // :::
 //
-// ::: exercise 4.2 Pass the state from chunk to chunk
+// ::: exercise 2 Pass the state from chunk to chunk
 // Each chunk's own state and the sum of its log-decays are given, and a state to begin with. Return
 // the states at all chunk boundaries.
 // :::
 //
-// ::: exercise 4.3 The whole scan
+// ::: exercise 3 The whole scan
 // Write the chunked scan with an initial state, for any length, and return the last state with the
 // outputs. You may use all that this chapter has, chunked_scan() excepted, since it begins with
 // zeros and keeps its state to itself.
 // :::
 //
-// ::: exercise 4.4 Choose the chunk
+// ::: exercise 4 Choose the chunk
 // On a real machine each chunk also costs a fixed time, for starting products and moving small
 // matrices. Expressed as multiply-adds that could have been done meanwhile, it is given. Which
 // whole $Q$ makes the cost per token least?
@@ -233,6 +233,6 @@ int main() {
 //
 // - [@dao2024], section 6 and Listing 1: the algorithm in thirty lines of PyTorch.
 // - [@blog, part III], the same with pictures, and with a discussion of what GPUs like. Part IV
-//   splits a sequence over several machines; so does chapter 15.
+//   splits a sequence over several machines.
 // - [@gu2023], section 3.3, for the other answer to the same problem: Mamba-1 keeps the recurrence
 //   and writes a GPU kernel that never lets the state leave the fastest memory.

@@ -1,4 +1,4 @@
-// The grader of chapter 4.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -49,7 +49,7 @@ exercises::ScanResult recurrence(const Head& h) {
 
 }  // namespace
 
-GRADE("4.1", "the factors of a block") {
+GRADE(1, "the factors of a block") {
   const std::size_t Q = 3, chunks = 5, d_state = 2;
   const Head h(Q * chunks, 1, d_state);
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
@@ -85,7 +85,7 @@ GRADE("4.1", "the factors of a block") {
   }
 }
 
-GRADE("4.2", "pass the state from chunk to chunk") {
+GRADE(2, "pass the state from chunk to chunk") {
   const std::size_t chunks = 4, P = 3, N = 2;
   const auto own = random(zeros<double>(chunks, P, N));
   const auto sums = random(zeros<double>(chunks), -2, -0.1);
@@ -108,7 +108,7 @@ GRADE("4.2", "pass the state from chunk to chunk") {
                  "without chunks the initial state is the only one");
 }
 
-GRADE("4.3", "the whole scan") {
+GRADE(3, "the whole scan") {
   for (const auto& [seqlen, Q] :
        {std::pair<std::size_t, std::size_t>{12, 4}, {13, 4}, {11, 4}, {5, 8}, {7, 1}, {1, 3}}) {
     const Head h(seqlen, 3, 5);
@@ -125,7 +125,7 @@ GRADE("4.3", "the whole scan") {
       "state after no tokens at all");
 }
 
-GRADE("4.4", "choose the chunk") {
+GRADE(4, "choose the chunk") {
   for (const auto& [N, P, overhead] : {std::tuple<std::size_t, std::size_t, double>{128, 64, 0},
                                        {128, 64, 100000},
                                        {128, 64, 700000},

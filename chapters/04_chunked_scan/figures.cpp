@@ -1,4 +1,4 @@
-// The data of chapter 4's figures: chunk_size.dat, three_forms.dat and the drawing blocks.svg.
+// The data of this chapter's figures: chunk_size.dat, three_forms.dat and the drawing blocks.svg.
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssm.hpp>
 

@@ -1,4 +1,4 @@
-// Solutions of chapter 4.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/chunked_scan.hpp>
@@ -10,7 +10,7 @@ namespace exercises {
 
 using mamba2::zeros;
 
-//: 4.1
+//: 1
 BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
                            const Tensor<double, 2>& C, std::size_t chunk_size, std::size_t later,
                            std::size_t earlier) {
@@ -32,7 +32,7 @@ BlockFactors block_factors(const Tensor<double, 1>& dA, const Tensor<double, 2>&
 }
 //: end
 
-//: 4.2
+//: 2
 Tensor<double, 3> pass_states(const Tensor<double, 3>& own, const Tensor<double, 1>& dA_sum,
                               const Tensor<double, 2>& initial) {
   const std::size_t chunks = own.shape(0), P = initial.shape(0), N = initial.shape(1);
@@ -47,7 +47,7 @@ Tensor<double, 3> pass_states(const Tensor<double, 3>& own, const Tensor<double,
 }
 //: end
 
-//: 4.3
+//: 3
 ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
                      const Tensor<double, 2>& B, const Tensor<double, 2>& C,
                      const Tensor<double, 2>& initial, std::size_t chunk_size) {
@@ -68,7 +68,7 @@ ScanResult scan_from(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
 }
 //: end
 
-//: 4.4
+//: 4
 std::size_t best_chunk_size(std::size_t d_state, std::size_t headdim, double overhead) {
   const double N = static_cast<double>(d_state), P = static_cast<double>(headdim);
   const auto cost = [&](double Q) { return Q * (N + P) + (N * P + overhead) / Q; };

@@ -197,7 +197,7 @@ void agree() {
   print_agreement("quadratic and recurrent, last state", square.last_state, want.last_state);
 }
 
-// And the count of chapter 4, for one token:
+// And the count of @chapter{chunked_scan}, for one token:
 
 void chunk() {
   std::printf("[chunk]\n%6s %24s\n", "Q", "multiply-adds per token");
@@ -221,35 +221,35 @@ int main() {
 //
 // ## What has not changed {#real_sequences_same}
 //
-// The model is that of chapter 1: a state that fades, takes in, and is read. The four steps are
-// those of chapter 4, untouched; we only decided which rows to hand them. Heads, groups, batch
-// entries and packed sequences are different ways to have *many* small scans. Bias, softplus and
-// limits happen before the scan, skip and gate after it. And the state is still all that the past
-// can tell the future, which is why cutting, continuing and packing came at the price of a line
-// each.
+// The model is that of @chapter{state_space}: a state that fades, takes in, and is read. The four
+// steps are those of @chapter{chunked_scan}, untouched; we only decided which rows to hand them.
+// Heads, groups, batch entries and packed sequences are different ways to have *many* small scans.
+// Bias, softplus and limits happen before the scan, skip and gate after it. And the state is still
+// all that the past can tell the future, which is why cutting, continuing and packing came at the
+// price of a line each.
 //
 // ## Exercises {#real_sequences_exercises}
 //
-// ::: exercise 5.1 The step that is taken
+// ::: exercise 1 The step that is taken
 // Write `step_sizes(dt, dt_bias, dt_min, dt_max)`: from raw step sizes (batch, seqlen, nheads) and
 // a bias per head to the step sizes that the recurrence uses, with softplus. Mind the order, and
 // mind large numbers.
 // :::
 //
-// ::: exercise 5.2 Go on from there
+// ::: exercise 2 Go on from there
 // Write `ssd_in_two(input, cut)`: what ssd() gives for the whole input, from two calls of it, one
 // for the tokens before `cut`, one for the rest. Either part may be empty. The input may have an
 // initial state, and has no `seq_idx`.
 // :::
 //
-// ::: exercise 5.3 Padding that leaves no trace
+// ::: exercise 3 Padding that leaves no trace
 // Write `pad_to_multiple(input, chunk_size)`: the same input with tokens added at the end, as few
 // as are needed to make the length a multiple of `chunk_size`. The outputs of the old tokens and
 // the last state must stay what they are, with the default options of ssd(). The input may have any
 // of the optional tensors, `seq_idx` among them.
 // :::
 //
-// ::: exercise 5.4 Forget on purpose
+// ::: exercise 4 Forget on purpose
 // There is another way to pack sequences. Write `packed_scan(X, dA, B, C, seq_idx, chunk_size)`:
 // one head, several sequences, **one** call of chunked_scan() over the whole row. No cutting; you
 // may change the numbers that you hand over. What would the log-decay have to be, and of which
@@ -262,4 +262,4 @@ int main() {
 //   lengths and for several machines.
 // - The authors' post [@blog], part III, for the chunked algorithm in its shortest form, the one
 //   that asks for a multiple of the chunk.
-// - Chapter 12 sends gradients back through all of this; chapter 14 makes it fast.
+// - @Chapter{fast} makes all of this fast.

@@ -10,28 +10,28 @@
 
 namespace exercises {
 
-// 5.1  Add the bias of the head, take the softplus, hold the result within the limits.
+// 1. Add the bias of the head, take the softplus, hold the result within the limits.
 // mamba2::softplus() is there to be used; writing it yourself is allowed.
 mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt,
                                      const mamba2::Tensor<double, 1>& dt_bias, double dt_min,
                                      double dt_max) {
-  throw exercises::not_implemented("5.1");
+  throw exercises::not_implemented(1);
 }
 
-// 5.2 Two calls of mamba2::ssd, one for the tokens before `cut`, one for the rest; join what they
+// 2. Two calls of mamba2::ssd, one for the tokens before `cut`, one for the rest; join what they
 // give. Tokens a to b − 1 of a tensor: xt::view(tensor, xt::all(), xt::range(a, b)).
 mamba2::ScanOutput<double> ssd_in_two(const mamba2::ScanInput<double>& input, std::size_t cut) {
-  throw exercises::not_implemented("5.2");
+  throw exercises::not_implemented(2);
 }
 
-// 5.3  Make the input longer, up to a multiple of chunk_size, so that nobody notices.
+// 3. Make the input longer, up to a multiple of chunk_size, so that nobody notices.
 // Every tensor with a seqlen axis grows: x, dt, B, C and, where present, z and seq_idx.
 mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input,
                                           std::size_t chunk_size) {
-  throw exercises::not_implemented("5.3");
+  throw exercises::not_implemented(3);
 }
 
-// 5.4 One call of mamba2::chunked_scan(X, dA, B, C, chunk_size), with numbers changed so that no
+// 4. One call of mamba2::chunked_scan(X, dA, B, C, chunk_size), with numbers changed so that no
 // sequence sees another.
 mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
                                       const mamba2::Tensor<double, 1>& dA,
@@ -39,7 +39,7 @@ mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
                                       const mamba2::Tensor<double, 2>& C,
                                       const mamba2::Tensor<std::int64_t, 1>& seq_idx,
                                       std::size_t chunk_size) {
-  throw exercises::not_implemented("5.4");
+  throw exercises::not_implemented(4);
 }
 
 }  // namespace exercises

@@ -39,7 +39,7 @@ ScanInput<double> make_input(std::size_t seqlen) {
 
 }  // namespace
 
-GRADE("5.1", "the step that is taken") {
+GRADE(1, "the step that is taken") {
   ScanInput<double> in;
   in.dt = numbers<3>({2, 7, 3}, -4, 3);
   in.dt_bias = numbers<1>({3}, -2, 2);
@@ -52,7 +52,7 @@ GRADE("5.1", "the step that is taken") {
                        "step sizes, where one of the raw numbers is 900");
 }
 
-GRADE("5.2", "go on from there") {
+GRADE(2, "go on from there") {
   ScanInput<double> in = make_input(19);
   const ScanOutput<double> whole = ssd(in);
   for (const std::size_t cut :
@@ -70,7 +70,7 @@ GRADE("5.2", "go on from there") {
                        "last state, for an input without z and without an initial state");
 }
 
-GRADE("5.3", "padding that leaves no trace") {
+GRADE(3, "padding that leaves no trace") {
   for (const bool packed : {false, true})
     for (const std::size_t seqlen : {std::size_t{19}, std::size_t{24}, std::size_t{3}}) {
       ScanInput<double> in = make_input(seqlen);
@@ -89,7 +89,7 @@ GRADE("5.3", "padding that leaves no trace") {
     }
 }
 
-GRADE("5.4", "forget on purpose") {
+GRADE(4, "forget on purpose") {
   const std::size_t seqlen = 29;
   const Tensor<double, 2> X = numbers<2>({seqlen, 3}, -1, 1), B = numbers<2>({seqlen, 4}, -1, 1),
                           C = numbers<2>({seqlen, 4}, -1, 1);

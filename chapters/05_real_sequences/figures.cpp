@@ -1,4 +1,4 @@
-// The data of chapter 5's figures: figures_05 OUTDIR.
+// The data of this chapter's figures: figures_NN OUTDIR.
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssd.hpp>
 

@@ -1,13 +1,13 @@
 // # Real sequences {#ch_real_sequences}
 // @summary Any length and any number of heads, a state to start from and one to go on with, several texts in one row.
 //
-// Chapter 4 ended with a function for one head. It starts from an empty state, it wants inputs that
-// are already multiplied by their step sizes, and it gives back outputs and nothing else. A model
-// calls for more. It holds a batch of sequences and dozens of heads, some of which share their
-// matrices. Its step sizes come raw out of a linear layer. Its prompts have any length. It may have
-// read the first half of a conversation a minute ago, and want to go on from there. And in training
-// it is fed rows into which several short documents were packed, end to end, so that no room is
-// wasted.
+// @Chapter{chunked_scan} ended with a function for one head. It starts from an empty state, it
+// wants inputs that are already multiplied by their step sizes, and it gives back outputs and
+// nothing else. A model calls for more. It holds a batch of sequences and dozens of heads, some of
+// which share their matrices. Its step sizes come raw out of a linear layer. Its prompts have any
+// length. It may have read the first half of a conversation a minute ago, and want to go on from
+// there. And in training it is fed rows into which several short documents were packed, end to end,
+// so that no room is wasted.
 //
 // This chapter builds the operator that takes all of this: ssd(). There is no new mathematics in
 // it. Every piece is a few lines long, and every piece is a place where implementations have gone
@@ -16,13 +16,13 @@
 //
 // ## What it builds on {#real_sequences_builds_on}
 //
-// - \ref ch_chunked_scan "Chapter 4": the four steps of the chunked scan, which do all the work
+// - @Chapter{chunked_scan}: the four steps of the chunked scan, which do all the work
 //   here;
-// - \ref ch_duality "Chapter 3": MatrixRef, a matrix that lies inside a larger tensor;
-// - \ref ch_state_space "Chapter 1": the recurrence, and why the step size $\Delta$ appears twice.
+// - @Chapter{duality}: MatrixRef, a matrix that lies inside a larger tensor;
+// - @Chapter{state_space}: the recurrence, and why the step size $\Delta$ appears twice.
 //
-// The chapters on the model do not look inside again. The block of chapter 8 calls ssd(), as does
-// the one-token step of chapter 9.
+// The chapters on the model do not look inside again. The block of @chapter{mamba2_block} calls
+// ssd(), as does the one-token step of @chapter{one_token_at_a_time}.
 //
 // ## Shapes {#real_sequences_shapes}
 //
@@ -77,10 +77,10 @@ Real softplus(Real x) {
 // [^identity]: At 20 the two differ by $e^{-20} \approx 2 \cdot 10^{-9}$. A float near 20 cannot
 // show it: its neighbours lie $2 \cdot 10^{-6}$ away.
 //
-// Before the softplus a bias is added, one number per head. Chapter 6 shows what it is for. After
-// the softplus come the limits: a model may hold $\Delta$ between two values. The order is part of
-// the model: **bias, softplus, limits**. The limits bound the step that is taken, not the raw
-// number, and so they have the last word.
+// Before the softplus a bias is added, one number per head. @Chapter{selection} shows what it is
+// for. After the softplus come the limits: a model may hold $\Delta$ between two values. The order
+// is part of the model: **bias, softplus, limits**. The limits bound the step that is taken, not
+// the raw number, and so they have the last word.
 
 template <class Real>
 Real step_size(Real raw, const ScanOptions& options) {
@@ -124,11 +124,11 @@ Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& opti
 // for each head there would be $24 \cdot 2 \cdot 128 = 6144$ more, four times the inputs
 // themselves, all to be computed by the projection in front. With one group there are 256.
 //
-// Chapter 3 gave the three their names in attention: $C$ is the query, $B$ the key, $X$ the value.
-// So the heads share queries and keys, and each has values of its own. You may know the other way
-// round from attention: in grouped-query attention, heads share keys and values, and each has
-// queries of its own. The knob is the same. One group for all heads is one end, a group for each
-// head the other.
+// @Chapter{duality} gave the three their names in attention: $C$ is the query, $B$ the key, $X$ the
+// value. So the heads share queries and keys, and each has values of its own. You may know the
+// other way round from attention: in grouped-query attention, heads share keys and values, and each
+// has queries of its own. The knob is the same. One group for all heads is one end, a group for
+// each head the other.
 //
 // ::: figure head_groups
 // Six heads in one group, in three groups, and each in a group of its own. A line leads from a head
@@ -147,7 +147,7 @@ Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& opti
 //
 // Mamba-1 has the multi-value pattern with one channel per head (Proposition 7.2). Mamba-2 keeps
 // the pattern and makes heads wider. The published models have one group; more groups help to split
-// a model over several machines (chapter 15).
+// a model over several machines.
 // :::
 //
 // Heads lie in the order of their groups. With 6 heads and 3 groups, heads 0 and 1 use group 0,
@@ -272,8 +272,8 @@ struct Stretch {
 
 // ## State in, state out {#real_sequences_states}
 //
-// Here is chapter 4's loop again, over the chunks of a stretch. One thing has changed: it does not
-// make the state. It finds a state, and leaves another in the same place.
+// Here is @chapter{chunked_scan}'s loop again, over the chunks of a stretch. One thing has changed:
+// it does not make the state. It finds a state, and leaves another in the same place.
 
 template <class Real>
 static void run_chunked(const Stretch<Real>& s, std::size_t chunk_size) {
@@ -302,12 +302,12 @@ static void run_chunked(const Stretch<Real>& s, std::size_t chunk_size) {
 //
 // @output split
 //
-// Two other algorithms are now easy to have. The **quadratic form** of chapter 3 is the chunked
-// scan with one chunk, as long as the sequence: the first of the four steps does all the work, and
-// the others take care of the states at both ends. The **recurrence** is the other extreme, a chunk
-// of one token. We could get it from the same loop too. But we want one form that shares nothing
-// with the others, to check them against. So it is chapter 1's loop once more, one channel after
-// the other:
+// Two other algorithms are now easy to have. The **quadratic form** of @chapter{duality} is the
+// chunked scan with one chunk, as long as the sequence: the first of the four steps does all the
+// work, and the others take care of the states at both ends. The **recurrence** is the other
+// extreme, a chunk of one token. We could get it from the same loop too. But we want one form that
+// shares nothing with the others, to check them against. So it is @chapter{state_space}'s loop once
+// more, one channel after the other:
 
 template <class Real>
 static void run_recurrent(const Stretch<Real>& s) {
@@ -391,7 +391,7 @@ std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx) 
 // What of the states at both ends? The initial state is the state before the first token, so it
 // belongs to the first sequence alone; all others start from zero. The last state is the state
 // after the last token, so it is that of the last sequence. The states of the sequences in between
-// are not kept. (The convolution of chapter 7 keeps to the same bounds.)
+// are not kept. (The convolution of @chapter{convolution_and_norm} keeps to the same bounds.)
 //
 // With that, packed sequences are no case of their own. They are stretches, run one after the other
 // in place. A chunk ends where a sequence ends; the two square forms, quadratic and diagonal block,
@@ -458,8 +458,8 @@ static void skip_and_gate(const ScanRef<Real>& in, MatrixRef<Real> y) {
   }
 }
 
-// Most models gate elsewhere, together with a norm; they leave `z` out here. Chapters 7 and 8 come
-// back to it.
+// Most models gate elsewhere, together with a norm; they leave `z` out here.
+// @Chapters{convolution_and_norm and mamba2_block} come back to it.
 //
 // ## What is refused {#real_sequences_refused}
 //
@@ -574,8 +574,8 @@ ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
 // @output agree
 //
 // The head's own inputs $X$ are the one copy that is made; everything else is read where it lies.
-// Each head computes $C B^\top$ anew, although the heads of a group share it. Chapter 14 saves that
-// work.
+// Each head computes $C B^\top$ anew, although the heads of a group share it. @Chapter{fast} saves
+// that work.
 //
 // ## Choosing the chunk {#real_sequences_chunk}
 //

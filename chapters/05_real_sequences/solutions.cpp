@@ -8,7 +8,7 @@
 
 namespace exercises {
 
-//: 5.1
+//: 1
 mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt,
                                      const mamba2::Tensor<double, 1>& dt_bias, double dt_min,
                                      double dt_max) {
@@ -21,7 +21,7 @@ mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt,
 }
 //: end
 
-//: 5.2
+//: 2
 static mamba2::ScanInput<double> tokens(const mamba2::ScanInput<double>& input, std::size_t begin,
                                         std::size_t end) {
   mamba2::ScanInput<double> part = input;
@@ -42,7 +42,7 @@ mamba2::ScanOutput<double> ssd_in_two(const mamba2::ScanInput<double>& input, st
 }
 //: end
 
-//: 5.3
+//: 3
 // The tensor with `count` tokens more, which hold `value`.
 template <class T, std::size_t N>
 static mamba2::Tensor<T, N> longer(const mamba2::Tensor<T, N>& tensor, std::size_t count, T value) {
@@ -74,7 +74,7 @@ mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input
 }
 //: end
 
-//: 5.4
+//: 4
 mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
                                       const mamba2::Tensor<double, 1>& dA,
                                       const mamba2::Tensor<double, 2>& B,

@@ -31,7 +31,7 @@ double difference(const Tensor<double, N>& a, const Tensor<double, N>& b) {
 }
 
 // The task: values, marks, and what should be said. The best constant model is a state space model
-// itself, so chapter 1's recurrence runs it.
+// itself, so @chapter{state_space}'s recurrence runs it.
 
 constexpr double p = 0.25;  // how often a token is marked
 
@@ -204,33 +204,34 @@ int main() {
 // ## What has not changed {#selection_unchanged}
 //
 // The operator. Everything in this chapter happens before it: numbers that were inputs of
-// mamba2::ssd in chapter 5 now have a source. Nor has the cost of a step changed, nor the size of
-// the state, nor causality: a token's $\Delta$, $B$ and $C$ are computed from that token alone.
+// mamba2::ssd in @chapter{real_sequences} now have a source. Nor has the cost of a step changed,
+// nor the size of the state, nor causality: a token's $\Delta$, $B$ and $C$ are computed from that
+// token alone.
 //
-// What is gone is the convolution of chapter 1. A model whose numbers depend on the token has no
-// kernel, and the fast Fourier transform that earlier state space models lived on does not apply.
-// That is why the chunked scan had to be found.
+// What is gone is the convolution of @chapter{state_space}. A model whose numbers depend on the
+// token has no kernel, and the fast Fourier transform that earlier state space models lived on does
+// not apply. That is why the chunked scan had to be found.
 //
 // ## Exercises {#selection_exercises}
 //
-// ::: exercise 6.1 A head that remembers for so long
+// ::: exercise 1 A head that remembers for so long
 // Given a head's rate $A < 0$ and a number of tokens $n$, return the `dt_bias` with which the head
 // has forgotten *half* of a token after $n$ more of them, as long as the tokens add nothing to the
 // raw step size.
 // :::
 //
-// ::: exercise 6.2 The gate by itself
+// ::: exercise 2 The gate by itself
 // Run a gated recurrence, $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$, on state space
 // terms only: use mamba2::softplus and mamba2::discretize_zero_order_hold, and no logistic
 // function. Return all $h_t$. The state before the first token is given.
 // :::
 //
-// ::: exercise 6.3 The selective scan from a state
+// ::: exercise 3 The selective scan from a state
 // Write Mamba-1's selective scan for one sequence, equation @eqref{eq:selective_scan}, starting
 // from a given state and leaving the last one behind.
 // :::
 //
-// ::: exercise 6.4 Untie the rates
+// ::: exercise 4 Untie the rates
 // A single head of Mamba-2 is a special Mamba-1. Write down its $A$ as Mamba-1 wants it, (d_inner,
 // d_state), and its step sizes, (seqlen, d_inner), for all heads at once: from the raw step sizes
 // of each head, `dt_bias`, and `A_log`.
@@ -242,4 +243,4 @@ int main() {
 // - The Mamba-2 paper [@dao2024], section 7, on what the block does with all this, and its Figures
 //   8 and 10 on what state size buys.
 // - The Annotated S4 [@annotated_s4] for models whose parameters are constant, where all the art
-//   lies in the choice of $A$. Chapter 16 comes back to them.
+//   lies in the choice of $A$.

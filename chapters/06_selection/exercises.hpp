@@ -1,5 +1,5 @@
 /// \file exercises.hpp
-/// \brief The exercises of chapter 6.
+/// \brief The exercises of this chapter.
 #pragma once
 
 #include <mamba2/tensor.hpp>
@@ -10,20 +10,20 @@ namespace exercises {
 
 using mamba2::Tensor;
 
-/// \brief Exercise 6.1: the bias of a head that forgets half of a token in a given number of tokens.
+/// \brief Exercise 1: the bias of a head that forgets half of a token in a given number of tokens.
 /// \param A      rate of the head, negative
 /// \param tokens after how many tokens half is gone, positive, not always a whole number
 /// \return dt_bias
 double bias_for_half_life(double A, double tokens);
 
-/// \brief Exercise 6.2: a gated recurrence, by the means of state space models.
+/// \brief Exercise 2: a gated recurrence, by the means of state space models.
 /// \param x  inputs, (seqlen)
 /// \param z  raw gates, (seqlen)
 /// \param h0 the state before the first token
 /// \return the state after each token, (seqlen)
 Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<double, 1>& z, double h0);
 
-/// \brief Exercise 6.3: Mamba-1's selective scan of one sequence, from a state.
+/// \brief Exercise 3: Mamba-1's selective scan of one sequence, from a state.
 /// \param x     inputs, (seqlen, d_inner)
 /// \param dt    step sizes, positive, (seqlen, d_inner)
 /// \param A     rates, negative, (d_inner, d_state)
@@ -37,13 +37,13 @@ Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<d
                                       const Tensor<double, 2>& C, const Tensor<double, 1>& D,
                                       Tensor<double, 2>& state);
 
-/// \brief What exercise 6.4 gives back: the parameters of heads as Mamba-1 wants them.
+/// \brief What exercise 4 gives back: the parameters of heads as Mamba-1 wants them.
 struct Untied {
   Tensor<double, 2> A;   ///< rates, (nheads * headdim, d_state)
   Tensor<double, 2> dt;  ///< step sizes, positive, (seqlen, nheads * headdim)
 };
 
-/// \brief Exercise 6.4: rates and step sizes of heads, spread out over channels and states.
+/// \brief Exercise 4: rates and step sizes of heads, spread out over channels and states.
 /// \param A_log   (nheads)
 /// \param dt_bias (nheads)
 /// \param dt      raw step sizes, before bias and softplus, (seqlen, nheads)

@@ -1,4 +1,4 @@
-// The grader of chapter 6's exercises.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -25,7 +25,7 @@ Tensor<double, N> noise(const std::array<std::size_t, N>& shape, std::uint64_t s
 
 }  // namespace
 
-GRADE("6.1", "a head that remembers for so long") {
+GRADE(1, "a head that remembers for so long") {
   for (const double A : {-1.0, -0.25, -9.0}) {
     for (const double tokens : {0.5, 3.0, 40.0, 1000.0}) {
       const double dt = mamba2::softplus(exercises::bias_for_half_life(A, tokens));
@@ -36,13 +36,13 @@ GRADE("6.1", "a head that remembers for so long") {
   }
 }
 
-GRADE("6.1", "a head that remembers for a million million tokens") {
+GRADE(1, "a head that remembers for a million million tokens") {
   // Where log(e^dt - 1) has lost its digits.
   const double dt = mamba2::softplus(exercises::bias_for_half_life(-1, 1e12));
   grader::expect_close(1e12 * dt / std::log(2.0), 1.0, "tokens times step size, in units of ln 2");
 }
 
-GRADE("6.2", "the gate by itself") {
+GRADE(2, "the gate by itself") {
   const auto x = noise<1>({11}, 1), z = noise<1>({11}, 2, -4, 4);
   auto expected = zeros<double>(11);
   double h = 0.75;
@@ -54,7 +54,7 @@ GRADE("6.2", "the gate by itself") {
                        "the states h_t, from h = 0.75");
 }
 
-GRADE("6.3", "the selective scan from a state") {
+GRADE(3, "the selective scan from a state") {
   const std::size_t seqlen = 13, cut = 5, d_inner = 4, d_state = 3;
   const mamba2::SelectiveScanInput<double> input{
       noise<3>({1, seqlen, d_inner}, 3),         noise<3>({1, seqlen, d_inner}, 4, 0.1, 0.9),
@@ -80,7 +80,7 @@ GRADE("6.3", "the selective scan from a state") {
   grader::expect_close(state, Tensor<double, 2>(xt::view(whole.last_state, 0)), "the last state");
 }
 
-GRADE("6.4", "untie the rates") {
+GRADE(4, "untie the rates") {
   const std::size_t seqlen = 9, nheads = 3, headdim = 2, d_state = 5, d_inner = nheads * headdim;
   const auto A_log = noise<1>({nheads}, 9), dt_bias = noise<1>({nheads}, 10),
              dt2 = noise<1>({seqlen * nheads}, 11);

@@ -1,4 +1,4 @@
-// The data of chapter 6's figures.
+// The data of this chapter's figures.
 #include <mamba2/activation.hpp>
 #include <mamba2/mamba1.hpp>
 #include <mamba2/selection.hpp>

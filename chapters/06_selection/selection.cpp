@@ -2,23 +2,23 @@
 // @summary Step sizes and projections computed from the token, what a head starts from, and what Mamba-2 gives up against Mamba-1.
 //
 // Read this sentence and then say what its third word was. To do so you had to let some words pass
-// and hold on to one, and you decided that by looking at the words themselves. The model of chapter
-// 1 cannot decide anything: its numbers $\bar A$, $\bar B$ and $C$ are fixed before the first token
-// comes, so each token is written into the state with the same strength, and fades at the same
-// pace, whatever it says.
+// and hold on to one, and you decided that by looking at the words themselves. The model of
+// @chapter{state_space} cannot decide anything: its numbers $\bar A$, $\bar B$ and $C$ are fixed
+// before the first token comes, so each token is written into the state with the same strength, and
+// fades at the same pace, whatever it says.
 //
-// *Selection* is the cure, and it is a small one: compute the numbers from the token. Chapters 1 to
-// 5 were written for it all along. They gave every token its own step size $\Delta_t$, its own
-// $B_t$, its own $C_t$. What they left open is where these come from, in which form they are
-// learnt, and what they are before anything has been learnt. That is this chapter. It also looks
-// back at Mamba-1 [@gu2023], which had selection first and in a richer form, to see what Mamba-2
-// gave up, and what for.
+// *Selection* is the cure, and it is a small one: compute the numbers from the token.
+// @Chapters{state_space to real_sequences} were written for it all along. They gave every token its
+// own step size $\Delta_t$, its own $B_t$, its own $C_t$. What they left open is where these come
+// from, in which form they are learnt, and what they are before anything has been learnt. That is
+// this chapter. It also looks back at Mamba-1 [@gu2023], which had selection first and in a richer
+// form, to see what Mamba-2 gave up, and what for.
 //
 // ## What it builds on {#selection_builds_on}
 //
-// Chapter 1 for the recurrence, its discretisation and the convolution that a constant model is;
-// chapter 3 for the matrix product; chapter 5 for the operator mamba2::ssd, for softplus() and for
-// silu().
+// @Chapter{state_space} for the recurrence, its discretisation and the convolution that a constant
+// model is; @chapter{duality} for the matrix product; @chapter{real_sequences} for the operator
+// mamba2::ssd, for softplus() and for silu().
 //
 // ## Shapes {#selection_shapes}
 //
@@ -46,8 +46,8 @@
 // zero, because it must average over what it cannot tell apart.
 // :::
 //
-// What is the best that a model with constant parameters can do? It is a convolution (chapter 1),
-// so its output is a fixed mixture of past values and past marks:
+// What is the best that a model with constant parameters can do? It is a convolution
+// (@chapter{state_space}), so its output is a fixed mixture of past values and past marks:
 //
 // $$ \hat y_t = \sum_{k \ge 0} K_k v_{t-k} + \sum_{k \ge 0} J_k m_{t-k}. $$ {#eq:constant_model}
 //
@@ -73,8 +73,8 @@
 // ## One number that opens and closes {#selection_step_size}
 //
 // Recall what the step size does. In one step the state is multiplied by $e^{\Delta A}$, and the
-// input enters with weight $\Delta$ (chapter 1 says why one of them is exact and the other Euler's
-// rule, and why $\Delta$ appears twice).
+// input enters with weight $\Delta$ (@chapter{state_space} says why one of them is exact and the
+// other Euler's rule, and why $\Delta$ appears twice).
 //
 // - $\Delta$ near 0: nothing fades and nothing enters. The token is passed over.
 // - $\Delta$ large: all that was known fades, and the token takes its place.
@@ -163,8 +163,8 @@ Real inverse_softplus(Real y) {
 }
 
 // Because both are parameters of pace rather than weights, no weight decay should pull them toward
-// zero: `A_log = 0` is no neutral value, it is the rate $-1$. Chapter 13 leaves `A_log`, `dt_bias`
-// and `D` out of the decay, as the reference does.
+// zero: `A_log = 0` is no neutral value, it is the rate $-1$. The reference leaves `A_log`,
+// `dt_bias` and `D` out of the decay.
 //
 // ## What they start from {#selection_initialisation}
 //
@@ -199,7 +199,8 @@ std::uint64_t Random::bits() {
 }
 
 // A double has 53 bits of mantissa, so 53 random bits make a number in $[0, 1)$. The normal
-// distribution, which chapter 10 needs, comes from two of those by the method of Box and Muller.
+// distribution, which @chapter{language_model} needs, comes from two of those by the method of Box
+// and Muller.
 
 double Random::uniform() {
   return static_cast<double>(bits() >> 11) * 0x1p-53;
@@ -243,9 +244,9 @@ Tensor<Real, 1> initial_A_log(std::size_t nheads, double A_min, double A_max, Ra
 //
 // $$ h_{t,d,n} = e^{\Delta_{t,d} A_{d,n}}\, h_{t-1,d,n} + \Delta_{t,d}\, B_{t,n}\, x_{t,d}, \qquad y_{t,d} = \sum_n C_{t,n}\, h_{t,d,n} + D_d\, x_{t,d}. $$ {#eq:selective_scan}
 //
-// Compare it with chapter 5. There one decay serves a whole head, $P \times N$ numbers; here each
-// of the $d_{inner} \times N$ numbers has its own. And each *channel* has its own step size. That
-// is all the difference between the two operators.
+// Compare it with @chapter{real_sequences}. There one decay serves a whole head, $P \times N$
+// numbers; here each of the $d_{inner} \times N$ numbers has its own. And each *channel* has its
+// own step size. That is all the difference between the two operators.
 
 template <class Real>
 SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) {
@@ -276,7 +277,7 @@ SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) 
 }
 
 // If the rates of a head's channels and states are all the same number, and its channels share
-// their step size, this must be the operator of chapter 5, and it is:
+// their step size, this must be the operator of @chapter{real_sequences}, and it is:
 //
 // @output same
 //
@@ -313,11 +314,12 @@ Tensor<Real, 3> cut(const Tensor<Real, 3>& x, std::size_t first, std::size_t cou
   return xt::view(x, xt::all(), xt::all(), xt::range(first, first + count));
 }
 
-// Then the short convolution. It is chapter 1's, with a kernel of four numbers followed by zeros,
-// and another kernel for each channel. Chapter 7 asks what it is for and does it properly.
-// Checkpoints store the taps with the newest token's last, so the kernel reads them backwards.
+// Then the short convolution. It is @chapter{state_space}'s, with a kernel of four numbers followed
+// by zeros, and another kernel for each channel. @Chapter{convolution_and_norm} asks what it is for
+// and does it properly. Checkpoints store the taps with the newest token's last, so the kernel
+// reads them backwards.
 
-/// Chapter 1's convolution, each channel with its own short kernel, then SiLU.
+/// The convolution of a constant model, each channel with its own short kernel, then SiLU.
 template <class Real>
 Tensor<Real, 3> convolve(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& x) {
   const auto [batch, seqlen, channels] = x.shape();
@@ -400,10 +402,11 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
 // then is how many things can be told apart in a state, which is a matter of size.
 //
 // Size is what the restriction buys. With one scalar for the whole step, the matrix behind the
-// model is $L \circ (C B^\top)$, a mask on a matrix product (chapter 3), and chapter 4 turned all
-// of the work into such products. With a rate for each state there is no common mask to pull out,
-// and equation @eqref{eq:selective_scan} must be run as it stands. Here is the bill for one token
-// in one layer of the width of the 130M models ($d_{model} = 768$):
+// model is $L \circ (C B^\top)$, a mask on a matrix product (@chapter{duality}), and
+// @chapter{chunked_scan} turned all of the work into such products. With a rate for each state
+// there is no common mask to pull out, and equation @eqref{eq:selective_scan} must be run as it
+// stands. Here is the bill for one token in one layer of the width of the 130M models
+// ($d_{model} = 768$):
 //
 // @output count
 //
@@ -422,16 +425,16 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
 // The paper's Figure 10 shows the same picture for a GPU, with larger factors. Mamba-1 kept
 // $N = 16$ because more was too slow; the published Mamba-2 models have $N = 128$, and the paper's
 // experiments on associative recall (its Figure 8) show what that is good for: with the state grows
-// the number of things that can be looked up. Chapter 13 repeats the experiment.
+// the number of things that can be looked up.
 //
 // ::: aside So what is SSD, and what is Mamba-2?
-// SSD, state space duality, is the operator: chapters 3 to 5, any code that has an $x$, a $\Delta$,
-// a $B$ and a $C$ can use it. Mamba-2 is one block built around it: the projections, the short
-// convolution, the gate, the norm. That block also moves things about: $\Delta$, $B$ and $C$ come
-// straight from the input in one projection, side by side with $x$, and not from $x$ after the
-// convolution as in Mamba-1. The paper finds that this saves parameters and, if anything, helps;
-// and it makes the layer easy to split over several machines (chapter 15). Chapters 7 and 8 build
-// it.
+// SSD, state space duality, is the operator: @chapters{duality to real_sequences}, any code that
+// has an $x$, a $\Delta$, a $B$ and a $C$ can use it. Mamba-2 is one block built around it: the
+// projections, the short convolution, the gate, the norm. That block also moves things about:
+// $\Delta$, $B$ and $C$ come straight from the input in one projection, side by side with $x$, and
+// not from $x$ after the convolution as in Mamba-1. The paper finds that this saves parameters and,
+// if anything, helps; and it makes the layer easy to split over several machines.
+// @Chapters{convolution_and_norm and mamba2_block} build it.
 // :::
 
 template float inverse_softplus(float);

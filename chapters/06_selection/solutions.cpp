@@ -1,4 +1,4 @@
-// The solutions of chapter 6's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/activation.hpp>
@@ -9,14 +9,14 @@
 
 namespace exercises {
 
-//: 6.1
+//: 1
 double bias_for_half_life(double A, double tokens) {
   const double dt = std::log(2.0) / (-A * tokens);  // e^(tokens dt A) = 1/2
   return mamba2::inverse_softplus(dt);
 }
 //: end
 
-//: 6.2
+//: 2
 Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<double, 1>& z, double h0) {
   Tensor<double, 1> states = mamba2::zeros<double>(x.size());
   double h = h0;
@@ -30,7 +30,7 @@ Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<doub
 }
 //: end
 
-//: 6.3
+//: 3
 Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<double, 2>& dt,
                                       const Tensor<double, 2>& A, const Tensor<double, 2>& B,
                                       const Tensor<double, 2>& C, const Tensor<double, 1>& D,
@@ -49,7 +49,7 @@ Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<d
 }
 //: end
 
-//: 6.4
+//: 4
 Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias,
              const Tensor<double, 2>& dt, std::size_t headdim, std::size_t d_state) {
   const std::size_t seqlen = dt.shape(0), d_inner = dt.shape(1) * headdim;

@@ -10,8 +10,8 @@
 //
 // ## What it builds on {#convolution_and_norm_builds_on}
 //
-// Chapter 3's MatrixRef, a matrix inside somebody else's memory; chapter 5's silu() and its rule
-// for packed sequences: a new sequence begins where `seq_idx` changes.
+// @Chapter{duality}'s MatrixRef, a matrix inside somebody else's memory; @chapter{real_sequences}'s
+// silu() and its rule for packed sequences: a new sequence begins where `seq_idx` changes.
 //
 // ## Shapes {#convolution_and_norm_shapes}
 //
@@ -113,7 +113,7 @@ bool from_start(std::span<const std::int64_t> seq_idx, std::size_t row, std::siz
 }
 
 // The test compares neighbours, so it finds a *change*. Two texts that bear the same number with a
-// third between them stay apart, as they do in chapter 5's scan.
+// third between them stay apart, as they do in @chapter{real_sequences}'s scan.
 //
 // Next, one token. Tap by tap, and within a tap along the channels, because that is how the numbers
 // lie in memory:
@@ -184,8 +184,8 @@ void short_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
   unchecked::short_convolution(in, y);
 }
 
-// Give all channels the same taps, leave out bias and SiLU, and this is chapter 1's causal
-// convolution with a kernel of four numbers and then zeros:
+// Give all channels the same taps, leave out bias and SiLU, and this is @chapter{state_space}'s
+// causal convolution with a kernel of four numbers and then zeros:
 //
 // @output same
 //
@@ -300,10 +300,10 @@ void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
 // With `ngroups` greater than one, the norm is split as well: each group of
 // $d_{ssm}/\texttt{ngroups}$ channels gets its own mean square. The reason is not a statistical
 // one. A layer that is split over several processors by groups must not wait for the others to add
-// up a sum (chapter 15). Here lies a known disagreement: Hugging Face's plain implementation takes
+// up a sum. Here lies a known disagreement: Hugging Face's plain implementation takes
 // the mean over all channels, whatever the groups. For one group, and so for all models published
 // with the paper, both are the same. We follow the reference, and have the other as an option
-// (chapter 8).
+// (@chapter{mamba2_block}).
 //
 // ::: figure groups
 // The mean squares of one row under one group and under four. Channels of a weak group come out

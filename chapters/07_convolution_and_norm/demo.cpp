@@ -62,7 +62,7 @@ void causal() {
   std::printf("\n");
 }
 
-// Chapter 1's convolution has one kernel for all channels, its newest tap first.
+// @Chapter{state_space}'s convolution has one kernel for all channels, its newest tap first.
 
 void same() {
   const auto x = noise(seqlen, channels, 1);
@@ -74,7 +74,7 @@ void same() {
     K(d_conv - 1 - k) = taps[k];
   }
   const auto y = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w), .silu = false});
-  std::printf("short_convolution and chapter 1's causal_convolution agree to 1e-12: %s\n",
+  std::printf("short_convolution and the plain causal_convolution agree to 1e-12: %s\n",
               yes(difference(y, mamba2::causal_convolution(x, K)) < 1e-12));
 }
 
@@ -149,21 +149,21 @@ int main() {
 //
 // ## Exercises {#convolution_and_norm_exercises}
 //
-// ::: exercise 7.1 One channel
+// ::: exercise 1 One channel
 // Convolve one channel with its taps, causally, with the inputs that came before given in a state
 // of `d_conv` numbers, the newest last. No SiLU. Return the outputs.
 // :::
 //
-// ::: exercise 7.2 The state that is left
+// ::: exercise 2 The state that is left
 // For the same channel, return the state after the last token. The piece may be shorter than the
 // window, or empty.
 // :::
 //
-// ::: exercise 7.3 The gated norm by groups
+// ::: exercise 3 The gated norm by groups
 // Norm one row in groups, after or before its gate, as the options ask. Weights are given.
 // :::
 //
-// ::: exercise 7.4 The key of the token before
+// ::: exercise 4 The key of the token before
 // An associative memory without a learnt weight: tokens come as pairs, at even steps a key, at odd
 // steps its value. Choose the four taps of the key channels and the four taps of the value
 // channels, so that at every odd step the key of the step before stands beside the value of the

@@ -1,4 +1,4 @@
-// The grader of chapter 7's exercises.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -45,7 +45,7 @@ Tensor<double, 1> convolve(const Tensor<double, 1>& x, const Tensor<double, 1>& 
 
 }  // namespace
 
-GRADE("7.1", "one channel") {
+GRADE(1, "one channel") {
   const auto taps = noise(4, 1), state = noise(4, 2);
   const Tensor<double, 1> nothing = zeros<double>(4);
   for (const std::size_t seqlen : {9, 2}) {
@@ -59,13 +59,13 @@ GRADE("7.1", "one channel") {
   }
 }
 
-GRADE("7.1", "a window of another width") {
+GRADE(1, "a window of another width") {
   const auto taps = noise(3, 4), state = noise(3, 5), x = noise(7, 6);
   grader::expect_close(exercises::convolve_channel(x, taps, 0, state), convolve(x, taps, 0, state),
                        "outputs, three taps");
 }
 
-GRADE("7.2", "the state that is left") {
+GRADE(2, "the state that is left") {
   const auto taps = noise(4, 1), state = noise(4, 2);
   for (const std::size_t seqlen : {6, 4, 1, 3, 0}) {
     const auto x = noise(seqlen, 3);
@@ -78,7 +78,7 @@ GRADE("7.2", "the state that is left") {
   }
 }
 
-GRADE("7.3", "the gated norm by groups") {
+GRADE(3, "the gated norm by groups") {
   const std::size_t features = 12;
   const auto y = noise(features, 7), z = noise(features, 8), weight = noise(features, 9);
   for (const bool norm_before_gate : {false, true}) {
@@ -97,7 +97,7 @@ GRADE("7.3", "the gated norm by groups") {
   }
 }
 
-GRADE("7.4", "the key of the token before") {
+GRADE(4, "the key of the token before") {
   const auto [key, value] = exercises::taps_of_a_memory();
   grader::expect(key.size() == 4 && value.size() == 4,
                  "four taps are needed for either kind of channel");

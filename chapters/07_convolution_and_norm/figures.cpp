@@ -1,4 +1,4 @@
-// The data of chapter 7's figures.
+// The data of this chapter's figures.
 #include <mamba2/norm.hpp>
 #include <mamba2/random.hpp>
 

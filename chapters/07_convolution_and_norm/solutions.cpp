@@ -1,4 +1,4 @@
-// The solutions of chapter 7's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/activation.hpp>
@@ -7,7 +7,7 @@
 
 namespace exercises {
 
-//: 7.1
+//: 1
 Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<double, 1>& taps,
                                    double bias, const Tensor<double, 1>& state) {
   const std::size_t width = taps.size();
@@ -24,7 +24,7 @@ Tensor<double, 1> convolve_channel(const Tensor<double, 1>& x, const Tensor<doub
 }
 //: end
 
-//: 7.2
+//: 2
 Tensor<double, 1> state_after(const Tensor<double, 1>& x, const Tensor<double, 1>& state) {
   const std::size_t width = state.size(), seqlen = x.size();
   Tensor<double, 1> after = mamba2::zeros<double>(width);
@@ -36,7 +36,7 @@ Tensor<double, 1> state_after(const Tensor<double, 1>& x, const Tensor<double, 1
 }
 //: end
 
-//: 7.3
+//: 3
 Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double, 1>& z,
                                 const Tensor<double, 1>& weight, std::size_t groups,
                                 bool norm_before_gate, double eps) {
@@ -58,7 +58,7 @@ Tensor<double, 1> gate_and_norm(const Tensor<double, 1>& y, const Tensor<double,
 }
 //: end
 
-//: 7.4
+//: 4
 Taps taps_of_a_memory() {
   return {.key = {0, 0, 1, 0},     // the token before
           .value = {0, 0, 0, 1}};  // the token itself

@@ -222,25 +222,25 @@ int main() {
 
 // ## What has not changed {#mamba2_block_unchanged}
 //
-// The operator in the middle is chapter 5's, untouched. All that the block adds works on one token
-// at a time, or on four; only the scan carries anything further. The cost is still linear in the
-// length, and by far the most of it goes into two products with weights, which any model of this
-// width would have.
+// The operator in the middle is @chapter{real_sequences}'s, untouched. All that the block adds
+// works on one token at a time, or on four; only the scan carries anything further. The cost is
+// still linear in the length, and by far the most of it goes into two products with weights, which
+// any model of this width would have.
 //
 // ## Exercises {#mamba2_block_exercises}
 //
-// ::: exercise 8.1 Count before you allocate
+// ::: exercise 1 Count before you allocate
 // From the sizes alone, return how many parameters a block has, with the default options:
 // convolution bias yes, projection biases no, norm yes, $D$ per head, all channels through the
 // scan.
 // :::
 //
-// ::: exercise 8.2 Cut the row
+// ::: exercise 2 Cut the row
 // Given one token's row of the input projection's output and a configuration, return its parts.
 // `d_ssm` may be smaller than `d_inner`.
 // :::
 //
-// ::: exercise 8.3 The block, from its parts
+// ::: exercise 3 The block, from its parts
 // Write the forward pass of one sequence for the default options, out of linear(),
 // short_convolution(), ssd() and gated_norm(), or with loops of your own. No Mamba2Block.
 // :::

@@ -1,5 +1,5 @@
 /// \file exercises.hpp
-/// \brief The exercises of chapter 8.
+/// \brief The exercises of this chapter.
 #pragma once
 
 #include <mamba2/block.hpp>
@@ -10,7 +10,7 @@ namespace exercises {
 
 using mamba2::Tensor;
 
-/// \brief Exercise 8.1: how many parameters a block with the default options has.
+/// \brief Exercise 1: how many parameters a block with the default options has.
 /// \param d_model  width of the model
 /// \param expand   d_inner = expand * d_model
 /// \param headdim  channels of a head, a divisor of d_inner
@@ -21,7 +21,7 @@ using mamba2::Tensor;
 std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim,
                              std::size_t ngroups, std::size_t d_state, std::size_t d_conv);
 
-/// \brief What exercise 8.2 gives back: the parts of one row, each of its own length.
+/// \brief What exercise 2 gives back: the parts of one row, each of its own length.
 struct Parts {
   Tensor<double, 1> z0, x0;  ///< (d_inner - d_ssm), empty where all channels go through the scan
   Tensor<double, 1> z, x;    ///< (d_ssm)
@@ -29,13 +29,13 @@ struct Parts {
   Tensor<double, 1> dt;      ///< (nheads)
 };
 
-/// \brief Exercise 8.2: one token's row of the input projection's output, cut into its parts.
+/// \brief Exercise 2: one token's row of the input projection's output, cut into its parts.
 /// \param row    (d_in_proj)
 /// \param config sizes
 /// \return the parts
 Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config);
 
-/// \brief Exercise 8.3: the forward pass of a block for one sequence, out of its parts.
+/// \brief Exercise 3: the forward pass of a block for one sequence, out of its parts.
 /// \param config     sizes; the options are the defaults, and all channels go through the scan
 /// \param parameters weights
 /// \param u          inputs, (seqlen, d_model)

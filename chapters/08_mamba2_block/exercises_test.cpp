@@ -1,4 +1,4 @@
-// The grader of chapter 8's exercises.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -8,7 +8,7 @@ using mamba2::Mamba2Config;
 using mamba2::Tensor;
 using mamba2::zeros;
 
-GRADE("8.1", "count before you allocate") {
+GRADE(1, "count before you allocate") {
   for (const auto& config :
        {Mamba2Config{.d_model = 768},
         Mamba2Config{
@@ -23,7 +23,7 @@ GRADE("8.1", "count before you allocate") {
   }
 }
 
-GRADE("8.2", "cut the row") {
+GRADE(2, "cut the row") {
   for (const std::size_t d_ssm : {0, 8}) {  // 0: all channels go through the scan
     const Mamba2Config config{
         .d_model = 6, .d_state = 5, .expand = 2, .headdim = 2, .d_ssm = d_ssm, .ngroups = 2};
@@ -49,7 +49,7 @@ GRADE("8.2", "cut the row") {
   }
 }
 
-GRADE("8.3", "the block, from its parts") {
+GRADE(3, "the block, from its parts") {
   const Mamba2Config config{.d_model = 10,
                             .d_state = 7,
                             .d_conv = 3,

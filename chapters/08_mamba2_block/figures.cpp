@@ -1,4 +1,4 @@
-// The data of chapter 8's figures.
+// The data of this chapter's figures.
 #include <mamba2/block.hpp>
 
 #include <bit>

@@ -13,8 +13,8 @@
 //
 // ## What it builds on {#mamba2_block_builds_on}
 //
-// Chapter 3's multiply(), chapter 5's ssd(), chapter 6's rates and initial values, chapter 7's
-// short_convolution() and gated_norm().
+// @Chapter{duality}'s multiply(), @chapter{real_sequences}'s ssd(), @chapter{selection}'s rates and
+// initial values, @chapter{convolution_and_norm}'s short_convolution() and gated_norm().
 //
 // ## Shapes {#mamba2_block_shapes}
 //
@@ -41,10 +41,10 @@
 // than `d_inner`.
 // :::
 //
-// Compare it with Mamba-1's block in chapter 6. There the scan's parameters were computed from the
-// convolved $x$: a second and a third projection in the middle of the block. Here they are computed
-// from the input, beside $x$, in one product with one matrix. The scan's inputs are ready as soon
-// as the convolution is, and no second projection stands between the two.
+// Compare it with Mamba-1's block in @chapter{selection}. There the scan's parameters were computed
+// from the convolved $x$: a second and a third projection in the middle of the block. Here they are
+// computed from the input, beside $x$, in one product with one matrix. The scan's inputs are ready
+// as soon as the convolution is, and no second projection stands between the two.
 //
 // The projection's output has its parts side by side in this order: **z, x, B, C, dt**. If `d_ssm`
 // is smaller than $d_{inner}$, some channels go round the scan: a plain gated unit,
@@ -56,13 +56,13 @@
 // $B$ and $C$ are thin, and $\Delta$ is a line at the end: 24 rows of 3352.
 // :::
 //
-// This thinness is chapter 6's bargain seen from another side: one $\Delta$ for each head, one $B$
-// and $C$ for each group of heads.
+// This thinness is @chapter{selection}'s bargain seen from another side: one $\Delta$ for each
+// head, one $B$ and $C$ for each group of heads.
 //
 // ## A product, and a table {#mamba2_block_operations}
 //
-// The linear layer is chapter 3's product with the weight transposed, because checkpoints store
-// weights as (out, in):
+// The linear layer is @chapter{duality}'s product with the weight transposed, because checkpoints
+// store weights as (out, in):
 
 #include <mamba2/block.hpp>
 #include <mamba2/error.hpp>
@@ -98,9 +98,10 @@ void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<con
 }
 
 // The block will not call this function, nor the scan, the convolution or the norm, by name. It
-// calls whatever stands in a small table. Today the table holds the clear forms of chapters 3 to 8;
-// chapter 14 fills another one with fast forms of the same operations, and the model above it does
-// not change by a letter. It also lets a test put a counting operation in the place of a real one.
+// calls whatever stands in a small table. Today the table holds the clear forms of
+// @chapters{duality to mamba2_block}. Another table can hold fast forms of the same operations, and
+// the block above it does not change by a letter. It also lets a test put a counting operation in
+// the place of a real one.
 
 template <class Real>
 const Operations<Real>& plain_operations() {
@@ -114,21 +115,11 @@ const Operations<Real>& plain_operations() {
   return table;
 }
 
-// Which table does a block start with? The fast one, if there is one. The programs of chapters 8 to
-// 13 are linked with nothing that comes later; for them the two functions below do not exist, and
-// their addresses are null. The whole library has them.
-
-extern "C" const Operations<float>* mamba2_fast_operations_float() __attribute__((weak));
-extern "C" const Operations<double>* mamba2_fast_operations_double() __attribute__((weak));
-
-template <>
-const Operations<float>& default_operations<float>() {
-  return mamba2_fast_operations_float ? *mamba2_fast_operations_float() : plain_operations<float>();
-}
-template <>
-const Operations<double>& default_operations<double>() {
-  return mamba2_fast_operations_double ? *mamba2_fast_operations_double() : plain_operations<double>();
-}
+// Which table does a block start with? That is a choice, and not one for this chapter to make for
+// all that follow. So default_operations() is declared beside the table and defined in a file of
+// its own, `choices/default_operations.cpp` in this chapter's folder, of five lines that return the
+// table above. A chapter with something faster brings a file of the same name, and a program is
+// linked with the last that its chapters have.
 
 // ## A configuration that checks itself {#mamba2_block_config}
 //
@@ -225,11 +216,11 @@ Mamba2Parameters<Real> zero_parameters(const Mamba2Config& config) {
 //
 // @output count
 //
-// Fresh parameters are drawn as the reference draws them. Pace comes from chapter 6. Weights of the
-// projections are uniform in $\pm 1/\sqrt{d_{in}}$, taps in $\pm 1/\sqrt{d_{conv}}$, which are the
-// defaults of PyTorch's layers; biases likewise. $D$ and the norm's weights start at one. (A
-// language model also divides `out_proj.weight` by the root of its number of layers. It knows that
-// number, the block does not; see chapter 10.)
+// Fresh parameters are drawn as the reference draws them. Pace comes from @chapter{selection}.
+// Weights of the projections are uniform in $\pm 1/\sqrt{d_{in}}$, taps in $\pm 1/\sqrt{d_{conv}}$,
+// which are the defaults of PyTorch's layers; biases likewise. $D$ and the norm's weights start at
+// one. (A language model also divides `out_proj.weight` by the root of its number of layers. It
+// knows that number, the block does not; see @chapter{language_model}.)
 
 namespace {
 
@@ -297,18 +288,18 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real
 
 // ## The way in {#mamba2_block_in}
 //
-// Now the pass itself. It comes in three pieces, because chapter 9 will need the first and the last
-// again: the way in, the middle, the way out. The way in is the projection, and room for what comes
-// after it. Nothing is laid out for the scan: the convolution will write one matrix, and the scan
-// finds $x$, $B$ and $C$ in its columns and the step sizes in those of the projection (scan_ref(), in
-// block.hpp).
+// Now the pass itself. It comes in three pieces, because @chapter{one_token_at_a_time} will need
+// the first and the last again: the way in, the middle, the way out. The way in is the projection,
+// and room for what comes after it. Nothing is laid out for the scan: the convolution will write
+// one matrix, and the scan finds $x$, $B$ and $C$ in its columns and the step sizes in those of the
+// projection (scan_ref(), in block.hpp).
 
 template <class Real>
 void Mamba2Block<Real>::project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight,
                                 const CompactWeight& compact, const Tensor<Real, 1>& bias,
                                 MatrixRef<Real> y) const {
   if (compact.empty()) return operations_->linear(x, as_matrix(weight), bias, y);
-  operations_->linear_compact(x, compact, bias, y);  // chapter 14
+  operations_->linear_compact(x, compact, bias, y);
 }
 
 template <class Real>
@@ -347,8 +338,9 @@ void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) con
 }
 
 // `norm_over_all_channels` is not an option of the reference. Hugging Face's plain implementation
-// takes one mean square over all channels even where there are groups (chapter 7), and a model that
-// was trained with it wants to be run with it. For a single group there is no difference.
+// takes one mean square over all channels even where there are groups
+// (@chapter{convolution_and_norm}), and a model that was trained with it wants to be run with it.
+// For a single group there is no difference.
 
 template <class Real>
 void Mamba2Block<Real>::check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const {
@@ -369,9 +361,10 @@ ScanOptions Mamba2Block<Real>::scan_options(const ForwardOptions<Real>& options)
           .algorithm = options.algorithm};
 }
 
-// The limits for the step size are options of the scan, applied after the softplus: chapter 5.
+// The limits for the step size are options of the scan, applied after the softplus:
+// @chapter{real_sequences}.
 //
-// Which table is in use can be changed at any time, with one exception that chapter 14 brings:
+// Which table is in use can be changed at any time, with one exception that @chapter{fast} brings:
 // weights that have been rounded to fewer bytes need operations that can read them.
 
 template <class Real>
@@ -458,8 +451,8 @@ template Mamba2Output<double> Mamba2Block<double>::forward(const Tensor<double, 
 
 // Two options deserve a word. A *cache* holds what an earlier piece of the text left behind: the
 // inputs that the convolution remembers and the state of the scan. With it the pass goes on where
-// the other one stopped. That is chapter 9. With `seq_idx`, several texts lie one after another in
-// one row, and neither scan nor convolution reaches from one into the next:
+// the other one stopped. That is @chapter{one_token_at_a_time}. With `seq_idx`, several texts lie
+// one after another in one row, and neither scan nor convolution reaches from one into the next:
 //
 // @output packed
 //

@@ -1,4 +1,4 @@
-// The solutions of chapter 8's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/selection.hpp>
@@ -9,7 +9,7 @@
 
 namespace exercises {
 
-//: 8.1
+//: 1
 std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_t headdim,
                              std::size_t ngroups, std::size_t d_state, std::size_t d_conv) {
   const std::size_t d_inner = expand * d_model, nheads = d_inner / headdim, BC = 2 * ngroups * d_state;
@@ -22,7 +22,7 @@ std::size_t count_parameters(std::size_t d_model, std::size_t expand, std::size_
 }
 //: end
 
-//: 8.2
+//: 2
 Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config) {
   std::size_t first = 0;
   const auto next = [&](std::size_t count) {
@@ -42,7 +42,7 @@ Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config) 
 }
 //: end
 
-//: 8.3
+//: 3
 Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config,
                                 const mamba2::Mamba2Parameters<double>& parameters,
                                 const Tensor<double, 2>& u) {

@@ -157,23 +157,23 @@ int main() {
 // ## What has not changed {#one_token_at_a_time_unchanged}
 //
 // The model. A step computes what the pass computes, from the same weights with the same options;
-// only the order of the work is another. That is the duality of chapter 3 in daily use: the
+// only the order of the work is another. That is the duality of @chapter{duality} in daily use: the
 // quadratic and the chunked form to read, the recurrent one to write.
 //
 // ## Exercises {#one_token_at_a_time_exercises}
 //
-// ::: exercise 9.1 A window that does not move
+// ::: exercise 1 A window that does not move
 // Do one step of the convolution for one channel with a ring: the new input takes the place of the
 // oldest, and an index says where the newest is. No number is moved. Return the weighted sum,
 // without SiLU.
 // :::
 //
-// ::: exercise 9.2 One head, one token
+// ::: exercise 2 One head, one token
 // Write the step of the scan for one head, with everything: bias, softplus, limits, skip. The state
 // is changed in place.
 // :::
 //
-// ::: exercise 9.3 When does attention need more?
+// ::: exercise 3 When does attention need more?
 // Return the length of text from which on the keys and values of attention (two vectors of
 // $d_{model}$ numbers per layer and token) take *more* numbers than the caches of a Mamba-2 model
 // of as many layers.

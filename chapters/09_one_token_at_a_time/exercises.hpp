@@ -1,5 +1,5 @@
 /// \file exercises.hpp
-/// \brief The exercises of chapter 9.
+/// \brief The exercises of this chapter.
 #pragma once
 
 #include <mamba2/block.hpp>
@@ -16,7 +16,7 @@ struct Ring {
   std::size_t newest;  ///< place of the newest; the one before it lies to its left, round the ring
 };
 
-/// \brief Exercise 9.1: one step of the convolution without moving a number, and without SiLU.
+/// \brief Exercise 1: one step of the convolution without moving a number, and without SiLU.
 /// \param x    the new input
 /// \param taps the last one for the new input itself, (d_conv)
 /// \param bias added to the sum
@@ -24,7 +24,7 @@ struct Ring {
 /// \return the output
 double ring_step(double x, const Tensor<double, 1>& taps, double bias, Ring& ring);
 
-/// \brief What exercise 9.2 knows of a head.
+/// \brief What exercise 2 knows of a head.
 struct Head {
   double A;               ///< rate, negative
   double dt_bias;         ///< added to the raw step size
@@ -32,7 +32,7 @@ struct Head {
   double D;               ///< skip
 };
 
-/// \brief Exercise 9.2: one token through the scan of one head.
+/// \brief Exercise 2: one token through the scan of one head.
 /// \param head   the head's own numbers
 /// \param x      the token's channels, (headdim)
 /// \param raw_dt the token's step size before bias, softplus and limits
@@ -44,7 +44,7 @@ Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double
                             const Tensor<double, 1>& B, const Tensor<double, 1>& C,
                             Tensor<double, 2>& state);
 
-/// \brief Exercise 9.3: from which length on attention keeps more numbers than Mamba-2.
+/// \brief Exercise 3: from which length on attention keeps more numbers than Mamba-2.
 /// \param config sizes of the Mamba-2 blocks; attention has the same d_model and as many layers
 /// \return the least number of tokens whose keys and values are more numbers than the caches
 std::size_t attention_needs_more(const mamba2::Mamba2Config& config);

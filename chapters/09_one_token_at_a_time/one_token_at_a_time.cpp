@@ -8,8 +8,8 @@
 // Attention pays for this. Each new token must look at all earlier ones, so their keys and values
 // are kept, and both the memory and the time for a token grow with the text. A state space model
 // has nothing to look back at. All it knows of the past is a state of fixed size. The recurrence,
-// which chapters 3 and 4 worked so hard to avoid because it is slow over long texts, is just what
-// is wanted now.
+// which @chapters{duality and chunked_scan} worked so hard to avoid because it is slow over long
+// texts, is just what is wanted now.
 //
 // There is one condition: it must be *the same model*. The prompt goes through chunks and matrix
 // products, the following tokens through a recurrence, and where one hands over to the other not a
@@ -17,8 +17,9 @@
 //
 // ## What it builds on {#one_token_at_a_time_builds_on}
 //
-// Chapter 5's rule for step sizes and groups, step_size() and group_of_head(); chapter 7's
-// convolution and what it must remember; chapter 8's block, of which the ends are used again.
+// @Chapter{real_sequences}'s rule for step sizes and groups, step_size() and group_of_head();
+// @chapter{convolution_and_norm}'s convolution and what it must remember; @chapter{mamba2_block}'s
+// block, of which the ends are used again.
 //
 // ## Shapes {#one_token_at_a_time_shapes}
 //
@@ -47,7 +48,7 @@
 // :::
 //
 // Constant memory is not magic. The past is *compressed* into these numbers, and what does not fit
-// is lost. Attention forgets nothing and pays for it. Chapter 13 measures how much fits.
+// is lost. Attention forgets nothing and pays for it.
 //
 // ## Moving the window {#one_token_at_a_time_window}
 //
@@ -103,11 +104,12 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 }
 
 // This moves `d_conv - 1` numbers for each channel at each step. A ring that is overwritten in
-// place would move none; exercise 9.1 builds it. With four taps it hardly matters.
+// place would move none; @exercise{1} builds it. With four taps it hardly matters.
 //
 // ## One step of the scan {#one_token_at_a_time_scan}
 //
-// One token, one head: fade, write, read. Nothing here is new: it is the recurrence of chapter 1,
+// One token, one head: fade, write, read. Nothing here is new: it is the recurrence of
+// @chapter{state_space},
 //
 // $$ S \leftarrow e^{\Delta A} S + (\Delta\, x)\, B^\top, \qquad y = S\, C + D\, x, $$ {#eq:one_step}
 //

@@ -1,4 +1,4 @@
-// The solutions of chapter 9's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/activation.hpp>
@@ -8,7 +8,7 @@
 
 namespace exercises {
 
-//: 9.1
+//: 1
 double ring_step(double x, const Tensor<double, 1>& taps, double bias, Ring& ring) {
   const std::size_t width = taps.size();
   ring.newest = (ring.newest + 1) % width;  // right of the newest lies the oldest
@@ -21,7 +21,7 @@ double ring_step(double x, const Tensor<double, 1>& taps, double bias, Ring& rin
 }
 //: end
 
-//: 9.2
+//: 2
 Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double raw_dt,
                             const Tensor<double, 1>& B, const Tensor<double, 1>& C,
                             Tensor<double, 2>& state) {
@@ -39,7 +39,7 @@ Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double
 }
 //: end
 
-//: 9.3
+//: 3
 std::size_t attention_needs_more(const mamba2::Mamba2Config& config) {
   const std::size_t conv = config.conv_dim() * config.d_conv;
   const std::size_t ssm = config.nheads() * config.headdim * config.d_state;

@@ -268,26 +268,26 @@ int main() {
 // The block. Nothing in this chapter knows what a mixer computes; the embedding, the sum and the
 // head would serve a transformer as well. Nor has the state grown: a language model remembers one
 // cache for each layer, of the same size after a million tokens as after one, and it is these
-// caches that the next chapter carries from token to token while it writes.
+// caches that @chapter{text} carries from token to token while it writes.
 //
 // ## Exercises {#language_model_exercises}
 //
-// ::: exercise 10.1 Half a float
+// ::: exercise 1 Half a float
 // Write both directions of bfloat16 yourself: exact on the way up, to the nearest with ties to even
 // on the way down, NaN staying NaN.
 // :::
 //
-// ::: exercise 10.2 Count the parameters
+// ::: exercise 2 Count the parameters
 // How many numbers does a model learn? Write the sum as a formula of the sizes, without a list of
 // names, and compare it with the published counts.
 // :::
 //
-// ::: exercise 10.3 Read a tensor
+// ::: exercise 3 Read a tensor
 // The bytes of a safetensors file are given, and the name of a tensor of floats in it. Return its
 // numbers, and refuse a file whose header or whose range is a lie.
 // :::
 //
-// ::: exercise 10.4 Tied scores
+// ::: exercise 4 Tied scores
 // From the residual stream to the scores: norm, then the tied head, and only for tokens that exist.
 // :::
 //

@@ -1,4 +1,4 @@
-// The exercises of chapter 10.
+// The exercises of this chapter.
 #pragma once
 
 #include <mamba2/tensor.hpp>
@@ -12,10 +12,10 @@ namespace exercises {
 
 using mamba2::Tensor;
 
-// 10.1 The float that a bfloat16 stands for, exactly.
+// 1. The float that a bfloat16 stands for, exactly.
 float widen(std::uint16_t bits);
 
-// 10.1 The bfloat16 nearest to a float; of two equally near ones the one whose last bit is 0. NaN stays NaN; what is too large
+// 1. The bfloat16 nearest to a float; of two equally near ones the one whose last bit is 0. NaN stays NaN; what is too large
 // becomes infinite.
 std::uint16_t narrow(float value);
 
@@ -26,16 +26,16 @@ struct Sizes {
   bool tie_embeddings = true;
 };
 
-// 10.2 How many numbers such a model learns.
+// 2. How many numbers such a model learns.
 std::size_t count_parameters(const Sizes& sizes);
 
-// 10.3 The numbers of a tensor of dtype F32 in a safetensors file, last index fastest.
+// 3. The numbers of a tensor of dtype F32 in a safetensors file, last index fastest.
 //   file: the bytes of the whole file; name: of the tensor
 //   throws mamba2::FileError if the header does not lie in the file, if it has no such tensor, if the tensor's dtype is not F32, if its
 //   range does not lie in the data, or if shape and range do not belong together
 std::vector<double> read_tensor(const std::string& file, const std::string& name);
 
-// 10.4 Scores from the residual stream: norm, then the tied head, padding left out.
+// 4. Scores from the residual stream: norm, then the tied head, padding left out.
 //   x: (tokens, d_model); norm_f: weights of the norm, (d_model); eps: added to its mean square
 //   embedding: (padded_vocab_size, d_model), whose first vocab_size rows belong to tokens
 //   returns (tokens, vocab_size)

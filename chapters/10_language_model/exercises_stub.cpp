@@ -1,4 +1,4 @@
-// The exercises of chapter 10. Replace each throw by your code, then run ./book check 10.
+// The exercises: replace each throw by your code, then run ./book check language_model
 #include "exercises.hpp"
 
 #include <exercises/not_implemented.hpp>
@@ -14,35 +14,35 @@ namespace exercises {
 
 using mamba2::zeros;
 
-// 10.1 A bfloat16 is the upper half of a float. std::bit_cast turns a float into its bits and back.
+// 1. A bfloat16 is the upper half of a float. std::bit_cast turns a float into its bits and back.
 // On the way down round to the nearest, ties to even, and keep NaN a NaN.
 float widen(std::uint16_t bits) {
-  throw not_implemented("10.1");
+  throw not_implemented(1);
 }
 
 std::uint16_t narrow(float value) {
-  throw not_implemented("10.1");
+  throw not_implemented(1);
 }
 
-// 10.2 The embedding, every layer with its norm and its block, the last norm, and the head where it
+// 2. The embedding, every layer with its norm and its block, the last norm, and the head where it
 // is not tied. The block has the reference's defaults: no biases but the convolution's, one D per
 // head, a norm after the scan.
 std::size_t count_parameters(const Sizes& sizes) {
-  throw not_implemented("10.2");
+  throw not_implemented(2);
 }
 
-// 10.3 Eight bytes of length, a header of JSON, then the numbers; the tensor's data_offsets count
+// 3. Eight bytes of length, a header of JSON, then the numbers; the tensor's data_offsets count
 // from the header's end. mamba2::parse_json(text, "file") parses, value.at("key") looks inside;
 // believe nothing.
 std::vector<double> read_tensor(const std::string& file, const std::string& name) {
-  throw not_implemented("10.3");
+  throw not_implemented(3);
 }
 
-// 10.4 One row of scores for each row of x: the RMS norm of the row, then its dot product with the
+// 4. One row of scores for each row of x: the RMS norm of the row, then its dot product with the
 // row of each token. Only tokens that exist have a score here.
 Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1>& norm_f, double eps,
                               const Tensor<double, 2>& embedding, std::size_t vocab_size) {
-  throw not_implemented("10.4");
+  throw not_implemented(4);
 }
 
 }  // namespace exercises

@@ -1,4 +1,4 @@
-// The grader of chapter 10.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -48,7 +48,7 @@ void refuses(const std::string& file, const std::string& name, const std::string
 
 }  // namespace
 
-GRADE("10.1", "half a float") {
+GRADE(1, "half a float") {
   for (std::uint32_t bits = 0; bits < 65536; ++bits) {
     const auto half = static_cast<std::uint16_t>(bits);
     const float want = mamba2::bfloat16_to_float(half), yours = exercises::widen(half);
@@ -80,7 +80,7 @@ GRADE("10.1", "half a float") {
                    "narrow() of the NaN with bits " + hex(nan) + " should be a NaN");
 }
 
-GRADE("10.2", "count the parameters") {
+GRADE(2, "count the parameters") {
   using exercises::Sizes;
   for (const Sizes& s : {Sizes{.d_model = 768, .n_layer = 24, .padded_vocab_size = 50288},
                          Sizes{.d_model = 2560, .n_layer = 64, .padded_vocab_size = 50288},
@@ -109,7 +109,7 @@ GRADE("10.2", "count the parameters") {
   }
 }
 
-GRADE("10.3", "read a tensor") {
+GRADE(3, "read a tensor") {
   const std::string file = good_file();
   grader::expect_close(exercises::read_tensor(file, "a"), std::vector<double>{0.5, -1}, "tensor a");
   grader::expect_close(exercises::read_tensor(file, "b"), std::vector<double>{3.25, -4, 5, 600},
@@ -145,7 +145,7 @@ GRADE("10.3", "read a tensor") {
           "a header whose length wraps around, with the eight bytes before it, should be refused");
 }
 
-GRADE("10.4", "tied scores") {
+GRADE(4, "tied scores") {
   unsigned long long seed = 7;
   const auto next = [&] {
     seed = seed * 6364136223846793005u + 1442695040888963407u;

@@ -1,4 +1,4 @@
-// Data for the figures of chapter 10: figures_10 OUTDIR
+// The data of this chapter's figures: figures_NN OUTDIR
 #include <mamba2/half.hpp>
 #include <mamba2/language_model.hpp>
 

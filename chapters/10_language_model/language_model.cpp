@@ -18,8 +18,9 @@
 //
 // ## What it builds on {#language_model_builds_on}
 //
-// Chapter 8 for mamba2::Mamba2Block and the table of operations; chapter 7 for rms_norm(); chapter
-// 9 for the caches and step(); chapter 6 for mamba2::Random and the initial values inside a block.
+// @Chapter{mamba2_block} for mamba2::Mamba2Block and the table of operations;
+// @chapter{convolution_and_norm} for rms_norm(); @chapter{one_token_at_a_time} for the caches and
+// step(); @chapter{selection} for mamba2::Random and the initial values inside a block.
 //
 // ## Shapes {#language_model_shapes}
 //
@@ -36,7 +37,7 @@
 //
 // ## Tokens in, scores out {#language_model_idea}
 //
-// A tokenizer, the subject of the next chapter, cuts a text into pieces and numbers them. For now a
+// A tokenizer, the subject of @chapter{text}, cuts a text into pieces and numbers them. For now a
 // text is a row of integers. The model's one task is this: after each token, say how likely every
 // token of the vocabulary is to be the next. It says so by a score, the *logit*; the softmax of the
 // scores are the probabilities.
@@ -78,9 +79,9 @@ std::size_t LanguageModelConfig::padded_vocab_size() const {
 }
 
 // Padding rows cost nothing but a trap: they have scores like any other row, and a program that
-// samples from all 50288 will one day choose a token that does not exist. Chapter 11 never does.
-// Here they are part of the result, since the reference's logits contain them, and who compares
-// logits compares those too.
+// samples from all 50288 will one day choose a token that does not exist. @Chapter{text} never
+// does. Here they are part of the result, since the reference's logits contain them, and who
+// compares logits compares those too.
 //
 // A configuration checks itself before anything is built from it. Sizes that no model has are
 // refused at once, rather than when memory is gone.
@@ -124,8 +125,7 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
     if (embedding_compact_.empty())
       std::copy_n(&embedding_weight(row, 0), d_model, x.data() + i * d_model);
     else
-      operations_->compact_row(embedding_compact_, row,
-                               {x.data() + i * d_model, d_model});  // chapter 14
+      operations_->compact_row(embedding_compact_, row, {x.data() + i * d_model, d_model});
   }
   return x;
 }
@@ -220,10 +220,10 @@ Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
 // layers over all tokens and the head over the last one: its rows lie one sequence apart in memory,
 // and a mamba2::MatrixRef can say so without a copy.
 //
-// The tensors between the layers would still grow with the prompt. But chapter 9 has shown that a
-// text may be cut anywhere, if the cache goes from piece to piece. So a long prompt goes through in
-// pieces of 512 tokens: enough for the products to be large, and however long the prompt is, the
-// memory is that of one piece.
+// The tensors between the layers would still grow with the prompt. But
+// @chapter{one_token_at_a_time} has shown that a text may be cut anywhere, if the cache goes from
+// piece to piece. So a long prompt goes through in pieces of 512 tokens: enough for the products to
+// be large, and however long the prompt is, the memory is that of one piece.
 
 template <class Real>
 Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
@@ -245,8 +245,8 @@ Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
   return logits;
 }
 
-// After that, one token at a time, by the step of chapter 9. No shape in it depends on how many
-// tokens came before.
+// After that, one token at a time, by the step of @chapter{one_token_at_a_time}. No shape in it
+// depends on how many tokens came before.
 
 template <class Real>
 Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
@@ -310,11 +310,11 @@ LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config) : config_(
 
 // Fresh parameters are drawn as the reference draws them. The embedding is normal with deviation
 // 0.02: small, so that a tied head begins with scores near zero, and every token is about equally
-// likely. Blocks begin as in chapters 6 and 8, with one change. If every block wrote to the
-// blackboard with full strength, the variance of the stream would grow with the number of layers.
-// So the weights by which a block writes, its output projection, are divided by $\sqrt{n}$; the sum
-// of $n$ such contributions then has the size of one. Projections with a bias begin with a bias of
-// zero.
+// likely. Blocks begin as in @chapters{selection and mamba2_block}, with one change. If every block
+// wrote to the blackboard with full strength, the variance of the stream would grow with the number
+// of layers. So the weights by which a block writes, its output projection, are divided by
+// $\sqrt{n}$; the sum of $n$ such contributions then has the size of one. Projections with a bias
+// begin with a bias of zero.
 
 template <class Real>
 LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed)

@@ -366,8 +366,9 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 // that no rounding explains.
 //
 // One disagreement is real and known. With more than one group, the reference's gated norm takes
-// the mean square of each group, Hugging Face's plain path that of all channels together (chapter
-// 7). The published models have one group, and for them the two agree.
+// the mean square of each group, Hugging Face's plain path that of all channels together
+// (@chapter{convolution_and_norm}). The published models have one group, and for them the two
+// agree.
 
 template LanguageModel<float> load_language_model(const Path&, const Progress&);
 template LanguageModel<double> load_language_model(const Path&, const Progress&);

@@ -1,4 +1,4 @@
-// Solutions of chapter 10.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/error.hpp>
@@ -13,7 +13,7 @@ namespace exercises {
 
 using mamba2::zeros;
 
-//: 10.1
+//: 1
 float widen(std::uint16_t bits) {
   return std::bit_cast<float>(std::uint32_t{bits} << 16);
 }
@@ -27,7 +27,7 @@ std::uint16_t narrow(float value) {
 }
 //: end
 
-//: 10.2
+//: 2
 std::size_t count_parameters(const Sizes& s) {
   const std::size_t d_inner = s.expand * s.d_model, nheads = d_inner / s.headdim;
   const std::size_t conv_dim = d_inner + 2 * s.ngroups * s.d_state;
@@ -40,7 +40,7 @@ std::size_t count_parameters(const Sizes& s) {
 }
 //: end
 
-//: 10.3
+//: 3
 std::vector<double> read_tensor(const std::string& file, const std::string& name) {
   const auto refuse = [&](const std::string& reason) { throw mamba2::FileError("file: " + reason); };
   std::uint64_t length = 0;
@@ -74,7 +74,7 @@ std::vector<double> read_tensor(const std::string& file, const std::string& name
 }
 //: end
 
-//: 10.4
+//: 4
 Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1>& norm_f, double eps,
                               const Tensor<double, 2>& embedding, std::size_t vocab_size) {
   const std::size_t tokens = x.shape(0), d_model = x.shape(1);

@@ -34,10 +34,15 @@ CONTENTS = re.compile(r"^@(contents|headers)\s*$")
 BIBLIOGRAPHY = re.compile(r"^@references\s*$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*$")
 HEADING_ID = re.compile(r"^(.*?)\s*\{#([\w-]+)\}$")
-EXERCISE = re.compile(r"^(\d+\.\d+)\s+(\S.*)$")
+EXERCISE = re.compile(r"^(\d+)\s+(\S.*)$")
+# @exercise{2}: of this chapter; @exercise{duality.2}: of another.
+EXERCISE_LINK = re.compile(r"@([eE]xercise)\{(?:(\w+)\.)?(\d+)\}")
 # mamba2::name, mamba2::Type::member(), name(): the words that link to the library's reference.
 API_WORD = re.compile(r"(?<![\w:.`/\\])(mamba2(?:::~?\w+)+(?:\(\))?|[A-Za-z_]\w*(?:::\w+)*\(\))")
-CHAPTERS = re.compile(r"(?<!\w)([Cc]hapters?\s+)(\d{1,2}(?:(?:\s+and\s+|\s+to\s+|\s*,\s*)\d{1,2})*)(?![\w.]*\d)")
+# @chapter{duality}, @Chapters{duality and selection}: chapters by their names; their numbers come from the folders.
+CHAPTERS = re.compile(r"@([Cc]hapters?)\{([^{}]*)\}")
+BY_NUMBER = re.compile(r"(?<!\w)[Cc]hapters?\s+\d{1,2}(?![\w.]*\d)")
+JOINED = re.compile(r"(\s*,\s+|\s+and\s+|\s+to\s+)")
 HTML_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 COMMAND = re.compile(r"(\\ref)\s+(\S+)(\s+\"[^\"]*\")?")
 
@@ -216,7 +221,7 @@ class Markup:
             self.open_exercise(path, number, rest, boxes, out)
         elif kind in BOXES:
             head = rest or BOXES[kind]
-            title = f'<p class="boxhead">{self.plain(head)}</p>' if head else ""
+            title = f'<p class="boxhead">{self.plain(head, path, number)}</p>' if head else ""
             out.append(self.block(f'<div class="box {kind}">{title}'))
             boxes.append((kind, number, "</div>"))
         else:
@@ -244,19 +249,17 @@ class Markup:
     def open_exercise(self, path, number, rest, boxes, out):
         found = EXERCISE.match(rest)
         if not found:
-            self.error(path, number, "an exercise needs a number and a title: '::: exercise 4.2 Title'")
+            self.error(path, number, "an exercise needs a number and a title: '::: exercise 2 Title'")
             boxes.append(("exercise", number, ""))
             return
-        name, title = found.groups()
-        if self.page.label and name.split(".")[0] != self.page.label:
-            self.error(path, number, f"exercise {name} stands in chapter {self.page.label}")
+        name, title = f"{self.page.number}.{found.group(1)}", found.group(2)
         if name in (known for known, _, _ in self.page.exercises):
             self.error(path, number, f"exercise {name} stands here twice")
-        anchor = "exercise_" + name.replace(".", "_")
+        anchor = exercise_anchor(name)
         self.book.define_id(self, path, number, anchor)
         self.page.exercises.append((name, title, anchor))
         out.append(self.block(f'<div class="box exercise" id="{anchor}"><p class="boxhead"><a href="#{anchor}">Exercise '
-                              f'{name}</a> <span class="exercise-title">{self.plain(title)}</span></p>'))
+                              f'{name}</a> <span class="exercise-title">{self.plain(title, path, number)}</span></p>'))
         boxes.append(("exercise", number, lambda: self.close_exercise(path, number, name)))
 
     def close_exercise(self, path, number, name):
@@ -272,7 +275,7 @@ class Markup:
         solution = self.page.solution(name)
         if solution is None:
             self.error(path, number, f"no solution of exercise {name} in {self.page.folder}/solutions.cpp, between "
-                                     f"'//: {name}' and '//: end'")
+                                     f"'//: {name.split('.')[1]}' and '//: end'")
         else:
             first, lines = solution
             out.append(self.block('<details class="solution"><summary>Solution</summary>'))
@@ -308,8 +311,9 @@ class Markup:
         out.append(self.block("</dl>"))
         return "".join(out)
 
-    def plain(self, text):
+    def plain(self, text, path, line):
         """A box's head: its math and code as HTML, without Doxygen."""
+        text = self.expand_chapters(path, line, text, linked=False)
         parts = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
         return "".join(math_html(p[1:-1]) if p.startswith("$") and len(p) > 2
                        else f"<code>{html.escape(p[1:-1], quote=False)}</code>" if p.startswith("`") and len(p) > 2
@@ -342,7 +346,14 @@ class Markup:
                 i = self.citation(path, text, i, where, out)
             elif c == "\\" and (found := COMMAND.match(text, i)):
                 self.book.refer(self, path, where(i), found.group(2))
-                out.append(found.group(1) + " " + found.group(2) + (found.group(3) or ""))
+                shown = self.expand_chapters(path, where(i), found.group(3) or "", linked=False)
+                out.append(found.group(1) + " " + found.group(2) + shown)
+                i = found.end()
+            elif c == "@" and (found := EXERCISE_LINK.match(text, i)):
+                out.append(self.exercise_link(path, where(i), *found.groups()))
+                i = found.end()
+            elif c == "@" and (found := CHAPTERS.match(text, i)):
+                out.append(self.expand_chapters(path, where(i), found.group(0)))
                 i = found.end()
             elif c == "@" and (found := re.compile(r"@(\w+)").match(text, i)) and not (i and text[i - 1].isalnum()):
                 self.error(path, where(i), f"unknown command '{found.group(0)}'")
@@ -350,8 +361,9 @@ class Markup:
             elif text.startswith("C++", i):
                 out.append(self.raw(CPP))
                 i += 3
-            elif c in "cC" and (found := CHAPTERS.match(text, i)):
-                out.append(found.group(1).rstrip() + "\u00a0" + re.sub(r"\d+", lambda m: self.chapter(m.group(0)), found.group(2)))
+            elif c in "cC" and (found := BY_NUMBER.match(text, i)):
+                self.error(path, where(i), f"'{' '.join(found.group(0).split())}': write the chapter's name, as in "
+                                           "@chapter{chunked_scan}; numbers come from the folders")
                 i = found.end()
             elif (found := API_WORD.match(text, i)) and found.start() == i:
                 out.append(self.api_word(path, found.group(1), where(i)))
@@ -367,12 +379,26 @@ class Markup:
                 i += 1
         return emphasis("".join(out))
 
-    def chapter(self, number):
-        """The number of a chapter in prose, as a link to it; only the number itself if the chapter is not there or is this one."""
-        page = next((p for p in self.book.pages if p.number == int(number)), None)
-        if page is None or page is self.page:
-            return number
-        return self.raw(f'<a href="{page.id}.html" title="{html.escape(page.title)}">{number}</a>')
+    def exercise_link(self, path, line, word, chapter, count):
+        page, problem = self.book.find_chapter(chapter) if chapter else (self.page, None)
+        name = f"{page.number}.{count}" if page else ""
+        if not problem and not self.numbering and exercise_anchor(name) not in self.book.ids:
+            problem = f"no exercise {name}"
+        if problem:
+            self.error(path, line, problem)
+            return ""
+        href = ("" if page is self.page else f"{page.id}.html") + "#" + exercise_anchor(name)
+        return f"{word}\u00a0" + self.raw(f'<a href="{href}">{name}</a>')
+
+    def expand_chapters(self, path, line, text, linked=True):
+        """`text` with the numbers of the chapters that it names; each a link, except to the page itself."""
+        def number(name):
+            page, problem = self.book.find_chapter(name)
+            if problem:
+                self.error(path, line, problem)
+                return ""
+            return self.raw(chapter_link(page.id, page.title, page.number)) if linked and page is not self.page else str(page.number)
+        return write_chapters(text, number)
 
     def api_word(self, path, word, line):
         return self.token("api", text=word, path=str(path), line=line)
@@ -491,9 +517,25 @@ class Markup:
             entry.cited.setdefault(self.page.id, None)
             href = f"#{key}" if self.page.id == "references" else f"references.html#{key}"
             link = f'<a class="cite" href="{href}">{html.escape(entry.label)}</a>'
-            pieces.append(link + (f", {self.plain(' '.join(place.split()))}" if place else ""))
+            pieces.append(link + (f", {self.plain(' '.join(place.split()), path, where(i))}" if place else ""))
         out.append(self.raw(f'<span class="citation">[{"; ".join(pieces)}]</span>'))
         return found.end()
+
+
+def exercise_anchor(name):
+    return "exercise_" + name.replace(".", "_")
+
+
+def write_chapters(text, number):
+    """`text` with each @chapter{name} as "chapter 4"; number(name) gives the number, or a link around it."""
+    def one(found):
+        names = [part if JOINED.fullmatch(part) else number(part.strip()) for part in JOINED.split(found.group(2))]
+        return found.group(1) + "\u00a0" + re.sub(r"\s+", " ", "".join(names))
+    return CHAPTERS.sub(one, text)
+
+
+def chapter_link(page, title, number):
+    return f'<a href="{page}.html" title="{html.escape(title)}">{number}</a>'
 
 
 def quotation_mark(mark, before):

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from . import literate
-from .markup import Markup, typographic
+from .markup import BY_NUMBER, Markup, typographic, write_chapters
 
 SUMMARY = re.compile(r"^@summary\s+(\S.*?)\s*$")
 OUTPUT_HEADER = re.compile(r"^\[([\w.-]+)\]$")
@@ -51,7 +51,7 @@ class Page:
         return self._hints.get(exercise, [])
 
     def solution(self, exercise):
-        return literate.tagged(self._solutions, exercise)
+        return literate.tagged(self._solutions, exercise.split(".")[1])
 
 
 class Book:
@@ -160,9 +160,9 @@ class Book:
             for number, line in enumerate(self.read(page.hints_path).split("\n"), 1):
                 heading = re.match(r"(#{1,2})\s+(.*?)\s*$", line)
                 if heading and heading.group(1) == "#":
-                    exercise = heading.group(2)
-                    if exercise in page._hints or not re.fullmatch(r"\d+\.\d+", exercise):
-                        self.report.error(page.hints_path, number, "each exercise has one heading, such as '# 4.2'")
+                    exercise = f"{page.number}.{heading.group(2)}"
+                    if exercise in page._hints or not re.fullmatch(r"\d+", heading.group(2)):
+                        self.report.error(page.hints_path, number, "each exercise has one heading, such as '# 2'")
                     page._hints[exercise] = []
                 elif heading and exercise is not None:
                     want = f"Hint {len(page._hints[exercise]) + 1}"
@@ -172,7 +172,7 @@ class Book:
                 elif exercise is not None and page._hints[exercise]:
                     page._hints[exercise][-1][1].append(line)
                 elif line.strip():
-                    self.report.error(page.hints_path, number, "text outside '# N.k' and '## Hint k'")
+                    self.report.error(page.hints_path, number, "text outside '# 2' and '## Hint 1'")
         solutions = f"{page.folder}/solutions.cpp"
         if self.exists(solutions):
             page._solutions = self.read(solutions)
@@ -211,6 +211,31 @@ class Book:
         known = name in self.ids or any(page.id == name for page in self.pages)
         if not known and not re.search(r"::|\.hpp$|^mamba2$|\(", name):
             markup.error(path, line, f"\\ref to '{name}', which no page has")
+
+    def find_chapter(self, name):
+        """The chapter of that name, and what is wrong if there is none."""
+        page = next((p for p in self.pages if p.number and p.stem == name), None)
+        if page:
+            return page, None
+        if any(folder[3:] == name for folder in self.settings.get("planned", {})):
+            return None, f"the chapter '{name}' is planned and not there yet: only the contents may speak of it"
+        return None, f"no chapter '{name}'"
+
+    def check_headers(self):
+        """The chapters that the library's headers refer to."""
+        folder = os.path.join(self.root, "src", "mamba2")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            path = f"src/mamba2/{name}"
+            for number, line in enumerate(self.read(path).split("\n"), 1):
+                if BY_NUMBER.search(line):
+                    self.report.error(path, number, "a chapter by its number: write its name, as in @chapter{chunked_scan}")
+                write_chapters(line, lambda name: self.check_chapter(path, number, name))
+
+    def check_chapter(self, path, line, name):
+        _, problem = self.find_chapter(name)
+        if problem:
+            self.report.error(path, line, problem)
+        return ""
 
     def figure_file(self, page, name):
         folder = f"{page.number:02d}" if page.number else "front"
@@ -287,6 +312,7 @@ class Book:
 
     def weave_all(self):
         """First pass: numbers and labels. Second pass: the pages."""
+        self.check_headers()
         for page in self.pages:
             self.weave(page, numbering=True)
         for page in self.pages:
@@ -299,5 +325,23 @@ class Book:
             woven.append((page, markdown, tokens))
         return woven
 
+    # ---- the contents -----------------------------------------------------------------------------------------------
+
+    def parts(self):
+        """The parts of the book, each with the numbers of its first and last chapter. A part begins at a chapter, one that is
+        there or one that is planned, and ends where the next begins."""
+        numbers = {folder[3:]: int(folder[:2]) for folder in self.settings.get("planned", {})}
+        numbers.update({p.stem: p.number for p in self.pages if p.number})
+        parts = [{**part, "first": numbers[part["begins"]]} for part in self.settings["parts"] if part["begins"] in numbers]
+        for part, after in zip(parts, parts[1:] + [{"first": 100}]):
+            part["last"] = after["first"] - 1
+        return parts
+
+    def planned(self):
+        """The chapters that are planned and not there yet."""
+        names = {p.stem for p in self.pages if p.number}
+        return [{"number": int(folder[:2]), "title": typographic(title)}
+                for folder, title in sorted(self.settings.get("planned", {}).items()) if folder[3:] not in names]
+
     def part_of(self, page):
-        return next((p for p in self.settings["parts"] if p["first"] <= page.number <= p["last"]), None)
+        return next((p for p in self.parts() if p["first"] <= page.number <= p["last"]), None)

@@ -18,6 +18,7 @@
 #include <cstring>
 #include <fstream>
 #include <new>
+#include <string_view>
 #include <utility>
 
 namespace grader {
@@ -158,23 +159,26 @@ Result run(const Case& graded, int seconds) {
   return {static_cast<Verdict>(message[0]), message.substr(1)};
 }
 
-// "4.2" before "4.10".
 bool before(const Case& a, const Case& b) {
-  const auto number = [](const char* exercise) {
-    char* dot = nullptr;
-    const long chapter = std::strtol(exercise, &dot, 10);
-    return std::pair(chapter, *dot == '.' ? std::strtol(dot + 1, nullptr, 10) : 0);
-  };
-  return number(a.exercise) < number(b.exercise);
+  return a.exercise < b.exercise;
 }
+
+constexpr std::string_view folder_of_chapters = "chapters/";
 
 // chapters/04_chunked_scan/exercises_test.cpp -> chapters/04_chunked_scan/exercises.cpp
 std::string readers_file(std::string grader_file) {
-  const std::size_t chapters = grader_file.rfind("chapters/");
+  const std::size_t chapters = grader_file.rfind(folder_of_chapters);
   if (chapters != std::string::npos) grader_file.erase(0, chapters);
   const std::size_t test = grader_file.rfind("_test.cpp");
   if (test != std::string::npos) grader_file.replace(test, std::string::npos, ".cpp");
   return grader_file;
+}
+
+// The exercise as readers know it: "4.2", with the number of the chapter's folder.
+std::string number(const Case& graded) {
+  const std::string file = readers_file(graded.file);
+  const long chapter = file.starts_with(folder_of_chapters) ? std::atol(&file[folder_of_chapters.size()]) : 0;
+  return std::to_string(chapter) + "." + std::to_string(graded.exercise);
 }
 
 struct Colors {
@@ -194,17 +198,18 @@ void print_indented(const std::string& text) {
 
 void print_verdict(const Case& graded, const std::string& title, const Result& result) {
   const Colors c = colors();
+  const std::string exercise = number(graded);
   if (result.verdict == Verdict::passed) {
-    std::printf("%spassed%s           %s%s%s  %s\n", c.good, c.off, c.strong, graded.exercise, c.off, title.c_str());
+    std::printf("%spassed%s           %s%s%s  %s\n", c.good, c.off, c.strong, exercise.c_str(), c.off, title.c_str());
     return;
   }
   const bool stub = result.verdict == Verdict::not_implemented;
   std::printf("%s%s%s  %s%s%s  %s\n", stub ? c.dim : c.bad, stub ? "not started    " : "not right yet  ", c.off,
-              c.strong, graded.exercise, c.off, title.c_str());
+              c.strong, exercise.c_str(), c.off, title.c_str());
   if (stub) std::printf("    not implemented yet\n");
   print_indented(result.text);
   std::printf("    edit:       %s\n", readers_file(graded.file).c_str());
-  std::printf("    then:       ./book check %s        stuck? ./book hint %s\n", graded.exercise, graded.exercise);
+  std::printf("    then:       ./book check %s        stuck? ./book hint %s\n", exercise.c_str(), exercise.c_str());
 }
 
 struct Options {
@@ -226,8 +231,7 @@ bool parse(int argc, char** argv, Options& options) {
     } else if (argument.starts_with("-")) {
       std::fprintf(stderr, "usage: %s [N.k]... [--verdicts] [--record FILE] [--seconds S]\n", argv[0]);
       return false;
-    } else if (std::none_of(cases().begin(), cases().end(),
-                            [&](const Case& one) { return argument == one.exercise; })) {
+    } else if (std::none_of(cases().begin(), cases().end(), [&](const Case& one) { return argument == number(one); })) {
       std::fprintf(stderr, "There is no exercise %s.\n", argument.c_str());
       return false;
     } else {
@@ -250,7 +254,7 @@ bool grade(const std::vector<Case>& of_exercise, const Options& options) {
   // Of an exercise that passed, the title without its case: what follows a colon.
   std::string title = shown->title;
   if (result.verdict == Verdict::passed) title.resize(std::min(title.size(), title.find(": ")));
-  const std::string line = std::string(shown->exercise) + " " + name(result.verdict) + " " + title + "\n";
+  const std::string line = number(*shown) + " " + name(result.verdict) + " " + title + "\n";
   if (options.verdicts)
     std::fputs(line.c_str(), stdout);
   else
@@ -266,10 +270,9 @@ int run_all(int argc, char** argv) {
   std::stable_sort(graded.begin(), graded.end(), before);
   bool all_passed = true;
   for (auto first = graded.begin(); first != graded.end();) {
-    const std::string exercise = first->exercise;
-    const auto last = std::find_if(first, graded.end(), [&](const Case& one) { return exercise != one.exercise; });
+    const auto last = std::find_if(first, graded.end(), [&](const Case& one) { return before(*first, one); });
     const auto& wanted = options.wanted;
-    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), exercise) != wanted.end())
+    if (wanted.empty() || std::find(wanted.begin(), wanted.end(), number(*first)) != wanted.end())
       all_passed = grade({first, last}, options) && all_passed;
     first = last;
   }

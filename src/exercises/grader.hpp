@@ -1,6 +1,6 @@
 // The grader of the exercises: what a chapter's exercises_test.cpp is written in.
 //
-//   GRADE("4.2", "pass the state from chunk to chunk") {
+//   GRADE(2, "pass the state from chunk to chunk") {
 //     const auto yours = exercises::pass_state(...);
 //     grader::expect_close(yours, expected, "state after the last chunk");
 //   }
@@ -36,9 +36,9 @@ class Failed : public std::exception {
 };
 
 struct Case {
-  const char* exercise;  // "4.2"
-  const char* title;     // "pass the state from chunk to chunk"
-  const char* file;      // the grader's own file: the reader's lies beside it
+  int exercise;       // 2
+  const char* title;  // "pass the state from chunk to chunk"
+  const char* file;   // the grader's own: chapters/04_chunked_scan/exercises_test.cpp; the reader's lies beside it
   void (*run)();
 };
 
@@ -168,7 +168,7 @@ void expect_throws(Call&& call, const std::string& message) {
 #define GRADER_JOIN_(a, b) a##b
 #define GRADER_JOIN(a, b) GRADER_JOIN_(a, b)
 // Grades one exercise. Several of the same number are graded in their order, up to the first that fails; what follows a colon
-// in their titles tells them apart: GRADE("4.2", "pass the state: one chunk").
+// in their titles tells them apart: GRADE(2, "pass the state: one chunk").
 #define GRADE(exercise, title)                                                 \
   static void GRADER_JOIN(grade_, __LINE__)();                                 \
   [[maybe_unused]] static const bool GRADER_JOIN(graded_, __LINE__) =          \

@@ -12,9 +12,9 @@ class NotImplemented : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-// The one line of a stub: `throw exercises::not_implemented("4.2");`
-inline NotImplemented not_implemented(const std::string& exercise) {
-  return NotImplemented("exercise " + exercise + " is not implemented yet");
+// The one line of a stub: `throw exercises::not_implemented(2);`
+inline NotImplemented not_implemented(int exercise) {
+  return NotImplemented("exercise " + std::to_string(exercise) + " is not implemented yet");
 }
 
 }  // namespace exercises

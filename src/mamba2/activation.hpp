@@ -1,5 +1,5 @@
 /// \file activation.hpp
-/// \brief The two scalar functions of the model. Explained in chapter 5.
+/// \brief The two scalar functions of the model. Explained in @chapter{real_sequences}.
 #pragma once
 
 namespace mamba2 {

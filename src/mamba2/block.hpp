@@ -1,5 +1,5 @@
 /// \file block.hpp
-/// \brief The Mamba-2 block with every option of the reference. Explained in chapters 8 and 9.
+/// \brief The Mamba-2 block with every option of the reference. Explained in @chapters{mamba2_block and one_token_at_a_time}.
 #pragma once
 
 #include <mamba2/operations.hpp>
@@ -255,7 +255,7 @@ class Mamba2Block {
   /// \throws ValueError if the weights are kept in fewer bytes and the table cannot read those
   void use(const Operations<Real>& operations);
   /// \brief Round the weights of the two projections and keep only those: fewer bytes for a step to read. From then on
-  /// parameters() has both weights empty. Products may round the tokens, too, see multiplies_bfloat16(). Explained in chapter 14.
+  /// parameters() has both weights empty. Products may round the tokens, too, see multiplies_bfloat16(). Explained in @chapter{fast}.
   /// \param type bfloat16 or int8; once they are rounded, nothing more is done
   /// \throws ValueError if the operations in use cannot read such weights, or for the type full
   void keep_weights(WeightType type);

@@ -1,5 +1,5 @@
 /// \file bpe.hpp
-/// \brief Byte-pair encoding: neighbours become one token, the oldest pairs first. Explained in chapter 11.
+/// \brief Byte-pair encoding: neighbours become one token, the oldest pairs first. Explained in @chapter{text}.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
 /// \file cache.hpp
-/// \brief The two halves of a step: what convolution and scan do with one more token. Explained in chapter 9.
+/// \brief The two halves of a step: what convolution and scan do with one more token. Explained in @chapter{one_token_at_a_time}.
 #pragma once
 
 #include <mamba2/matrix.hpp>

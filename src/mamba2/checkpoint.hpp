@@ -1,5 +1,5 @@
 /// \file checkpoint.hpp
-/// \brief Named tensors in files: what a checkpoint holds, and how its numbers are read. Explained in chapter 10.
+/// \brief Named tensors in files: what a checkpoint holds, and how its numbers are read. Explained in @chapter{language_model}.
 #pragma once
 
 #include <mamba2/mapped_file.hpp>

@@ -1,5 +1,5 @@
 /// \file chunked_scan.hpp
-/// \brief The chunked scan: the four steps of the paper's section 6, each a function. Explained in chapter 4.
+/// \brief The chunked scan: the four steps of the paper's section 6, each a function. Explained in @chapter{chunked_scan}.
 #pragma once
 
 #include <mamba2/duality.hpp>

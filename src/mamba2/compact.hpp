@@ -1,5 +1,5 @@
 /// \file compact.hpp
-/// \brief Weights in fewer bytes. Explained in chapter 14.
+/// \brief Weights in fewer bytes. Explained in @chapter{fast}.
 #pragma once
 
 #include <mamba2/half.hpp>

@@ -1,5 +1,5 @@
 /// \file conv.hpp
-/// \brief The short causal convolution, each channel by itself. Explained in chapter 7.
+/// \brief The short causal convolution, each channel by itself. Explained in @chapter{convolution_and_norm}.
 #pragma once
 
 #include <mamba2/matrix.hpp>

@@ -1,5 +1,5 @@
 /// \file duality.hpp
-/// \brief One contraction, two orders: attention with a decay mask, and the recurrence. Explained in chapter 3.
+/// \brief One contraction, two orders: attention with a decay mask, and the recurrence. Explained in @chapter{duality}.
 #pragma once
 
 #include <mamba2/matrix.hpp>

@@ -1,12 +1,12 @@
 /// \file fast.hpp
-/// \brief The table of operations that run at the machine's speed. Explained in chapter 14.
+/// \brief The table of operations that run at the machine's speed. Explained in @chapter{fast}.
 #pragma once
 
 #include <mamba2/operations.hpp>
 
 namespace mamba2 {
 
-/// \brief The operations of chapter 14: the same numbers up to rounding, in less time.
+/// \brief The operations of @chapter{fast}: the same numbers up to rounding, in less time.
 /// \return a table that lives as long as the program
 template <class Real>
 const Operations<Real>& fast_operations();

@@ -1,5 +1,5 @@
 /// \file generation.hpp
-/// \brief The loop that writes: ask the model, choose a token, put it at the end, ask again. Explained in chapter 11.
+/// \brief The loop that writes: ask the model, choose a token, put it at the end, ask again. Explained in @chapter{text}.
 #pragma once
 
 #include <mamba2/language_model.hpp>

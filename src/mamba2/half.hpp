@@ -1,5 +1,5 @@
 /// \file half.hpp
-/// \brief Numbers of sixteen bits, as checkpoints store them. Explained in chapter 10.
+/// \brief Numbers of sixteen bits, as checkpoints store them. Explained in @chapter{language_model}.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 /// \file json.hpp
-/// \brief Reading JSON that somebody else wrote: limits, no repeated keys, Python's Infinity. Explained in chapter 10.
+/// \brief Reading JSON that somebody else wrote: limits, no repeated keys, Python's Infinity. Explained in @chapter{language_model}.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -1,5 +1,5 @@
 /// \file kernels.hpp
-/// \brief The inner loops of the fast path, compiled once for each instruction set. Explained in chapter 14.
+/// \brief The inner loops of the fast path, compiled once for each instruction set. Explained in @chapter{fast}.
 #pragma once
 
 #include <mamba2/half.hpp>

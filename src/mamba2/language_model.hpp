@@ -1,5 +1,5 @@
 /// \file language_model.hpp
-/// \brief The language model: embedding, residual stream, head. Explained in chapter 10.
+/// \brief The language model: embedding, residual stream, head. Explained in @chapter{language_model}.
 #pragma once
 
 #include <mamba2/block.hpp>
@@ -135,7 +135,7 @@ class LanguageModel {
   void use(const Operations<Real>& operations);
   /// \brief Round the weights of embedding, projections and head, and keep only those: a half or a quarter of the memory, and
   /// of the bytes for a step to read. visit() no longer shows these weights, and the model can no longer be saved.
-  /// Products may round the tokens, too, see multiplies_bfloat16(). Explained in chapter 14.
+  /// Products may round the tokens, too, see multiplies_bfloat16(). Explained in @chapter{fast}.
   /// \param type bfloat16 or int8; once they are rounded, nothing more is done
   /// \throws ValueError if the operations in use cannot read such weights, or for the type full
   void keep_weights(WeightType type);

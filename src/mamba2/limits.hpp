@@ -1,5 +1,5 @@
 /// \file limits.hpp
-/// \brief What this machine can do at best: the two limits that everything is measured against. Explained in chapter 14.
+/// \brief What this machine can do at best: the two limits that everything is measured against. Explained in @chapter{fast}.
 #pragma once
 
 #include <mamba2/compact.hpp>

@@ -1,5 +1,5 @@
 /// \file linear.hpp
-/// \brief The linear layer. Explained in chapter 8.
+/// \brief The linear layer. Explained in @chapter{mamba2_block}.
 #pragma once
 
 #include <mamba2/matrix.hpp>

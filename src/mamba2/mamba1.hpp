@@ -1,5 +1,5 @@
 /// \file mamba1.hpp
-/// \brief Mamba-1, for comparison: the selective scan with a rate per channel and state, and its block. Explained in chapter 6.
+/// \brief Mamba-1, for comparison: the selective scan with a rate per channel and state, and its block. Explained in @chapter{selection}.
 #pragma once
 
 #include <mamba2/tensor.hpp>
@@ -58,7 +58,7 @@ struct Mamba1Output {
 /// \return outputs and the last state
 /// \throws ShapeError naming the argument whose shape disagrees
 ///
-/// Written for comparison, not for speed: its convolution is chapter 1's, which takes time quadratic in the length.
+/// Written for comparison, not for speed: its convolution is @chapter{state_space}'s, which takes time quadratic in the length.
 template <class Real>
 Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& parameters, const Tensor<Real, 3>& u);
 

@@ -1,5 +1,5 @@
 /// \file matrix.hpp
-/// \brief A matrix that lies inside a larger tensor, and the product of two of them. Explained in chapter 3.
+/// \brief A matrix that lies inside a larger tensor, and the product of two of them. Explained in @chapter{duality}.
 #pragma once
 
 #include <mamba2/error.hpp>

@@ -1,5 +1,5 @@
 /// \file model_directory.hpp
-/// \brief A model as a directory of files: loading and saving. Explained in chapter 10.
+/// \brief A model as a directory of files: loading and saving. Explained in @chapter{language_model}.
 #pragma once
 
 #include <mamba2/checkpoint.hpp>

@@ -1,5 +1,5 @@
 /// \file norm.hpp
-/// \brief Root-mean-square norms, with and without a gate. Explained in chapter 7.
+/// \brief Root-mean-square norms, with and without a gate. Explained in @chapter{convolution_and_norm}.
 #pragma once
 
 #include <mamba2/matrix.hpp>

@@ -1,5 +1,5 @@
 /// \file operations.hpp
-/// \brief The operations that can be made fast, in one table. Explained in chapter 8.
+/// \brief The operations that can be made fast, in one table. Explained in @chapter{mamba2_block}.
 #pragma once
 
 #include <mamba2/compact.hpp>
@@ -42,14 +42,13 @@ struct Operations {
   std::size_t chunk_size = 0;
 };
 
-/// \brief The operations as chapters 3 to 8 define them.
+/// \brief The operations as @chapters{duality to mamba2_block} define them.
 /// \return a table that lives as long as the program
 template <class Real>
 const Operations<Real>& plain_operations();
 
 /// \brief The operations that a block or a model computes with unless it is told otherwise.
-/// \return fast_operations() in a program that holds them, as every program that links the whole library does; else
-///         plain_operations()
+/// \return in the whole library the fastest there are; in the program of a chapter those of the last chapter that chose
 template <class Real>
 const Operations<Real>& default_operations();
 

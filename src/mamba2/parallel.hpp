@@ -1,5 +1,5 @@
 /// \file parallel.hpp
-/// \brief A few threads that share one list of tasks. Explained in chapter 14.
+/// \brief A few threads that share one list of tasks. Explained in @chapter{fast}.
 #pragma once
 
 #include <cstddef>

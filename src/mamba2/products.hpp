@@ -1,5 +1,5 @@
 /// \file products.hpp
-/// \brief Products of many tokens with a weight, by the fastest library that the build found. Explained in chapter 14.
+/// \brief Products of many tokens with a weight, by the fastest library that the build found. Explained in @chapter{fast}.
 #pragma once
 
 #include <mamba2/half.hpp>

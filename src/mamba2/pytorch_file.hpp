@@ -1,5 +1,5 @@
 /// \file pytorch_file.hpp
-/// \brief PyTorch's `pytorch_model.bin`: a zip archive of one pickle and the numbers it speaks of. Explained in chapter 10.
+/// \brief PyTorch's `pytorch_model.bin`: a zip archive of one pickle and the numbers it speaks of. Explained in @chapter{language_model}.
 #pragma once
 
 #include <mamba2/checkpoint.hpp>

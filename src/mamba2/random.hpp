@@ -1,5 +1,5 @@
 /// \file random.hpp
-/// \brief Random numbers that are the same on every machine. Explained in chapter 6.
+/// \brief Random numbers that are the same on every machine. Explained in @chapter{selection}.
 #pragma once
 
 #include <cstdint>

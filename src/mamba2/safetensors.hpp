@@ -1,5 +1,5 @@
 /// \file safetensors.hpp
-/// \brief The safetensors format: a length, a JSON header, the numbers. Explained in chapter 10.
+/// \brief The safetensors format: a length, a JSON header, the numbers. Explained in @chapter{language_model}.
 #pragma once
 
 #include <mamba2/checkpoint.hpp>

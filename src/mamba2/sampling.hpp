@@ -1,5 +1,5 @@
 /// \file sampling.hpp
-/// \brief From the scores of all tokens to one of them: penalty, temperature, filters, chance. Explained in chapter 11.
+/// \brief From the scores of all tokens to one of them: penalty, temperature, filters, chance. Explained in @chapter{text}.
 #pragma once
 
 #include <mamba2/random.hpp>

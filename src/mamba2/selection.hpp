@@ -1,5 +1,5 @@
 /// \file selection.hpp
-/// \brief How fast to forget, and how a model learns it: step sizes, rates, their initialisation. Explained in chapter 6.
+/// \brief How fast to forget, and how a model learns it: step sizes, rates, their initialisation. Explained in @chapter{selection}.
 #pragma once
 
 #include <mamba2/random.hpp>

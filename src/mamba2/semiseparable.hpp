@@ -1,5 +1,5 @@
 /// \file semiseparable.hpp
-/// \brief The matrix behind the model: segment sums, the decay mask, low rank off the diagonal. Explained in chapter 2.
+/// \brief The matrix behind the model: segment sums, the decay mask, low rank off the diagonal. Explained in @chapter{semiseparable}.
 #pragma once
 
 #include <mamba2/tensor.hpp>
@@ -10,7 +10,7 @@ namespace mamba2 {
 /// \param dA log-decay of each step, \f$\Delta_t A\f$, (seqlen)
 /// \return S, (seqlen, seqlen): \f$S_{ij} = \sum_{k=j+1}^{i} dA_k\f$ for \f$j \le i\f$, \f$-\infty\f$ above the diagonal
 ///
-/// What Listing 1 of the paper prints. It subtracts two large numbers to get a small one: chapter 2 shows the damage in
+/// What Listing 1 of the paper prints. It subtracts two large numbers to get a small one: @chapter{semiseparable} shows the damage in
 /// float. Use segsum().
 template <class Real>
 Tensor<Real, 2> segsum_naive(const Tensor<Real, 1>& dA);

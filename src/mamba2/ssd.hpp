@@ -1,5 +1,5 @@
 /// \file ssd.hpp
-/// \brief The operator of Mamba-2 as models call it: any length, states in and out, groups, D, gate. Explained in chapter 5.
+/// \brief The operator of Mamba-2 as models call it: any length, states in and out, groups, D, gate. Explained in @chapter{real_sequences}.
 #pragma once
 
 #include <mamba2/matrix.hpp>
@@ -15,9 +15,9 @@ namespace mamba2 {
 
 /// \brief Which of the equal forms computes the result.
 enum class Algorithm {
-  recurrent,  ///< one step after the other (chapter 1)
-  quadratic,  ///< the dual form, one seqlen × seqlen matrix per head (chapter 3)
-  chunked     ///< the chunked scan (chapter 4)
+  recurrent,  ///< one step after the other (@chapter{state_space})
+  quadratic,  ///< the dual form, one seqlen × seqlen matrix per head (@chapter{duality})
+  chunked     ///< the chunked scan (@chapter{chunked_scan})
 };
 
 /// \brief The sizes of a scan.

@@ -1,5 +1,5 @@
 /// \file ssm.hpp
-/// \brief The state space model of one head: discretisation, recurrence, matrix, convolution. Explained in chapter 1.
+/// \brief The state space model of one head: discretisation, recurrence, matrix, convolution. Explained in @chapter{state_space}.
 #pragma once
 
 #include <mamba2/tensor.hpp>

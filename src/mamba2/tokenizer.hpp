@@ -1,5 +1,5 @@
 /// \file tokenizer.hpp
-/// \brief From text to numbers of tokens and back, as GPT-NeoX-20B's `tokenizer.json` says. Explained in chapter 11.
+/// \brief From text to numbers of tokens and back, as GPT-NeoX-20B's `tokenizer.json` says. Explained in @chapter{text}.
 #pragma once
 
 #include <mamba2/bpe.hpp>

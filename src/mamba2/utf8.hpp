@@ -1,5 +1,5 @@
 /// \file utf8.hpp
-/// \brief Characters in bytes: reading them one by one, mending what is broken, never showing half of one. Explained in chapter 11.
+/// \brief Characters in bytes: reading them one by one, mending what is broken, never showing half of one. Explained in @chapter{text}.
 #pragma once
 
 #include <cstddef>

@@ -21,11 +21,12 @@ import bind  # noqa: E402
 import weave  # noqa: E402
 from weaver import literate  # noqa: E402
 from weaver.code import highlight  # noqa: E402
+from weaver.markup import TOKEN  # noqa: E402
 from weaver.report import Report  # noqa: E402
 
 HEAD = "// # A trial {#ch_trial}\n// @summary One sentence.\n//\n"
-BOOK = {"title": "A small book", "subtitle": "", "parts": [{"name": "Part I", "title": "All", "first": 1, "last": 9}],
-        "front": ["index"], "back": ["references"]}
+BOOK = {"title": "A small book", "subtitle": "", "parts": [{"name": "Part I", "title": "All", "begins": "trial"}, {"name": "Part II", "title": "Later", "begins": "more"}],
+        "planned": {"02_more": "More of it"}, "front": ["index"], "back": ["references"]}
 REFERENCES = "# References {#references}\n\n@references\n\n[@knuth]: Knuth 1984 | Donald Knuth. *Literate Programming.*\n"
 CHAPTER = "chapters/01_trial/trial.cpp"
 DEMO = "chapters/01_trial/demo.cpp"
@@ -169,34 +170,60 @@ class Errors(SmallBook):
         self.put("src/a.hpp", "//: one\n\n//: end\n")
         self.refuses("@quote src/a.hpp#one", 4, "no '//: one'")
 
-    def exercise(self, hints="# 1.1\n## Hint 1\nThink.\n", solutions="//: 1.1\nint f();\n//: end\n"):
+    def exercise(self, hints="# 1\n## Hint 1\nThink.\n", solutions="//: 1\nint f();\n//: end\n"):
         self.put("chapters/01_trial/hints.md", hints)
         self.put("chapters/01_trial/solutions.cpp", solutions)
 
     def test_exercise_without_hints(self):
-        self.exercise(hints="# 1.2\n## Hint 1\nThink.\n")
-        self.refuses("Text.\n\n::: exercise 1.1 Do\nThis.\n:::", 6, "no hints for exercise 1.1 in chapters/01_trial/hints.md")
+        self.exercise(hints="# 2\n## Hint 1\nThink.\n")
+        self.refuses("Text.\n\n::: exercise 1 Do\nThis.\n:::", 6, "no hints for exercise 1.1 in chapters/01_trial/hints.md")
         self.refuses(None, 1, "hints for exercise 1.2, which the chapter does not have", "chapters/01_trial/hints.md")
 
     def test_exercise_without_solution(self):
-        self.exercise(solutions="//: 1.2\nint f();\n//: end\n")
-        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 4, "no solution of exercise 1.1 in chapters/01_trial/solutions.cpp")
+        self.exercise(solutions="//: 2\nint f();\n//: end\n")
+        self.refuses("::: exercise 1 Do\nThis.\n:::", 4, "no solution of exercise 1.1 in chapters/01_trial/solutions.cpp")
 
     def test_hints_out_of_order(self):
-        self.exercise(hints="# 1.1\n## Hint 2\nThink.\n")
-        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 2, "'## Hint 1' should stand here", "chapters/01_trial/hints.md")
+        self.exercise(hints="# 1\n## Hint 2\nThink.\n")
+        self.refuses("::: exercise 1 Do\nThis.\n:::", 2, "'## Hint 1' should stand here", "chapters/01_trial/hints.md")
 
     def test_error_within_a_hint(self):
-        self.exercise(hints="# 1.1\n## Hint 1\nThink of\n$x.\n")
-        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 4, "unclosed $", "chapters/01_trial/hints.md")
+        self.exercise(hints="# 1\n## Hint 1\nThink of\n$x.\n")
+        self.refuses("::: exercise 1 Do\nThis.\n:::", 4, "unclosed $", "chapters/01_trial/hints.md")
 
-    def test_exercise_of_another_chapter(self):
-        self.exercise(hints="# 2.1\n## Hint 1\nThink.\n", solutions="//: 2.1\nint f();\n//: end\n")
-        self.refuses("::: exercise 2.1 Do\nThis.\n:::", 4, "exercise 2.1 stands in chapter 1")
+    def test_exercise_with_a_chapters_number(self):
+        self.refuses("::: exercise 2.1 Do\nThis.\n:::", 4, "an exercise needs a number and a title: '::: exercise 2 Title'")
+
+    def test_hints_with_a_chapters_number(self):
+        self.exercise(hints="# 1.1\n## Hint 1\nThink.\n")
+        self.refuses("::: exercise 1 Do\nThis.\n:::", 1, "each exercise has one heading", "chapters/01_trial/hints.md")
+
+    def test_exercise_that_is_not_there(self):
+        self.refuses("Do\n@exercise{3}.", 5, "no exercise 1.3")
+        self.refuses("Do @exercise{nowhere.3}.", 4, "no chapter 'nowhere'")
+
+    def test_chapter_that_is_not_there(self):
+        self.refuses("One.\n\nAs @chapter{trial} and\n@chapter{nowhere} say.", 7, "no chapter 'nowhere'")
+        self.refuses("See @chapters{trial and\nnowhere}.", 4, "no chapter 'nowhere'")
+        self.refuses('\\ref ch_trial "@chapter{nowhere}"', 4, "no chapter 'nowhere'")
+        self.refuses("::: aside On @chapter{nowhere}\nText.\n:::", 4, "no chapter 'nowhere'")
+
+    def test_chapter_that_is_planned(self):
+        self.refuses("Text,\nas @chapter{more} shows.", 5, "the chapter 'more' is planned and not there yet")
+
+    def test_chapter_by_its_number(self):
+        self.refuses("Text,\nas chapter 3 shows.", 5, "'chapter 3': write the chapter's name")
+        self.refuses("Text, as chapters\n3 and 4 show.", 4, "'chapters 3': write the chapter's name")
+
+    def test_chapter_in_a_header(self):
+        self.chapter("Text.")
+        self.put("src/mamba2/a.hpp", "/// \\file\n/// \\brief Explained in @chapter{nowhere}.\n/// As in chapter 3.\n")
+        self.refuses(None, 2, "no chapter 'nowhere'", "src/mamba2/a.hpp")
+        self.refuses(None, 3, "a chapter by its number", "src/mamba2/a.hpp")
 
     def test_exercise_twice(self):
         self.exercise()
-        self.refuses("::: exercise 1.1 Do\nThis.\n:::\n\n::: exercise 1.1 Do\nThis.\n:::", 8, "exercise 1.1 stands here twice")
+        self.refuses("::: exercise 1 Do\nThis.\n:::\n\n::: exercise 1 Do\nThis.\n:::", 8, "exercise 1.1 stands here twice")
 
     def test_unknown_citation(self):
         self.refuses("As in [@turing].", 4, "unknown citation 'turing'")
@@ -246,7 +273,7 @@ class Errors(SmallBook):
         self.refuses("::: figure\nA.\n:::", 4, "a figure needs a name")
 
     def test_exercise_without_title(self):
-        self.refuses("::: exercise 1.1\nA.\n:::", 4, "an exercise needs a number and a title")
+        self.refuses("::: exercise 1\nA.\n:::", 4, "an exercise needs a number and a title")
 
     def test_blank_line_in_display(self):
         self.refuses("$$ x\n\n= y $$", 4, "a blank line inside $$…$$")
@@ -260,12 +287,12 @@ class Errors(SmallBook):
         self.refuses("Text.", 1, "the first line must be '# Title {#id}'", "docs/index.md")
 
     def test_text_outside_hints(self):
-        self.exercise(hints="Some text.\n# 1.1\n## Hint 1\nThink.\n")
-        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 1, "text outside '# N.k' and '## Hint k'", "chapters/01_trial/hints.md")
+        self.exercise(hints="Some text.\n# 1\n## Hint 1\nThink.\n")
+        self.refuses("::: exercise 1 Do\nThis.\n:::", 1, "text outside '# 2' and '## Hint 1'", "chapters/01_trial/hints.md")
 
     def test_hints_twice(self):
-        self.exercise(hints="# 1.1\n## Hint 1\nThink.\n# 1.1\n## Hint 1\nThink.\n")
-        self.refuses("::: exercise 1.1 Do\nThis.\n:::", 4, "each exercise has one heading, such as '# 4.2'", "chapters/01_trial/hints.md")
+        self.exercise(hints="# 1\n## Hint 1\nThink.\n# 1\n## Hint 1\nThink.\n")
+        self.refuses("::: exercise 1 Do\nThis.\n:::", 4, "each exercise has one heading, such as '# 2'", "chapters/01_trial/hints.md")
 
     def test_output_in_front_matter(self):
         self.put("docs/index.md", "# A small book {#index}\n\n@output first\n")
@@ -381,15 +408,48 @@ class Pages(SmallBook):
         self.assertIn('[<a class="cite" href="references.html#knuth">Knuth 1984</a>, section 2; <a', page)
 
     def test_exercise(self):
-        self.put("chapters/01_trial/hints.md", "# 1.1\n## Hint 1\nThink.\n## Hint 2\nMore.\n")
-        self.put("chapters/01_trial/solutions.cpp", "int before;\n//: 1.1\nint f() { return 1; }\n//: end\n")
-        markdown, tokens = self.woven("::: exercise 1.1 Do this\nThe task.\n:::")
+        self.put("chapters/01_trial/hints.md", "# 1\n## Hint 1\nThink.\n## Hint 2\nMore.\n")
+        self.put("chapters/01_trial/solutions.cpp", "int before;\n//: 1\nint f() { return 1; }\n//: end\n")
+        markdown, tokens = self.woven("::: exercise 1 Do this\nThe task.\n:::")
         page = " ".join(t.get("html", "") for t in tokens)
         self.assertEqual((page.count('class="hint"'), page.count('class="solution"')), (2, 1))
         self.assertIn("./book check 1.1", page)
         self.assertIn("chapters/01_trial/exercises.cpp", page)
         solution = [t for t in tokens if t["kind"] == "code" and t["caption"].endswith("solutions.cpp")]
         self.assertEqual((solution[0]["lines"], solution[0]["first"]), (["int f() { return 1; }"], 3))
+
+    def test_chapters_by_name(self):
+        self.put("chapters/03_other/other.cpp", "// # Another {#ch_other}\n//\n// Text.\n\nint y;\n")
+        page = self.html("@Chapter{other}; @chapters{trial\nto other}; @Chapters{other, trial and other}'s, `@chapter{x}`.")
+        link = '<a href="ch_other.html" title="Another">3</a>'
+        self.assertEqual(page.count(link), 4)
+        markdown = TOKEN.sub("·", self.woven("@Chapter{other}; @chapters{trial\nto other}; @Chapters{other, trial and other}'s.")[0])
+        self.assertIn("Chapter\u00a0·; chapters\u00a01 to ·; Chapters\u00a0·, 1 and ·\u2019s.", markdown)
+
+    def test_chapters_by_name_in_the_text_of_links(self):
+        markdown = self.woven('See \\ref ch_trial "@Chapter{trial}, all of it".')[0]
+        self.assertIn('\\ref ch_trial "Chapter\u00a01, all of it"', markdown)
+
+    def test_exercises_by_number(self):
+        self.put("chapters/01_trial/hints.md", "# 1\n## Hint 1\nThink.\n")
+        self.put("chapters/01_trial/solutions.cpp", "//: 1\nint f();\n//: end\n")
+        page = self.html("See @exercise{1} and @exercise{trial.1}.\n\n::: exercise 1 Do\nThis.\n:::")
+        self.assertEqual(page.count('<a href="#exercise_1_1">1.1</a>'), 2)
+
+    def test_parts_begin_at_chapters(self):
+        self.put("chapters/04_other/other.cpp", "// # Another {#ch_other}\n//\n// Text.\n\nint y;\n")
+        self.woven("Text.")
+        with open(os.path.join(self.root, "woven/book.json"), encoding="utf-8") as file:
+            outline = json.load(file)
+        self.assertEqual([(p["name"], p["first"], p["last"]) for p in outline["parts"]], [("Part I", 1, 1), ("Part II", 2, 99)])
+        self.assertEqual(outline["planned"], [{"number": 2, "title": "More of it"}])
+        self.assertEqual([p["part"] for p in outline["pages"] if p["number"]], ["Part I", "Part II"])
+
+    def test_a_planned_chapter_that_is_there(self):
+        self.put("chapters/02_more/more.cpp", "// # More {#ch_more}\n//\n// Text.\n\nint y;\n")
+        self.woven("See @chapter{more}.")
+        with open(os.path.join(self.root, "woven/book.json"), encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["planned"], [])
 
     def test_line_numbers_of_code(self):
         tokens = self.woven("Text.", "\nint a;\n//: tag\nint b;\n//: end\n\nint c;\n\n// More.\n\nint d;\n")[1]

@@ -1,4 +1,4 @@
-// The grader of chapter 14.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -11,7 +11,7 @@ using mamba2::Tensor;
 using mamba2::zeros;
 
 // Your answer is compared with every other power of two.
-GRADE("14.1", "the best chunk") {
+GRADE(1, "the best chunk") {
   struct Case {
     double N, P, H, overhead;
   };
@@ -34,7 +34,7 @@ GRADE("14.1", "the best chunk") {
   }
 }
 
-GRADE("14.2", "the mask by running products") {
+GRADE(2, "the mask by running products") {
   for (const std::size_t length : {std::size_t{1}, std::size_t{2}, std::size_t{7}}) {
     auto dA = zeros<double>(length), a = dA, dt = dA;
     auto scores = zeros<double>(length, length), expected = scores;
@@ -53,7 +53,7 @@ GRADE("14.2", "the mask by running products") {
   }
 }
 
-GRADE("14.3", "the speed of writing") {
+GRADE(3, "the speed of writing") {
   // 10^9 bytes of weights, 10^8 numbers of state: 1.8 * 10^9 bytes for one sequence, 4.2 * 10^9 for four.
   grader::expect_close(exercises::most_tokens_per_second(0.25e9, 4, 1e8, 1, 1.8e10), 10.0,
                        "one sequence, float");

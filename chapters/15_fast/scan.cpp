@@ -1,9 +1,10 @@
 // ## The wide scan {#fast_scan}
 //
-// Chapter 5 walks through heads, and within a head through chunks. Each product it makes is small:
-// a chunk of one head against the state of one head. But BLAS gets near its peak only with large
-// ones, since it first copies both matrices into an order of its own. Turn the loops round: walk
-// through chunks, and take *all heads of a group* at once where they share something.
+// @Chapter{real_sequences} walks through heads, and within a head through chunks. Each product it
+// makes is small: a chunk of one head against the state of one head. But BLAS gets near its peak
+// only with large ones, since it first copies both matrices into an order of its own. Turn the
+// loops round: walk through chunks, and take *all heads of a group* at once where they share
+// something.
 //
 // ::: figure wide
 // A chunk of 24 heads. Two of the products do not care how many heads there are: all states lie in
@@ -56,7 +57,7 @@ class HeadBlock {
         a_(heads_ * Q_),
         row_(std::max(Q_, scan.sizes.headdim)) {}
 
-  // Where packed sequences meet, a chunk ends and the state starts from zero, as in chapter 5.
+  // Where packed sequences meet, a chunk ends and the state starts from zero, as in the plain scan.
 
   void run() {
     const std::size_t seqlen = in_.sizes.seqlen;
@@ -94,7 +95,7 @@ class HeadBlock {
     }
   }
 
-  // The four steps of chapter 4 in another order: step 4 first, since it writes Y and step 1 adds to it.
+  // The four steps of the chunked scan in another order: step 4 first, since it writes Y and step 1 adds to it.
 
   void products(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X,
                 MatrixRef<Real> Y) {

@@ -120,9 +120,9 @@ void for_row_blocks(std::size_t rows, const Rows& task) {
                [&](std::size_t i) { task(i * block, std::min(rows, (i + 1) * block)); });
 }
 
-// The convolution of chapter 7 runs along time for each channel; memory runs along channels for
-// each time. So the loops change places: for each token and each tap, add a row of inputs times a
-// row of taps.
+// The convolution of @chapter{convolution_and_norm} runs along time for each channel; memory runs
+// along channels for each time. So the loops change places: for each token and each tap, add a row
+// of inputs times a row of taps.
 
 template <class Real>
 void fast_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
@@ -185,8 +185,8 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
 
 // ## One token {#fast_one_token}
 //
-// A step is chapter 9's, with the kernels in place of its loops and the heads dealt out to the
-// threads.
+// A step is @chapter{one_token_at_a_time}'s, with the kernels in place of its loops and the heads
+// dealt out to the threads.
 
 template <class Real>
 void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
@@ -249,14 +249,8 @@ const Operations<Real>& fast_operations() {
 template const Operations<float>& fast_operations<float>();
 template const Operations<double>& fast_operations<double>();
 
-// Where this chapter is part of a program, its table is the one that blocks and models begin with
-// (chapter 8).
-
-extern "C" const Operations<float>* mamba2_fast_operations_float() {
-  return &fast_operations<float>();
-}
-extern "C" const Operations<double>* mamba2_fast_operations_double() {
-  return &fast_operations<double>();
-}
+// A program that holds this chapter starts with this table: the chapter has a file
+// `choices/default_operations.cpp` of its own, which takes the place of the one of
+// @chapter{mamba2_block}.
 
 }  // namespace mamba2

@@ -1,10 +1,10 @@
 // ### Two libraries for products {#fast_products}
 //
 // Most of a prompt's time goes into ordinary products, and those are bought, not made. BLAS has
-// been with us since chapter 3. oneDNN is another library, made for neural networks: it writes its
-// inner loops in machine code at run time, for the processor and the sizes that it finds. And it
-// has products of types that the interface of BLAS has no name for. Large ones, as of the
-// projections, per second:
+// been with us since @chapter{duality}. oneDNN is another library, made for neural networks: it
+// writes its inner loops in machine code at run time, for the processor and the sizes that it
+// finds. And it has products of types that the interface of BLAS has no name for. Large ones, as of
+// the projections, per second:
 //
 // @measured products
 //

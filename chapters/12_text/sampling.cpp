@@ -66,8 +66,8 @@ std::vector<Candidate> candidates(std::span<const Real> logits) {
 template std::vector<Candidate> candidates(std::span<const float> logits);
 template std::vector<Candidate> candidates(std::span<const double> logits);
 
-// What is *not* here is the padding of chapter 10, the rows of the embedding that belong to no
-// token. Whoever calls hands over only the scores of tokens that exist.
+// What is *not* here is the padding of @chapter{language_model}, the rows of the embedding that
+// belong to no token. Whoever calls hands over only the scores of tokens that exist.
 //
 // ### Temperature {#text_temperature}
 //

@@ -20,9 +20,9 @@
 //
 // ## What it builds on {#fast_builds_on}
 //
-// Chapter 3 for the matrix product on parts of tensors, chapter 4 for the chunk and its four steps,
-// chapter 5 for the operator with all its options, chapter 8 for the table of operations that the
-// block computes with.
+// @Chapter{duality} for the matrix product on parts of tensors, @chapter{chunked_scan} for the
+// chunk and its four steps, @chapter{real_sequences} for the operator with all its options,
+// @chapter{mamba2_block} for the table of operations that the block computes with.
 //
 // ## Shapes {#fast_shapes}
 //
@@ -40,9 +40,9 @@
 // ## What a token costs {#fast_cost}
 //
 // Take one layer of the 130M model and count multiply-adds for one token, with chunks of $Q$. The
-// two projections are products with fixed weights. In the scan, chapter 4 counted $QN + QP + 2NP$
-// for one head. But B and C belong to a *group* of heads, and so do their scores: with $H$ heads in
-// the group the term $QN$ is paid once and not $H$ times. One layer costs
+// two projections are products with fixed weights. In the scan, @chapter{chunked_scan} counted
+// $QN + QP + 2NP$ for one head. But B and C belong to a *group* of heads, and so do their scores:
+// with $H$ heads in the group the term $QN$ is paid once and not $H$ times. One layer costs
 //
 // $$ \underbrace{d_{\mathrm{in\_proj}} \, d_{\mathrm{model}} + d_{\mathrm{inner}} \, d_{\mathrm{model}}}_{\text{projections}}
 //    + \underbrace{Q N}_{\text{scores}} + H \bigl( \underbrace{Q P}_{\text{mask}} + \underbrace{2 N P}_{\text{state, in and out}} \bigr) . $$ {#eq:layer_cost}

@@ -1,4 +1,4 @@
-// The grader of chapter 11.
+// The grader of this chapter.
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
@@ -98,7 +98,7 @@ void same_show(const std::vector<std::string>& pieces) {
 
 }  // namespace
 
-GRADE("11.1", "merge") {
+GRADE(1, "merge") {
   const Pairs few = {{"t", "h"}, {"r", "e"}, {"th", "e"}, {"e", "r"}};
   for (const char* word : {"there", "other", "three", "her", "t", "xyz", "ththere"})
     same_merge(word, few);
@@ -121,7 +121,7 @@ GRADE("11.1", "merge") {
   }
 }
 
-GRADE("11.2", "top-p") {
+GRADE(2, "top-p") {
   const std::vector<double> logits = {1.5, -0.5, 3.0, 0.0, 2.5, -2.0, 1.5, -1.0, 700.0 - 699.0};
   for (const double temperature : {1.0, 0.6, 2.5})
     for (const double p : {1.0, 0.95, 0.7, 0.5, 0.3, 0.01}) same_top_p(logits, temperature, p);
@@ -129,7 +129,7 @@ GRADE("11.2", "top-p") {
   same_top_p({-3}, 1, 0.2);
 }
 
-GRADE("11.3", "never half a character") {
+GRADE(3, "never half a character") {
   same_show({"a", "\xf0", "\x9f", "\x90", "\x8d", "!"});
   same_show({"caf\xc3", "\xa9 \xe2\x82", "\xac"});
   same_show({"\xe2\x82", "x", "\xff", "y"});        // broken by what follows, and by itself

@@ -1,4 +1,4 @@
-// Measures what chapter 14's figures and tables show.
+// Measures what this chapter's figures and tables show.
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -75,8 +75,9 @@ void operator_steps(const std::string& out, std::ostream& measured, std::size_t 
   std::ofstream bars(out + "/ladder.dat");
   measured << "[operator]\n" << text("%-38s %9s  %8s  %7s\n", "", "tokens/ms", "gain", "of limit");
   Ladder ladder(bars, measured, 1e3, products);
-  ladder.step("recurrence (chapter 1)", rate([&] { ssd(in, {.algorithm = Algorithm::recurrent}); }));
-  ladder.step("chunked (chapter 5)", rate([&] { ssd(in, {.chunk_size = Q}); }));
+  ladder.step("recurrence, token by token",
+              rate([&] { ssd(in, {.algorithm = Algorithm::recurrent}); }));
+  ladder.step("chunked, head by head", rate([&] { ssd(in, {.chunk_size = Q}); }));
   use_instruction_set("baseline");
   ladder.step("mask without exponentials", fast(narrow));
   ladder.step("all heads of a group at once", fast(in));
@@ -105,7 +106,7 @@ void masks(std::ostream& measured) {
            });
   };
   measured << "[mask]\n"
-           << text("segment sums and exponentials (chapter 2)   %7.1f us\n",
+           << text("segment sums and exponentials, the plain way %7.1f us\n",
                    micro([&] { decay_mask(dA); }))
            << text("one exponential an entry, vectorised        %7.1f us\n",
                    micro([&] { kernels<float>().exponential(sums.data(), M.data(), n * (n + 1) / 2); }))

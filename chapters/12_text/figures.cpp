@@ -1,4 +1,4 @@
-// Data for the figures of chapter 11: figures_11 OUTDIR
+// The data of this chapter's figures: figures_NN OUTDIR
 #include <mamba2/sampling.hpp>
 
 #include <cmath>

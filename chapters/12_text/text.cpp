@@ -1,7 +1,7 @@
 // # Text {#ch_text}
 // @summary From text to tokens and back, byte by byte; from scores to a choice; and the loop that writes.
 //
-// The model of the last chapter reads numbers and gives back scores. We want to type a sentence and
+// The model of @chapter{language_model} reads numbers and gives back scores. We want to type a sentence and
 // see how it goes on. Two things are missing. One is a **tokenizer**: it cuts a text into pieces
 // and numbers them, and turns numbers into text again. The other is a way to *choose*: the model
 // says of each of fifty thousand tokens how likely it is, and somebody has to take one of them, put
@@ -22,9 +22,9 @@
 //
 // ## What it builds on {#text_builds_on}
 //
-// Chapter 10 for the model, prefill() and step(), and for parse_json(), since a tokenizer is a file
-// from a stranger too; chapter 9 for why going on costs the same after every token; chapter 6 for
-// mamba2::Random.
+// @Chapter{language_model} for the model, prefill() and step(), and for parse_json(), since a
+// tokenizer is a file from a stranger too; @chapter{one_token_at_a_time} for why going on costs the
+// same after every token; @chapter{selection} for mamba2::Random.
 //
 // ## Shapes {#text_shapes}
 //

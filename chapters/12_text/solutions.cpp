@@ -1,4 +1,4 @@
-// Solutions of chapter 11.
+// Our solutions.
 #include "exercises.hpp"
 
 #include <mamba2/utf8.hpp>
@@ -9,7 +9,7 @@
 
 namespace exercises {
 
-//: 11.1
+//: 1
 std::vector<std::string> merge(const std::string& word,
                                const std::vector<std::pair<std::string, std::string>>& merges) {
   std::vector<std::string> tokens;
@@ -31,7 +31,7 @@ std::vector<std::string> merge(const std::string& word,
 }
 //: end
 
-//: 11.2
+//: 2
 std::vector<double> top_p(const std::vector<double>& logits, double temperature, double p) {
   const double highest = *std::max_element(logits.begin(), logits.end());
   std::vector<double> weights;
@@ -54,7 +54,7 @@ std::vector<double> top_p(const std::vector<double>& logits, double temperature,
 }
 //: end
 
-//: 11.3
+//: 3
 std::vector<std::string> show(const std::vector<std::string>& pieces) {
   std::vector<std::string> shown;
   std::string waiting;

@@ -214,13 +214,14 @@ int main() {
 // @measured operator
 //
 // The recurrence does about as much arithmetic as the others and is slow, because each number of
-// the state is loaded, changed and stored for every token. The chunked scan of chapter 5 trades
-// that for products. The third bar is this chapter's code with a group for every head: the mask by
-// @eqref{eq:mask_row}, loops that widen, memory that is set aside once, but every product one head
-// wide and the scores computed for every head. The fourth has all heads in one group again; nothing
-// else has changed, and it is the largest step of one thread after the first. Newer instructions
-// bring next to nothing: BLAS had them all along, and the loops in between are no longer where the
-// time goes. Threads come last, and bring as much as there are cores free.
+// the state is loaded, changed and stored for every token. The chunked scan of
+// @chapter{real_sequences} trades that for products. The third bar is this chapter's code with a
+// group for every head: the mask by @eqref{eq:mask_row}, loops that widen, memory that is set aside
+// once, but every product one head wide and the scores computed for every head. The fourth has all
+// heads in one group again; nothing else has changed, and it is the largest step of one thread
+// after the first. Newer instructions bring next to nothing: BLAS had them all along, and the loops
+// in between are no longer where the time goes. Threads come last, and bring as much as there are
+// cores free.
 //
 // What does the chunk length do? @eqref{eq:layer_cost} says: shorter is less work. The machine
 // says: a product with a short side is a slow product. In between lies a wide valley.
@@ -231,12 +232,14 @@ int main() {
 // :::
 //
 // And does the time per token grow with the length of the prompt? It must not; that was the promise
-// of chapter 4. Nor does the memory: beyond inputs and outputs the scan needs what one chunk needs.
+// of @chapter{chunked_scan}. Nor does the memory: beyond inputs and outputs the scan needs what one
+// chunk needs.
 //
 // ::: figure length
 // Microseconds per token against the length of the sequence, one thread, four heads. The recurrence
-// and the wide scan are nearly flat, and chapter 5's scan is once the products have their full
-// size: this is what linear cost looks like. (The recurrence is not made to wait for the longest.)
+// and the wide scan are nearly flat, and @chapter{real_sequences}'s scan is once the products have
+// their full size: this is what linear cost looks like. (The recurrence is not made to wait for the
+// longest.)
 // :::
 //
 // ## What writing costs {#fast_decoding}
@@ -333,20 +336,20 @@ int main() {
 //
 // ## Exercises {#fast_exercises}
 //
-// ::: exercise 14.1 The best chunk
+// ::: exercise 1 The best chunk
 // The time of a chunk is not its multiply-adds alone. A simple model: a token costs
 // @eqref{eq:layer_cost}'s scan terms, $QN + H(QP + 2NP)$ multiply-adds, and each chunk costs,
 // besides, as much as `overhead` multiply-adds (for copying matrices into BLAS's order). Find the
 // power of two from 1 to 1024 with the smallest cost per token.
 // :::
 //
-// ::: exercise 14.2 The mask by running products
+// ::: exercise 2 The mask by running products
 // Write the masked scores of one head without a mask:
 // $M_{ij} = G_{ij} \Delta_j \prod_{k=j+1}^{i} a_k$ for $j \le i$, zero above the diagonal. You may
 // not call `exp` or `pow`; one multiplication for each entry of the mask will do.
 // :::
 //
-// ::: exercise 14.3 The speed of writing
+// ::: exercise 3 The speed of writing
 // How many tokens per second can a model write at most, all sequences of the batch together, if
 // reading its weights and reading and writing the states is all that takes time? The weights are
 // read once for the whole batch; each sequence has its own states, of float.

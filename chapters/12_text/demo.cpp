@@ -205,17 +205,17 @@ int main() {
 //
 // ## Exercises {#text_exercises}
 //
-// ::: exercise 11.1 Merge
+// ::: exercise 1 Merge
 // A word and a list of merges are given, as texts. Merge the word as the list says, and return its
 // tokens. The plain loop will do.
 // :::
 //
-// ::: exercise 11.2 Top-p
+// ::: exercise 2 Top-p
 // Scores, a temperature and a $p$ are given. Return the probabilities from which a token would be
 // drawn, with 0 for each that is cut off.
 // :::
 //
-// ::: exercise 11.3 Never half a character
+// ::: exercise 3 Never half a character
 // Pieces of bytes come one after the other. Say after each what can be shown by now, and at the end
 // what is left.
 // :::

@@ -1,9 +1,9 @@
-// The solutions of chapter 14's exercises.
+// Our solutions.
 #include "exercises.hpp"
 
 namespace exercises {
 
-//: 14.1
+//: 1
 // Per token: the scores once for all heads, mask and states for each head, and a Q-th of the
 // chunk's overhead.
 std::size_t best_chunk(double d_state, double headdim, double heads, double overhead) {
@@ -18,7 +18,7 @@ std::size_t best_chunk(double d_state, double headdim, double heads, double over
 }
 //: end
 
-//: 14.2
+//: 2
 // decay holds one row of the mask times dt: all of it fades at each step, and the step itself
 // enters whole.
 Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<double, 1>& a,
@@ -35,7 +35,7 @@ Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<do
 }
 //: end
 
-//: 14.3
+//: 3
 // One step of the batch reads the weights once, and reads and writes the four bytes of each number
 // of each state.
 double most_tokens_per_second(double parameters, double bytes_per_weight, double state, double batch,

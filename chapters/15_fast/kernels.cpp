@@ -68,16 +68,17 @@ Real silu(Real x) {
 
 // ### A mask without exponentials {#fast_mask}
 //
-// Chapter 4 writes the mask of a chunk entry by entry, $L_{ij} = e^{S_{ij}}$ with $S$ the segment
-// sums: $Q^2/2$ exponentials for each head and chunk. Look at two rows of $L$, one under the other:
+// @Chapter{chunked_scan} writes the mask of a chunk entry by entry, $L_{ij} = e^{S_{ij}}$ with $S$
+// the segment sums: $Q^2/2$ exponentials for each head and chunk. Look at two rows of $L$, one
+// under the other:
 //
 // $$ L_{ij} = e^{dA_i} \, L_{i-1,\,j} \qquad (j < i), \qquad L_{ii} = 1. $$ {#eq:mask_row}
 //
 // A row is the row above times *one* number, with a 1 appended. So a chunk takes $Q$ exponentials
 // and not $Q^2/2$, and the mask costs a multiplication an entry. Is that exact? The segment sum
-// went wrong by subtracting large numbers (chapter 2). Here nothing is subtracted. Each entry is a
-// product of at most $Q$ positive factors, and each factor brings a relative error of one rounding
-// or two.
+// went wrong by subtracting large numbers (@chapter{semiseparable}). Here nothing is subtracted.
+// Each entry is a product of at most $Q$ positive factors, and each factor brings a relative error
+// of one rounding or two.
 //
 // What is it worth? Here are three ways to come by the mask of 64 rows. The second line is only the
 // exponentials, with the segment sums given; the third also multiplies by the scores.
@@ -91,8 +92,8 @@ Real silu(Real x) {
 //
 // Two more things come for free. Start each column with the step size $\Delta_j$ in place of 1, and
 // the row holds $L_{ij} \Delta_j$, so that $x$ need not be multiplied by it beforehand. And the
-// *last* row, $\Delta_j L_{Q-1,\,j}$, is just what step 2 of chapter 4 needs: how much of each
-// token is left when the chunk ends.
+// *last* row, $\Delta_j L_{Q-1,\,j}$, is just what step 2 of @chapter{chunked_scan} needs: how much
+// of each token is left when the chunk ends.
 //
 // One trap is left. A product of many factors below 1 does not jump to zero: from $10^{-38}$ down
 // it passes through *subnormal* numbers, so small that many processors handle them a hundred times

@@ -160,9 +160,10 @@ std::size_t group_of_head(std::size_t head, std::size_t nheads, std::size_t ngro
 // ## A scan is a reference {#real_sequences_views}
 //
 // Nothing is copied for this. Write all tokens of a batch one under the other, a row for each. Then
-// $x$ is a matrix of nheads · headdim columns, and the channels of one head are headdim neighbouring
-// columns of it: a MatrixRef (chapter 3). $B$ has d_state columns for each group, and all heads of a
-// group refer to the same ones. So what the operator reads is described by a handful of references:
+// $x$ is a matrix of nheads · headdim columns, and the channels of one head are headdim
+// neighbouring columns of it: a MatrixRef (@chapter{duality}). $B$ has d_state columns for each
+// group, and all heads of a group refer to the same ones. So what the operator reads is described
+// by a handful of references:
 //
 // @quote src/mamba2/ssd.hpp#scan_ref
 //
@@ -244,7 +245,7 @@ ScanRef<Real> some_tokens(const ScanRef<Real>& scan, std::size_t first, std::siz
 }
 
 // With these the operator can be taken apart along any axis without moving a number: here into
-// heads, in chapter 15 into groups of heads for threads, in chapter 17 into shares for machines.
+// heads, in @chapter{fast} into groups of heads for several threads.
 //
 // What the three algorithms want is a little more finished: the inputs of one head times their step
 // sizes, and its log-decays. Those two are computed; the rest refers.

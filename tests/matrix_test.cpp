@@ -96,7 +96,7 @@ TEST_CASE("a transposed matrix is a factor, and no matrix") {
 TEST_CASE("a tensor of several axes is a matrix in several ways") {
   auto tensor = random_tensor<double, 4>({2, 3, 4, 5}, 1);
   const auto shape = [](auto m) { return std::array{m.rows, m.columns, m.stride}; };
-  CHECK(shape(as_rows(tensor)) == std::array<std::size_t, 3>{24, 5, 5});
+  CHECK(shape(mamba2::as_rows(tensor)) == std::array<std::size_t, 3>{24, 5, 5});
   CHECK(shape(mamba2::as_rows<1>(tensor)) == std::array<std::size_t, 3>{2, 60, 60});
   CHECK(shape(mamba2::as_rows<2>(tensor)) == std::array<std::size_t, 3>{6, 20, 20});
   CHECK(&mamba2::as_rows<2>(std::as_const(tensor))(4, 7) == &tensor(1, 1, 1, 2));

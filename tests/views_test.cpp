@@ -5,6 +5,7 @@
 #include <support/testing.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -15,7 +16,7 @@ using testing::relative_error;
 namespace {
 
 constexpr std::size_t batch = 2, seqlen = 23, nheads = 6, headdim = 5, ngroups = 3, d_state = 7;
-constexpr std::size_t channels = nheads * headdim, d_bc = ngroups * d_state, size_of_state = channels * d_state;
+constexpr std::size_t channels = nheads * headdim, d_bc = ngroups * d_state;
 
 // A scan as it lies in a model: x, B and C side by side in one matrix, z and dt in another, with other columns between them.
 template <class Real>
@@ -25,7 +26,7 @@ struct Scattered {
   Tensor<Real, 1> A = random_tensor<Real, 1>({nheads}, 3, -3, -0.1), bias = random_tensor<Real, 1>({nheads}, 4);
   Tensor<Real, 1> D;
   std::vector<std::int64_t> seq_idx;
-  Tensor<Real, 2> state = random_tensor<Real, 2>({batch, size_of_state}, 6);
+  Tensor<Real, 4> state = random_tensor<Real, 4>({batch, nheads, headdim, d_state}, 6);
 
   Scattered(std::size_t D_size, bool packed) : D(random_tensor<Real, 1>({nheads * D_size}, 5)) {
     for (std::size_t t = 0; packed && t < batch * seqlen; ++t) seq_idx.push_back(t % seqlen > 8 ? 1 : 0);
@@ -59,7 +60,7 @@ struct Scattered {
     in.A = A;
     in.dt_bias = bias;
     if (D.size() > 0) std::copy(D.begin(), D.end(), (in.D = zeros<Real>(nheads, D.size() / nheads))->begin());
-    std::copy(state.begin(), state.end(), (in.initial_state = zeros<Real>(batch, nheads, headdim, d_state))->begin());
+    in.initial_state = state;
     if (!seq_idx.empty())
       std::copy(seq_idx.begin(), seq_idx.end(), (in.seq_idx = Tensor<std::int64_t, 2>({batch, seqlen}))->begin());
     return in;
@@ -71,7 +72,10 @@ using Scan = void (*)(const ScanRef<Real>&, const ScanOptions&, MatrixRef<Real>,
 
 template <class Real>
 struct Results {
-  Tensor<Real, 2> y = zeros<Real>(batch * seqlen, channels), state;
+  Tensor<Real, 4> state, y = zeros<Real>(batch, seqlen, nheads, headdim);
+
+  MatrixRef<Real> states() { return as_rows<1>(state); }
+  MatrixRef<Real> outputs() { return as_rows<2>(y); }
 };
 
 }  // namespace
@@ -85,8 +89,8 @@ TEMPLATE_TEST_CASE("a scan of scattered columns is the scan of tensors", "[ssd][
       for (const Scan<TestType> scan : {unchecked::scan<TestType>, unchecked::fast_scan<TestType>})
         for (const std::size_t chunk_size : {1, 5, 64}) {
           CAPTURE(D_size, packed, chunk_size, scan == unchecked::fast_scan<TestType>);
-          Results<TestType> got{.state = s.state};
-          scan(s.scan(), {.dt_max = 0.7, .chunk_size = chunk_size}, as_matrix(got.state), as_matrix(got.y));
+          Results<TestType> got{s.state};
+          scan(s.scan(), {.dt_max = 0.7, .chunk_size = chunk_size}, got.states(), got.outputs());
           CHECK(relative_error(got.y, want.y) < tolerance);
           CHECK(relative_error(got.state, want.last_state) < tolerance);
         }
@@ -100,24 +104,24 @@ TEMPLATE_TEST_CASE("a part of a scan, along any axis, is a scan", "[ssd][fast]",
   const Scattered<TestType> s(headdim, false);
   for (const Scan<TestType> scan : {unchecked::scan<TestType>, unchecked::fast_scan<TestType>}) {
     const ScanOptions options{.chunk_size = 4};
-    Results<TestType> want{.state = s.state};
-    scan(s.scan(), options, as_matrix(want.state), as_matrix(want.y));
+    Results<TestType> want{s.state};
+    scan(s.scan(), options, want.states(), want.outputs());
 
-    Results<TestType> by_heads{.state = s.state};
+    Results<TestType> by_heads{s.state};
     for (const auto& [first, count] : {std::array<std::size_t, 2>{0, 1}, {1, 1}, {2, 4}}) {
       const std::size_t N = headdim * d_state;
-      scan(some_heads(s.scan(), first, count), options, column_block(as_matrix(by_heads.state), first * N, count * N),
-           column_block(as_matrix(by_heads.y), first * headdim, count * headdim));
+      scan(some_heads(s.scan(), first, count), options, column_block(by_heads.states(), first * N, count * N),
+           column_block(by_heads.outputs(), first * headdim, count * headdim));
     }
     CHECK(relative_error(by_heads.y, want.y) < tolerance);
     CHECK(relative_error(by_heads.state, want.state) < tolerance);
 
-    Results<TestType> by_time{.state = s.state};
+    Results<TestType> by_time{s.state};
     for (std::size_t b = 0; b < batch; ++b) {
       const ScanRef<TestType> sequence = one_sequence(s.scan(), b);
       for (const auto& [first, count] : {std::array<std::size_t, 2>{0, 9}, {9, 1}, {10, 13}})
-        scan(some_tokens(sequence, first, count), options, row_block(as_matrix(by_time.state), b, 1),
-             row_block(as_matrix(by_time.y), b * seqlen + first, count));
+        scan(some_tokens(sequence, first, count), options, row_block(by_time.states(), b, 1),
+             row_block(by_time.outputs(), b * seqlen + first, count));
     }
     CHECK(relative_error(by_time.y, want.y) < tolerance);
     CHECK(relative_error(by_time.state, want.state) < tolerance);
@@ -129,10 +133,10 @@ TEMPLATE_TEST_CASE("steps on scattered columns are the scan", "[cache][fast]", f
   const Scattered<TestType> s(1, false);
   ScanRef<TestType> scan = s.scan();
   scan.z = {};
-  Results<TestType> want{.state = s.state};
-  unchecked::scan<TestType>(scan, {.algorithm = Algorithm::recurrent}, as_matrix(want.state), as_matrix(want.y));
+  Results<TestType> want{s.state};
+  unchecked::scan<TestType>(scan, {.algorithm = Algorithm::recurrent}, want.states(), want.outputs());
   for (const Scan<TestType> step : {unchecked::scan_step<TestType>, fast_operations<TestType>().scan_step}) {
-    Results<TestType> got{.state = s.state};
+    Results<TestType> got{s.state};
     for (std::size_t t = 0; t < seqlen; ++t) {
       // Both sequences at once: their rows lie seqlen rows apart.
       const auto at = [&](auto m) {
@@ -142,7 +146,7 @@ TEMPLATE_TEST_CASE("steps on scattered columns are the scan", "[cache][fast]", f
       ScanRef<TestType> token = scan;
       token.sizes.seqlen = 1;
       token.x = at(scan.x), token.dt = at(scan.dt), token.B = at(scan.B), token.C = at(scan.C);
-      step(token, {}, as_matrix(got.state), at(as_matrix(got.y)));
+      step(token, {}, got.states(), at(got.outputs()));
     }
     CHECK(relative_error(got.y, want.y) < tolerance);
     CHECK(relative_error(got.state, want.state) < tolerance);

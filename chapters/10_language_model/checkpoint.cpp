@@ -14,7 +14,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include <fcntl.h>
@@ -214,6 +216,45 @@ void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
 // is written under another name beside its place, flushed to the disk, and renamed at the very end.
 // Renaming happens at once: whoever looks sees the old file or the new one, never something in
 // between.
+//
+// But a name need not belong to a file. It can be a link to one: then the file at the end of the
+// links is meant, and the link has to stay. It can be a pipe or a device, `/dev/null` for example,
+// and to rename a file onto *that* would be a fine mess: all programs of the machine would write
+// into our file from then on. Or it is `/dev/stdout`, which is one of the program's own
+// descriptors. Nothing of this kind can be put in place; it is written straight. So the first
+// question is where a name leads.
+
+namespace {
+
+/// The descriptor that a name such as /dev/stdout or /dev/fd/3 stands for.
+std::optional<int> own_descriptor(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto folder =
+      std::filesystem::canonical(path.has_parent_path() ? path.parent_path() : ".", error);
+  if (error || folder != std::filesystem::canonical("/proc/self/fd", error)) return std::nullopt;
+  const std::string name = path.filename();
+  int number = -1;
+  const auto [end, failed] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (failed != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
+/// What stands at the end of all links. It need not exist.
+std::filesystem::path end_of_links(std::filesystem::path path) {
+  constexpr int most = 40;  // as many as the system follows
+  std::error_code error;
+  for (int links = 0; !own_descriptor(path) && std::filesystem::is_symlink(path, error); ++links) {
+    if (links == most) fail(path, "cannot be written: a circle of links");
+    path = path.parent_path() / std::filesystem::read_symlink(path);
+  }
+  return path;
+}
+
+}  // namespace
+
+// If the program is stopped from outside, by Ctrl-C say, no destructor runs. A handler of signals
+// may do very little, but it may remove a file. So the names of files being written are kept where
+// a handler can read them.
 
 namespace {
 
@@ -245,37 +286,50 @@ void release_slot(int slot) {
 
 }  // namespace
 
-// If the program is stopped from outside, by Ctrl-C say, no destructor runs. A handler of signals
-// may do very little, but it may remove a file. So the names of files being written are kept where
-// a handler can read them.
-
 void remove_unfinished_files() noexcept {
   for (auto& file : unfinished)
     if (file.on_disk) ::unlink(file.path);
 }
 
-NewFile::NewFile(std::filesystem::path path) : path_(std::move(path)), aside_(path_) {
-  aside_ += ".partial-" + std::to_string(::getpid());
-  slot_ = claim_slot(aside_.string());
-  stream_.open(aside_, std::ios::binary | std::ios::in | std::ios::out | std::ios::trunc);
-  if (!stream_) {
-    release_slot(slot_);
-    fail_with_errno(path_, "cannot be written");
+// The file aside must be a new one: had somebody put a link there, we would write through it. It
+// gets the permissions of the file that it will replace, and a file that may not be written is not
+// replaced either.
+
+NewFile::NewFile(std::filesystem::path path) : path_(std::move(path)), end_(end_of_links(path_)) {
+  struct stat status {};
+  const bool exists = ::stat(end_.c_str(), &status) == 0;
+  if (const auto own = own_descriptor(end_)) {
+    descriptor_ = ::fcntl(*own, F_DUPFD_CLOEXEC, 0);
+  } else if (exists && !S_ISREG(status.st_mode)) {
+    descriptor_ = ::open(end_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  } else if (!exists || ::access(end_.c_str(), W_OK) == 0) {
+    static std::atomic<unsigned> count{0};
+    aside_ = end_;
+    aside_ += ".partial-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+    slot_ = claim_slot(aside_.string());
+    descriptor_ = ::open(aside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0 && exists) ::fchmod(descriptor_, status.st_mode & 0777);
   }
+  if (descriptor_ >= 0) return;
+  release_slot(slot_);
+  fail_with_errno(path_, "cannot be written");
 }
 
 NewFile::~NewFile() {
-  if (stream_.is_open()) {
-    stream_.close();
-    ::unlink(aside_.c_str());
-  }
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (descriptor_ >= 0 && !aside_.empty()) ::unlink(aside_.c_str());
   release_slot(slot_);
 }
 
+// A device may take less at a time than it is offered. It may also be full, and says so at any
+// time, even when it is closed. None of the answers is passed over.
+
 void NewFile::write(std::span<const std::byte> bytes) {
-  stream_.write(reinterpret_cast<const char*>(bytes.data()),
-                static_cast<std::streamsize>(bytes.size()));
-  if (!stream_) fail_with_errno(path_, "cannot be written");
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t count = ::write(descriptor_, bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno != EINTR) fail_with_errno(path_, "cannot be written");
+    if (count > 0) done += static_cast<std::size_t>(count);
+  }
   size_ += bytes.size();
 }
 
@@ -284,21 +338,33 @@ void NewFile::write(const std::string& text) {
 }
 
 void NewFile::overwrite(std::size_t offset, std::span<const std::byte> bytes) {
-  stream_.seekp(static_cast<std::streamoff>(offset));
-  stream_.write(reinterpret_cast<const char*>(bytes.data()),
-                static_cast<std::streamsize>(bytes.size()));
-  stream_.seekp(0, std::ios::end);
-  if (!stream_) fail_with_errno(path_, "cannot be written");
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t count = ::pwrite(descriptor_, bytes.data() + done, bytes.size() - done,
+                                   static_cast<off_t>(offset + done));
+    if (count < 0 && errno != EINTR) fail_with_errno(path_, "cannot be written");
+    if (count > 0) done += static_cast<std::size_t>(count);
+  }
 }
 
 void NewFile::commit() {
-  stream_.flush();
-  const int descriptor = stream_ ? ::open(aside_.c_str(), O_RDONLY | O_CLOEXEC) : -1;
-  const bool safe = descriptor >= 0 && ::fsync(descriptor) == 0;
-  if (descriptor >= 0) ::close(descriptor);
-  if (!safe || ::rename(aside_.c_str(), path_.c_str()) != 0)
-    fail_with_errno(path_, "cannot be written");
-  stream_.close();
+  const bool straight = aside_.empty();  // pipes and devices need not know how to flush
+  const bool flushed = straight || ::fsync(descriptor_) == 0;
+  if (!flushed) fail_with_errno(path_, "cannot be written");
+  const bool closed = ::close(std::exchange(descriptor_, -1)) == 0;
+  const auto undo = [&](const std::string& what) {
+    const int reason = errno;
+    if (!straight) ::unlink(aside_.c_str());
+    errno = reason;
+    fail_with_errno(path_, what);
+  };
+  if (!closed) undo("cannot be written");
+  if (straight) return;
+  struct stat status {};  // something else may stand there by now
+  if (::lstat(end_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    errno = EEXIST;
+    undo("cannot be put in place");
+  }
+  if (::rename(aside_.c_str(), end_.c_str()) != 0) undo("cannot be put in place");
   release_slot(std::exchange(slot_, -1));
 }
 

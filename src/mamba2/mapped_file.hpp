@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <span>
 #include <string>
 
@@ -50,7 +49,9 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit 
 
 /// \brief A file written aside and put in place only when it is complete.
 ///
-/// Until commit() the path keeps what it held before. Without commit() the half-written file is removed.
+/// Until commit() the path keeps what it held before. Without commit() the half-written file is removed. A link stays, and
+/// what it leads to is replaced, keeping its permissions. What is no regular file, such as a pipe, a device or /dev/stdout,
+/// cannot be replaced: it is written straight.
 class NewFile {
  public:
   /// \brief Begin to write.
@@ -72,18 +73,19 @@ class NewFile {
   /// \brief Overwrite bytes that were written before.
   /// \param offset their place
   /// \param bytes  what to write there
-  /// \throws FileError if the device fails
+  /// \throws FileError if the device fails, or knows no places, as a pipe
   void overwrite(std::size_t offset, std::span<const std::byte> bytes);
   /// \brief How much has been written.
   /// \return number of bytes
   std::size_t size() const { return size_; }
   /// \brief Put the file in place, all at once.
-  /// \throws FileError if it cannot be completed; nothing has changed then
+  /// \throws FileError if it cannot be completed, or if something that is no regular file has come to stand there; what
+  /// stood there before is unchanged then
   void commit();
 
  private:
-  std::filesystem::path path_, aside_;
-  std::fstream stream_;
+  std::filesystem::path path_, end_, aside_;  // as given; behind all links; empty where it is written straight
+  int descriptor_ = -1;
   std::size_t size_ = 0;
   int slot_ = -1;
 };

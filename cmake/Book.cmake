@@ -9,6 +9,9 @@ endif()
 find_package(Python3 3.9 COMPONENTS Interpreter)
 
 set(BOOK_DIR "${PROJECT_BINARY_DIR}/book")
+set(WEAVER_DIR "${PROJECT_SOURCE_DIR}/docs/weaver")
+# The weaver: ${WEAVER} COMMAND ARGUMENT... Python keeps what it compiles of it in the build folder.
+set(WEAVER ${CMAKE_COMMAND} -E env "PYTHONPYCACHEPREFIX=${PROJECT_BINARY_DIR}/pycache" "${Python3_EXECUTABLE}" "${WEAVER_DIR}")
 option(BOOK_DRAFT "Make the book even where pages have errors; they are only reported" OFF)
 
 # literate_source(result original): the file to compile for a literate .cpp. With Python it is a tangled copy, which
@@ -20,7 +23,6 @@ function(literate_source result original)
   endif()
   file(RELATIVE_PATH name "${PROJECT_SOURCE_DIR}" "${original}")
   set(tangled "${PROJECT_BINARY_DIR}/tangled/${name}")
-  set(docs "${PROJECT_SOURCE_DIR}/docs")
   set(${result} "${tangled}" PARENT_SCOPE)
   get_property(known GLOBAL PROPERTY literate_sources)
   if(tangled IN_LIST known)
@@ -28,8 +30,8 @@ function(literate_source result original)
   endif()
   set_property(GLOBAL APPEND PROPERTY literate_sources "${tangled}")
   add_custom_command(OUTPUT "${tangled}"
-    COMMAND Python3::Interpreter "${docs}/tangle.py" "${original}" "${tangled}"
-    DEPENDS "${original}" "${docs}/tangle.py" "${docs}/weaver/literate.py" "${docs}/weaver/report.py"
+    COMMAND ${WEAVER} tangle "${original}" "${tangled}"
+    DEPENDS "${original}" "${WEAVER_DIR}/tangle.py" "${WEAVER_DIR}/literate.py"
     COMMENT "Tangling ${name}" VERBATIM)
 endfunction()
 
@@ -64,15 +66,20 @@ function(add_book)
   foreach(page IN LISTS front)
     list(APPEND woven_inputs "${PROJECT_SOURCE_DIR}/docs/${page}")
   endforeach()
-  file(GLOB machine CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/weaver/*.py" "${PROJECT_SOURCE_DIR}/docs/book.json")
+  foreach(module IN ITEMS weave pages markup literate doxygen report)  # what weaving takes, and what binding takes
+    list(APPEND weaving "${WEAVER_DIR}/${module}.py")
+  endforeach()
+  foreach(module IN ITEMS bind reference api code doxygen markup report)
+    list(APPEND binding "${WEAVER_DIR}/${module}.py")
+  endforeach()
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp")
   file(GLOB theme CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/theme/*")
 
   set(docs "${PROJECT_SOURCE_DIR}/docs")
   add_custom_command(OUTPUT "${BOOK_DIR}/woven/pages.txt" "${BOOK_DIR}/woven/tokens.txt"
-    COMMAND Python3::Interpreter "${docs}/weave.py" --root "${PROJECT_SOURCE_DIR}" --outputs "${BOOK_DIR}/outputs"
+    COMMAND ${WEAVER} weave --root "${PROJECT_SOURCE_DIR}" --outputs "${BOOK_DIR}/outputs"
             --figures "${BOOK_DIR}/figures" --data "${BOOK_DIR}/data" --out "${BOOK_DIR}/woven" $<$<BOOL:${BOOK_DRAFT}>:--draft>
-    DEPENDS "${docs}/weave.py" ${machine} ${woven_inputs} ${headers}
+    DEPENDS ${weaving} "${docs}/book.json" ${woven_inputs} ${headers}
     COMMENT "Weaving" COMMAND_EXPAND_LISTS VERBATIM)
 
   file(READ "${docs}/book.json" settings)
@@ -83,39 +90,33 @@ function(add_book)
     COMMAND ${CMAKE_COMMAND} -E make_directory "${BOOK_DIR}/doxygen"
     COMMAND "${DOXYGEN_EXECUTABLE}" "${BOOK_DIR}/Doxyfile"
     COMMAND ${CMAKE_COMMAND} -E touch "${BOOK_DIR}/doxygen.stamp"
-    DEPENDS "${BOOK_DIR}/woven/pages.txt" ${headers} "${BOOK_DIR}/Doxyfile" "${docs}/theme/doxygen-header.html" "${docs}/theme/doxygen-footer.html"
+    DEPENDS "${BOOK_DIR}/woven/pages.txt" ${headers} "${BOOK_DIR}/Doxyfile"
     COMMENT "Doxygen" VERBATIM)
 
   add_custom_command(OUTPUT "${BOOK_DIR}/bound.stamp"
-    COMMAND Python3::Interpreter "${docs}/bind.py" --root "${PROJECT_SOURCE_DIR}" --woven "${BOOK_DIR}/woven"
+    COMMAND ${WEAVER} bind --root "${PROJECT_SOURCE_DIR}" --woven "${BOOK_DIR}/woven"
             --doxygen "${BOOK_DIR}/doxygen" --theme "${docs}/theme" --katex "${KATEX_DIR}"
             --about "${BOOK_DIR}/about.json" --fonts "${BOOK_DIR}/fonts" --out "${BOOK_DIR}/html"
             $<$<BOOL:${BOOK_DRAFT}>:--draft>
     COMMAND ${CMAKE_COMMAND} -E touch "${BOOK_DIR}/bound.stamp"
-    DEPENDS "${docs}/bind.py" ${machine} ${theme} "${BOOK_DIR}/woven/tokens.txt" "${BOOK_DIR}/doxygen.stamp"
+    DEPENDS ${binding} ${theme} "${BOOK_DIR}/woven/tokens.txt" "${BOOK_DIR}/doxygen.stamp"
             "${BOOK_DIR}/about.json" ${drawings} ${fonts}
     COMMENT "Binding the book" COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(book DEPENDS "${BOOK_DIR}/bound.stamp")
 
-  find_program(CHROMIUM_EXECUTABLE NAMES chromium chromium-browser google-chrome)
-  if(CHROMIUM_EXECUTABLE)
-    set(pdf "${BOOK_DIR}/the-annotated-mamba-2.pdf")
-    add_custom_command(OUTPUT "${pdf}"
-      COMMAND Python3::Interpreter "${docs}/press.py" --html "${BOOK_DIR}/html" --book "${BOOK_DIR}/woven/book.json"
-              --browser "${CHROMIUM_EXECUTABLE}" --out "${pdf}"
-      DEPENDS "${docs}/press.py" "${BOOK_DIR}/bound.stamp" COMMENT "Printing the book" VERBATIM)
-    add_custom_target(pdf DEPENDS "${pdf}")
-  else()
-    message(STATUS "No target 'pdf': no Chromium to print with (Debian: chromium)")
-  endif()
+  set(pdf "${BOOK_DIR}/the-annotated-mamba-2.pdf")
+  add_custom_command(OUTPUT "${pdf}"
+    COMMAND ${WEAVER} press --html "${BOOK_DIR}/html" --book "${BOOK_DIR}/woven/book.json" --out "${pdf}"
+    DEPENDS "${WEAVER_DIR}/press.py" "${BOOK_DIR}/bound.stamp" COMMENT "Printing the book" VERBATIM)
+  add_custom_target(pdf DEPENDS "${pdf}")
 endfunction()
 
 # What one chapter gives to the book: its output, its figures, its texts.
 macro(book_chapter folder number name)
   if(TARGET chapter_${number})
     add_custom_command(OUTPUT "${BOOK_DIR}/outputs/${number}.txt"
-      COMMAND Python3::Interpreter "${PROJECT_SOURCE_DIR}/docs/capture.py" "${BOOK_DIR}/outputs/${number}.txt" $<TARGET_FILE:chapter_${number}>
-      DEPENDS chapter_${number} "${PROJECT_SOURCE_DIR}/docs/capture.py" "${PROJECT_SOURCE_DIR}/docs/weaver/report.py"
+      COMMAND ${WEAVER} capture "${BOOK_DIR}/outputs/${number}.txt" $<TARGET_FILE:chapter_${number}>
+      DEPENDS chapter_${number} "${WEAVER_DIR}/capture.py"
       COMMENT "Running chapter ${number}" VERBATIM)
     list(APPEND woven_inputs "${BOOK_DIR}/outputs/${number}.txt")
   endif()
@@ -144,9 +145,9 @@ macro(book_figures number folder program)
   endif()
   if(sources OR data_stamp)
     add_custom_command(OUTPUT "${BOOK_DIR}/figures/${number}/drawn.txt"
-      COMMAND Python3::Interpreter "${PROJECT_SOURCE_DIR}/docs/draw.py" --out "${BOOK_DIR}/figures/${number}"
+      COMMAND ${WEAVER} draw --out "${BOOK_DIR}/figures/${number}"
               --theme "${PROJECT_SOURCE_DIR}/docs/theme" --prefix "f${number}" ${data_arguments} ${sources}
-      DEPENDS ${sources} ${data_stamp} "${PROJECT_SOURCE_DIR}/docs/draw.py" "${PROJECT_SOURCE_DIR}/docs/theme/plot.gp"
+      DEPENDS ${sources} ${data_stamp} "${WEAVER_DIR}/draw.py" "${PROJECT_SOURCE_DIR}/docs/theme/plot.gp"
       COMMENT "Drawing the figures of ${number}" VERBATIM)
     list(APPEND drawings "${BOOK_DIR}/figures/${number}/drawn.txt")
     list(APPEND woven_inputs "${BOOK_DIR}/figures/${number}/drawn.txt")

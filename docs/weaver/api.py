@@ -1,11 +1,10 @@
-"""The library's reference: what Doxygen read in the headers (its XML), as one page for each header."""
-import html
+"""The library's names: what the headers declare, as Doxygen read it, and where each of them is described."""
 import os
 import re
 import xml.etree.ElementTree as xml
 from dataclasses import dataclass, field
 
-from .code import highlight
+from . import doxygen
 
 
 STANDARD_MEMBERS = set("""at back begin c_str clear count data dimension empty end erase fill find first front get insert is_open length max min
@@ -72,7 +71,7 @@ class Library:
     def compound(folder, name):
         if not name.endswith(".xml") or not re.match(r"(struct|class|concept|namespace\w*mamba2|.*_8hpp)", name):
             return None
-        return xml.parse(os.path.join(folder, name)).getroot().find("compounddef")
+        return doxygen.compound(os.path.join(folder, name))
 
     def add_type(self, node):
         location = node.find("location")
@@ -160,87 +159,3 @@ class Library:
         text = text[:end].rstrip()
         indent = len(text) - len(text.lstrip())
         return "\n".join(line[indent:] if not line[:indent].strip() else line for line in text.split("\n")) + ";"
-
-
-# ---- Doxygen's descriptions as HTML -------------------------------------------------------------------------------------
-
-INLINE = {"bold": "strong", "emphasis": "em", "computeroutput": "code", "subscript": "sub", "superscript": "sup"}
-LISTS = {"itemizedlist": "ul", "orderedlist": "ol", "listitem": "li", "blockquote": "blockquote", "table": "table", "row": "tr", "entry": "td"}
-SIGNS = {"linebreak": "<br>", "mdash": "—", "ndash": "–", "nonbreakablespace": "\u00a0", "hruler": "<hr>", "sp": " ", "times": "×",
-         "le": "≤", "ge": "≥", "minus": "−", "infin": "∞"}
-SECTIONS = {"return": "Returns", "note": "Note", "see": "See also", "warning": "Careful", "attention": "Careful", "remark": "Remark",
-            "pre": "Before", "post": "After", "since": "Since", "par": ""}
-
-
-def describe(node, library, skip=()):
-    """The inside of a description; `skip` names elements that are shown elsewhere."""
-    if node is None:
-        return ""
-    out = [html.escape(node.text or "", quote=False)]
-    for child in node:
-        if child.tag not in skip:
-            out.append(element(child, library, skip))
-        out.append(html.escape(child.tail or "", quote=False))
-    return "".join(out)
-
-
-def element(node, library, skip):
-    if node.tag == "parameterlist":
-        return parameters(node, library)
-    if node.tag in ("programlisting", "verbatim", "preformatted"):
-        lines = [text_of(line) for line in node.findall("codeline")] or [node.text or ""]
-        return f'<div class="code plain"><pre tabindex="0"><code>{highlight(chr(10).join(lines).strip(), library)}</code></pre></div>'
-    inside = describe(node, library, skip)
-    if node.tag == "para":
-        blocks = node.find("parameterlist") is not None or node.find("simplesect") is not None
-        return f"<p>{inside.strip()}</p>" if inside.strip() and not blocks else inside.strip()
-    if node.tag == "ref":
-        href = library.by_id.get(node.get("refid")) or page_link(node.get("refid"))
-        return f'<a href="{href}">{inside}</a>' if href else inside
-    if node.tag == "formula":
-        tex = (node.text or "").strip()
-        display = tex.startswith("\\[")
-        tex = tex[2:-2] if display else tex.strip("$")
-        tex = html.escape(tex, quote=False)
-        return f'<span class="equation"><span class="tex">\\[{tex}\\]</span></span>' if display else f"\\({tex}\\)"
-    if node.tag in INLINE:
-        return f"<{INLINE[node.tag]}>{inside}</{INLINE[node.tag]}>"
-    if node.tag in LISTS:
-        return f"<{LISTS[node.tag]}>{inside}</{LISTS[node.tag]}>"
-    if node.tag in SIGNS:
-        return SIGNS[node.tag]
-    if node.tag == "ulink":
-        return f'<a href="{html.escape(node.get("url"))}">{inside}</a>'
-    if node.tag == "simplesect":
-        return definition(SECTIONS.get(node.get("kind"), node.get("kind")), inside)
-    if node.tag in ("sect1", "sect2", "heading", "title", "anchor", "variablelist", "highlight", "codeline"):
-        return inside
-    raise SystemExit(f"error: the reference cannot show Doxygen's <{node.tag}> yet (docs/weaver/api.py)")
-
-
-def text_of(node):
-    """Plain text, with Doxygen's <sp/> as spaces."""
-    return (node.text or "") + "".join((" " if child.tag == "sp" else text_of(child)) + (child.tail or "") for child in node)
-
-
-def page_link(refid):
-    """The link to a page of the book or one of its sections: Doxygen joins page and section with _1."""
-    found = re.match(r"(\w+?)_1(\w+)$", refid or "")
-    return f"{found.group(1)}.html#{found.group(2)}" if found else f"{refid}.html"
-
-
-def definition(head, body):
-    return f'<dl class="about"><dt>{head}</dt><dd>{body}</dd></dl>'
-
-
-def parameters(node, library):
-    heads = {"param": "Parameters", "templateparam": "Template parameters", "exception": "Throws", "retval": "Returns"}
-    rows = []
-    for entry in node.findall("parameteritem"):
-        names = ", ".join("".join(n.itertext()).strip() for n in entry.findall("parameternamelist/parametername"))
-        if node.get("kind") == "exception" and library.find(names):
-            names_html = f'<a href="{library.find(names)}"><code>{html.escape(names)}</code></a>'
-        else:
-            names_html = f"<code>{html.escape(names)}</code>"
-        rows.append(f"<div><dt>{names_html}</dt><dd>{describe(entry.find('parameterdescription'), library)}</dd></div>")
-    return definition(heads[node.get("kind")], f'<dl class="names">{"".join(rows)}</dl>')

@@ -1,15 +1,16 @@
 """The book's prose: Markdown with math, side notes, citations, boxes, figures, outputs, quotes and exercises.
 
 Doxygen understands the Markdown (paragraphs, lists, tables, emphasis, links, \\ref). All else is taken out here and
-replaced by tokens such as ⟦12⟧, which pass through Doxygen untouched and are filled in when the book is bound.
+replaced by tokens such as ⟦12⟧, which pass through Doxygen untouched and are filled in when the book is bound (doxygen.py).
 """
 import html
 import re
 
 from . import literate
+from .doxygen import BLOCK_TOKEN, INLINE_TOKEN
 
-OPEN, CLOSE = "\u27e6", "\u27e7"
-TOKEN = re.compile(OPEN + r"(\d+)" + CLOSE)
+# Tokens of these kinds are blocks of their own, the others stand within a line.
+BLOCKS = ("block", "code", "output", "measured", "figure", "contents", "headers", "cited")
 
 BOXES = {  # kind: the head that stands when the author gives none
     "keyidea": "Key idea",
@@ -41,6 +42,8 @@ EXERCISE_LINK = re.compile(r"@([eE]xercise)\{(?:(\w+)\.)?(\d+)\}")
 API_WORD = re.compile(r"(?<![\w:.`/\\])(mamba2(?:::~?\w+)+(?:\(\))?|[A-Za-z_]\w*(?:::\w+)*\(\))")
 # @chapter{duality}, @Chapters{duality and selection}: chapters by their names; their numbers come from the folders.
 CHAPTERS = re.compile(r"@([Cc]hapters?)\{([^{}]*)\}")
+# In the library's headers the commands are aliases of the Doxyfile, which turn them into ⟦chapters duality and selection⟧.
+DOXYGEN_CHAPTERS = re.compile("\u27e6([Cc]hapters?) ([^\u27e7]*)\u27e7")
 BY_NUMBER = re.compile(r"(?<!\w)[Cc]hapters?\s+\d{1,2}(?![\w.]*\d)")
 JOINED = re.compile(r"(\s*,\s+|\s+and\s+|\s+to\s+)")
 HTML_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
@@ -68,7 +71,7 @@ class Markup:
         self.tokens[number] = {"kind": kind, **values}
         if kind == "code":
             self.tokens[number]["section"] = self.page.sections[-1][1:3] if self.page.sections else None
-        return f"{OPEN}{number}{CLOSE}"
+        return (BLOCK_TOKEN if kind in BLOCKS else INLINE_TOKEN) % number
 
     def raw(self, text):
         return self.token("html", html=text)
@@ -526,11 +529,11 @@ def exercise_anchor(name):
     return "exercise_" + name.replace(".", "_")
 
 
-def write_chapters(text, number):
+def write_chapters(text, number, space="\u00a0"):
     """`text` with each @chapter{name} as "chapter 4"; number(name) gives the number, or a link around it."""
     def one(found):
         names = [part if JOINED.fullmatch(part) else number(part.strip()) for part in JOINED.split(found.group(2))]
-        return found.group(1) + "\u00a0" + re.sub(r"\s+", " ", "".join(names))
+        return found.group(1) + space + re.sub(r"\s+", " ", "".join(names))
     return CHAPTERS.sub(one, text)
 
 

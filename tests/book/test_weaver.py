@@ -13,15 +13,16 @@ import sys
 import tempfile
 import types
 import unittest
+import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs")
+WEAVER = [sys.executable, os.path.join(DOCS, "weaver")]
+sys.dont_write_bytecode = True
 sys.path.insert(0, DOCS)
-import bind  # noqa: E402
-import weave  # noqa: E402
-from weaver import literate  # noqa: E402
+from weaver import bind, doxygen, literate, reference, weave  # noqa: E402
 from weaver.code import highlight  # noqa: E402
-from weaver.markup import TOKEN  # noqa: E402
+from weaver.doxygen import TOKEN  # noqa: E402
 from weaver.report import Report  # noqa: E402
 
 HEAD = "// # A trial {#ch_trial}\n// @summary One sentence.\n//\n"
@@ -491,7 +492,7 @@ class Tangling(unittest.TestCase):
     def tangle(self, text):
         with open(self.original, "w", encoding="utf-8") as out:
             out.write(text)
-        subprocess.run([sys.executable, os.path.join(DOCS, "tangle.py"), self.original, self.tangled], check=True)
+        subprocess.run([*WEAVER, "tangle", self.original, self.tangled], check=True)
         with open(self.tangled, encoding="utf-8") as result:
             return result.read()
 
@@ -579,7 +580,45 @@ class Binding(unittest.TestCase):
         code = ("template <class Real>\nTensor<Real, 2> f(const Tensor<Real, 2>& x,\n           int n) {\n  return g(x);\n}\n"
                 "template <class Real>\nvoid Block<Real>::step(int t) const {\n}\nint declared(int x);\n"
                 "template Tensor<float, 2> f(const Tensor<float, 2>&);\nstatic int hidden() { return 1; }\n")
-        self.assertEqual(list(bind.defined_names(code)), ["f", "Block::step"])
+        self.assertEqual(list(reference.defined_names(code)), ["f", "Block::step"])
+
+    def written(self, inside):
+        """What becomes of a piece of Doxygen's XML."""
+        writer = doxygen.Writer(token=lambda n: f"[{n}]", link=lambda refid: f"{refid}.html", name=lambda name: "e.html", code=lambda text: f"<pre>{text}</pre>")
+        return writer.blocks(xml.fromstring(f"<d>{inside}</d>"))
+
+    def test_paragraphs_and_tokens(self):
+        self.assertEqual(self.written("<para>A &lt; \u27e61\u27e7 <bold>b</bold>.</para>"), "<p>A &lt; [1] <strong>b</strong>.</p>")
+        self.assertEqual(self.written('<para><anchor id="a"/> \u27ea1\u27eb\n\u27ea2\u27eb</para>').split(), ["[1]", "[2]"])
+        self.assertEqual(self.written("<para>So \u27ea1\u27eb</para>"), "<p>So [1]</p>")
+
+    def test_no_block_within_a_paragraph(self):
+        items = "<itemizedlist><listitem><para>one</para></listitem><listitem><para>two</para><para>three</para></listitem></itemizedlist>"
+        self.assertEqual(self.written(f"<para>Text {items} more.</para>"),
+                         "<p>Text</p><ul><li>one</li><li><p>two</p><p>three</p></li></ul><p>more.</p>")
+        inner = items.replace("<para>one</para>", f"<para>one{items}</para>")
+        self.assertIn("<ul><li>one<ul><li>one</li>", self.written(f"<para>{inner}</para>"))
+
+    def test_sections_and_tables(self):
+        self.assertEqual(self.written('<sect1 id="p_1p_a"><title>A</title><para>T</para><sect2 id="p_1p_b"><title>B</title></sect2></sect1>').replace(
+            ' class="permalink"', "").replace(' aria-label="Link to this section"', ""),
+            '<h2 id="p_a">A<a href="#p_a">#</a></h2><p>T</p><h3 id="p_b">B<a href="#p_b">#</a></h3>')
+        self.assertIn('<tr><th class="right">a</th><td>b</td></tr>', self.written(
+            '<para><table rows="1" cols="2"><row><entry thead="yes" align="right"><para>a </para></entry><entry thead="no"><para>b</para></entry></row></table></para>'))
+
+    def test_links_of_doxygen(self):
+        self.assertEqual(self.written('<para><ref refid="x" kindref="compound">X</ref></para>'), '<p><a href="x.html">X</a></p>')
+        self.assertEqual(doxygen.place("ch_a_1a_b"), "ch_a.html#a_b")
+        self.assertEqual(doxygen.place("ch_a"), "ch_a.html")
+
+    def test_parameters(self):
+        shown = self.written('<para>F.<parameterlist kind="param"><parameteritem><parameternamelist><parametername>x</parametername></parameternamelist>'
+                             "<parameterdescription><para>in</para></parameterdescription></parameteritem></parameterlist></para>")
+        self.assertIn('<p>F.</p><dl class="about"><dt>Parameters</dt><dd><dl class="names"><div><dt><code>x</code></dt><dd><p>in</p></dd></div></dl></dd></dl>', shown)
+
+    def test_what_is_unknown_is_an_error(self):
+        with self.assertRaises(SystemExit):
+            self.written("<para><novelty>x</novelty></para>")
 
     def test_words_for_the_search(self):
         page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>code</pre>'
@@ -595,7 +634,7 @@ class Figures(unittest.TestCase):
         source = os.path.join(self.folder, name)
         with open(source, "w", encoding="utf-8") as out:
             out.write(text)
-        done = subprocess.run([sys.executable, os.path.join(DOCS, "draw.py"), "--out", os.path.join(self.folder, "drawn"), "--theme",
+        done = subprocess.run([*WEAVER, "draw", "--out", os.path.join(self.folder, "drawn"), "--theme",
                                os.path.join(DOCS, "theme"), "--prefix", "f01", source], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, expect, done.stderr)
         if expect:
@@ -638,7 +677,7 @@ class Captures(unittest.TestCase):
         self.output = os.path.join(self.folder, "01.txt")
 
     def capture(self, script):
-        return subprocess.run([sys.executable, os.path.join(DOCS, "capture.py"), self.output, "/bin/sh", "-c", script],
+        return subprocess.run([*WEAVER, "capture", self.output, "/bin/sh", "-c", script],
                               capture_output=True, text=True, check=False)
 
     def test_output_is_kept_and_left_alone_if_equal(self):

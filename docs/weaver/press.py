@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""press.py --html DIR --book FILE --browser CHROMIUM --out FILE: the whole book as one PDF.
+"""press --html DIR --book FILE --out FILE: the whole book as one PDF.
 
 All pages become one document: the title page, the front matter, the chapters in their order, the hints and solutions
 of all exercises, the back matter. Links between pages become links within it; the library's reference is left out.
@@ -15,6 +14,7 @@ import sys
 import tempfile
 
 LEFT_OUT = ("library",)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 STYLE = """
 @page { size: A4; margin: 20mm 21mm 21mm; @bottom-center { content: counter(page); font: 9pt "Book Sans", sans-serif; color: #666; } }
 @page :first { @bottom-center { content: ""; } }
@@ -93,11 +93,14 @@ def assemble(options):
             f'</head><body><main>{"".join(out)}</main></body></html>\n')
 
 
-def main():
+def main(given):
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("html", "book", "browser", "out"):
+    for name in ("html", "book", "out"):
         arguments.add_argument(f"--{name}", required=True)
-    options = arguments.parse_args()
+    options = arguments.parse_args(given)
+    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if not browser:
+        raise SystemExit("press: error: no Chromium to print with (Debian: chromium)")
     scratch = tempfile.mkdtemp()
     try:
         shutil.copytree(options.html, os.path.join(scratch, "html"), ignore=shutil.ignore_patterns("*.html", "search.js"))
@@ -105,7 +108,7 @@ def main():
         with open(page, "w", encoding="utf-8") as out:
             out.write(assemble(options))
         printed = os.path.join(scratch, "book.pdf")
-        done = subprocess.run([options.browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
                                "--disable-component-update", "--disable-sync", f"--user-data-dir={scratch}/profile", "--no-pdf-header-footer",
                                "--generate-pdf-document-outline", "--virtual-time-budget=60000", f"--print-to-pdf={printed}", "file://" + page],
                               capture_output=True, text=True, check=False, timeout=600)
@@ -119,6 +122,3 @@ def main():
         shutil.rmtree(scratch, ignore_errors=True)
     return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

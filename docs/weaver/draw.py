@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""draw.py --out DIR --theme DIR --prefix P [--data DIR] SOURCE...: a chapter's figures, as SVG that follows the page.
+"""draw --out DIR --theme DIR --prefix P [--data DIR] SOURCE...: a chapter's figures, as SVG that follows the page.
 
 SOURCE: gnuplot scripts (.gp, run with the variable `data` = DIR), Graphviz files (.dot), drawings (.svg); every .svg
 in the data folder is a figure too. Ink becomes currentColor, curves become the CSS variables --plot-1 … --plot-6,
@@ -10,11 +9,9 @@ import hashlib
 import os
 import re
 import subprocess
-import sys
 import xml.etree.ElementTree as xml
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from weaver.report import write_if_changed  # noqa: E402
+from .report import write_if_changed
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "{http://www.w3.org/1999/xlink}href"
@@ -127,14 +124,14 @@ def draw(path, options):
         return source.read()
 
 
-def main():
+def main(given):
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--out", required=True)
     arguments.add_argument("--theme", required=True)
     arguments.add_argument("--prefix", required=True)
     arguments.add_argument("--data", default="")
     arguments.add_argument("sources", nargs="*")
-    options = arguments.parse_args()
+    options = arguments.parse_args(given)
     sources = list(options.sources)
     if options.data:
         sources += sorted(os.path.join(options.data, f) for f in os.listdir(options.data) if f.endswith(".svg"))
@@ -153,6 +150,3 @@ def main():
     write_if_changed(os.path.join(options.out, "drawn.txt"), "".join(f"{n} {h}\n" for n, h in sorted(drawn.items())))
     return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""tangle.py ORIGINAL TANGLED: the code of a literate C++ file, for the compiler.
+"""tangle ORIGINAL TANGLED: the code of a literate C++ file, for the compiler.
 
 The prose is left out, and `#line` sends the compiler's messages to the original. The tangled file is rewritten
 only if its code changed: editing prose compiles nothing and runs nothing again.
@@ -7,12 +6,14 @@ only if its code changed: editing prose compiles nothing and runs nothing again.
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from weaver import literate  # noqa: E402
-from weaver.report import write_if_changed  # noqa: E402
+from . import literate
+from .report import write_if_changed
 
 
-def main(original, tangled):
+def main(arguments):
+    if len(arguments) != 2:
+        sys.exit(__doc__)
+    original, tangled = arguments
     with open(original, encoding="utf-8") as source:
         fresh = literate.tangle(source.read(), os.path.abspath(original))
     try:
@@ -23,9 +24,3 @@ def main(original, tangled):
         pass
     write_if_changed(tangled, fresh)
     return 0
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""weave.py --root ROOT --outputs DIR --figures DIR [--data DIR] --out DIR [--draft]
+"""weave --root ROOT --outputs DIR --figures DIR [--data DIR] --out DIR [--draft]
 
 Reads the chapters and docs/*.md, writes one Markdown page for Doxygen and one file of tokens for each of them
 (PAGE.md, PAGE.json), book.json (the pages in their order), and pages.txt and tokens.txt, which change when any
@@ -9,11 +8,9 @@ import argparse
 import hashlib
 import json
 import os
-import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from weaver.pages import Book  # noqa: E402
-from weaver.report import Report, write_if_changed  # noqa: E402
+from .pages import Book
+from .report import Report, write_if_changed
 
 
 def outline(book):
@@ -33,7 +30,7 @@ def outline(book):
             "cited": {key: list(entry.cited) for key, entry in book.references.items()}}
 
 
-def main(argv=None):
+def main(given):
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--root", required=True)
     arguments.add_argument("--outputs", required=True)
@@ -41,7 +38,7 @@ def main(argv=None):
     arguments.add_argument("--figures", required=True)
     arguments.add_argument("--out", required=True)
     arguments.add_argument("--draft", action="store_true", help="errors are reported, and the pages written all the same")
-    options = arguments.parse_args(argv)
+    options = arguments.parse_args(given)
 
     report = Report(options.root)
     book = Book(options.root, report, options.outputs, options.figures, options.data)
@@ -65,6 +62,3 @@ def main(argv=None):
 def digest(texts):
     return "".join(f"{hashlib.sha256(text.encode()).hexdigest()} {name}\n" for name, text in sorted(texts.items()))
 
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""bind.py …: puts the book together from what Doxygen made of the woven pages and of the library's headers.
+"""bind ...: puts the book together from what Doxygen understood of the woven pages and of the library's headers.
 
 Fills in the tokens (math, code, boxes, figures, outputs), links names to the reference, adds the table of contents,
 and writes pages, theme, fonts and search index to the html folder. Only what changed is written.
@@ -9,13 +8,13 @@ import html
 import json
 import os
 import re
-import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from weaver import api  # noqa: E402
-from weaver.code import highlight  # noqa: E402
-from weaver.markup import CPP, MACROS, TOKEN, chapter_link, write_chapters  # noqa: E402
-from weaver.report import Report, write_if_changed  # noqa: E402
+from . import doxygen
+from .api import Library
+from .code import highlight
+from .markup import CPP, MACROS, chapter_link
+from .reference import Reference
+from .report import Report, write_if_changed
 
 # The files of KaTeX that are needed: https://katex.org, from the Debian package libjs-katex.
 KATEX_FONTS = ("AMS-Regular", "Caligraphic-Regular", "Main-Bold", "Main-BoldItalic", "Main-Italic", "Main-Regular",
@@ -39,31 +38,19 @@ class Binder:
         self.report = Report(options.root)
         self.outline = json.loads(read(os.path.join(options.woven, "book.json")))
         self.about = json.loads(read(options.about))
-        self.library = api.Library(os.path.join(options.doxygen, "xml"), os.path.join(options.root, "src"))
-        self.defined = {}  # name of the library -> [(page, section title, section id)] where a chapter defines it
+        self.library = Library(os.path.join(options.doxygen, "xml"), os.path.join(options.root, "src"))
+        self.reference = Reference(self.library, {c["name"]: (c["number"], chapter_link(c["id"], c["title"], c["number"]))
+                                                  for c in self.outline["pages"] if c["number"]})
         self.template = read(os.path.join(options.theme, "page.html"))
         self.pages = {page["id"]: page for page in self.outline["pages"]}
+        self.tokens = {name: json.loads(read(os.path.join(options.woven, f"{name}.json"))) for name in self.pages}
         self.written = set()
         self.search = []
 
     # ---- tokens -----------------------------------------------------------------------------------------------------
 
-    def fill(self, body, page, tokens):
-        """The page with its tokens replaced by what they stand for."""
-        body = re.sub(r"<p ?>\s*(\u27e6\d+\u27e7)\s*</p>", lambda m: m.group(1) if self.is_block(tokens, m.group(1)) else m.group(0), body)
-        depth = 0
-        while TOKEN.search(body):
-            body = TOKEN.sub(lambda m: self.one(tokens[m.group(1)], page), body)
-            depth += 1
-            if depth > 5:
-                raise SystemExit(f"{page['id']}: error: tokens within tokens")
-        return body
-
-    @staticmethod
-    def is_block(tokens, text):
-        return tokens[TOKEN.match(text).group(1)]["kind"] in ("block", "code", "output", "measured", "figure", "contents", "headers", "cited")
-
-    def one(self, token, page):
+    def fill(self, token, page):
+        """What a token stands for."""
         kind = token["kind"]
         if kind in ("html", "block"):
             return token["html"]
@@ -86,7 +73,7 @@ class Binder:
         if kind == "contents":
             return self.contents()
         if kind == "headers":
-            return self.headers()
+            return self.reference.headers()
         if kind == "cited":
             return self.cited(token["key"])
         raise SystemExit(f"error: token of unknown kind {kind}")
@@ -192,12 +179,13 @@ class Binder:
 
     # ---- pages ------------------------------------------------------------------------------------------------------
 
-    def book_page(self, page, source):
-        title, body = doxygen_parts(source)
-        tokens = json.loads(read(os.path.join(self.options.woven, f"{page['id']}.json")))
-        body = textblock(body)
-        body = self.fill(body, page, tokens)
-        body = wrap_tables(headings(self.own_links(body)))
+    def book_page(self, page):
+        tokens = self.tokens[page["id"]]
+        description = doxygen.page(os.path.join(self.options.doxygen, "xml"), page["id"])
+        if description is None:
+            raise SystemExit(f"bind: error: Doxygen made no page for '{page['id']}'")
+        body = doxygen.Writer(token=lambda number: self.fill(tokens[str(number)], page), link=self.reference.link,
+                              name=self.library.find, code=self.reference.code).blocks(description)
         sections = [(level, t, name) for level, t, name in page["sections"] if level <= 3]
         kicker = f'Chapter {page["number"]} <span>·</span> {page["part"]}: {html.escape(page["part_title"])}' if page["number"] else ""
         header = self.page_header(page, kicker, sections) if page["id"] != "index" else self.title_page(page)
@@ -211,17 +199,6 @@ class Binder:
         return (f'<header class="title-page"><h1>{html.escape(page["title"])}</h1><p class="subtitle">{words(page["summary"])}</p>'
                 f'<p class="go"><a class="button" href="{first["page"]}.html">Begin with {first["words"]}</a> <a href="#index_contents">Contents</a> '
                 f'<a href="how_to_read.html">How to read this book</a></p></header>')
-
-    def own_links(self, body):
-        """Links that Doxygen made into its own reference, sent to ours."""
-        def link(match):
-            page, anchor = match.group(1), match.group(2)
-            ident = page.replace("_1_1", "\0").replace("__", "_").replace("\0", "_1_1") + (f"_1{anchor}" if anchor else "")
-            href = self.library.by_id.get(ident) or self.library.by_id.get(page)
-            if href is None:
-                raise SystemExit(f"error: Doxygen's link to {match.group(0)} has no place in the reference")
-            return f'href="{href}"'
-        return re.sub(r'href="((?:namespace|struct|class|concept)mamba2\w*|\w+_8hpp)\.html(?:#(\w+))?"', link, body)
 
     @staticmethod
     def page_header(page, kicker, sections):
@@ -241,90 +218,12 @@ class Binder:
             out.append(link_to(pages[at + 1], "next", "Next"))
         return "".join(out) + "</nav>"
 
-    # ---- the library's reference --------------------------------------------------------------------------------------
-
-    def headers(self):
-        """The list of all headers, each with its one sentence."""
-        out = ['<dl class="headers">']
-        for path, header in sorted(self.library.headers.items()):
-            names = [item for item in header.items if item.kind != "variable"]
-            shown = ", ".join(f'<a href="{item.href}">{html.escape(item.name)}</a>' for item in unique(names))
-            out.append(f'<dt><a href="{header.page}"><code>{path}</code></a></dt><dd>{self.brief(header.node)}'
-                       f'<p class="names">{shown}</p></dd>')
-        return "".join(out) + "</dl>"
-
-    def brief(self, node):
-        return self.link_chapters(api.describe(node.find("briefdescription"), self.library).strip())
-
-    def detail(self, node):
-        return self.link_chapters(api.describe(node.find("detaileddescription"), self.library).strip())
-
-    def link_chapters(self, text):
-        """Doxygen gives @chapter{duality} on as ⟦chapter duality⟧ (an alias of the Doxyfile)."""
-        links = {c["name"]: chapter_link(c["id"], c["title"], c["number"]) for c in self.chapters()}
-        commands = re.sub("\u27e6([Cc]hapters?) ([^\u27e7]*)\u27e7", r"@\1{\2}", text)
-        return write_chapters(commands, lambda name: links.get(name, name))
-
-    def find_definitions(self):
-        """Where the chapters define what the headers declare."""
-        for page in self.chapters():
-            tokens = json.loads(read(os.path.join(self.options.woven, f"{page['id']}.json")))
-            for token in tokens.values():
-                if token["kind"] != "code" or not token["caption"].startswith(page["folder"]) or token["caption"].endswith(("demo.cpp", "solutions.cpp")):
-                    continue
-                for name in defined_names("\n".join(token["lines"])):
-                    item = self.library.find_item(name)
-                    if item:
-                        section = token["section"] or [page["title"], ""]
-                        places = self.defined.setdefault(item.qualified, [])
-                        if (page["id"], *section) not in [(p["id"], *s) for p, s in places]:
-                            places.append((page, section))
-
-    def defined_in(self, item):
-        places = self.defined.get(item.qualified)
-        if not places:
-            return ""
-        links = [f'<a href="{page["id"]}.html#{anchor}">Chapter {page["number"]}, {html.escape(title)}</a>'
-                 for page, (title, anchor) in places[:3]]
-        return api.definition("Defined in", f'<p>{"; ".join(links)}</p>')
-
-    def api_item(self, item, level=2):
-        mark = f'<a class="permalink" href="#{item.anchor}" aria-label="Link to this">#</a>'
-        name = html.escape(item.name) + ("()" if item.kind == "function" else "")
-        out = [f'<section class="item" id="{item.anchor}"><h{level}><code>{name}</code>{mark}</h{level}>']
-        if item.kind != "concept":
-            out.append(f'<div class="code plain"><pre tabindex="0"><code>{highlight(self.declaration(item), self.library)}</code></pre></div>')
-        out.append(self.brief(item.node) + self.detail(item.node) + self.defined_in(item))
-        values = item.node.findall("enumvalue")
-        if values:
-            out.append(api.definition("Values", '<dl class="names">' + "".join(
-                f"<div><dt><code>{v.findtext('name')}</code></dt><dd>{self.brief(v)}</dd></div>" for v in values) + "</dl>"))
-        fields = [m for m in item.members if m.kind == "variable"]
-        if fields:
-            out.append('<div class="table" tabindex="0"><table class="markdownTable fields"><tr><th>Field</th><th>Type</th><th></th></tr>' + "".join(
-                f'<tr id="{m.anchor}"><td><code>{m.name}</code></td><td class="type">{self.field_type(m)}</td>'
-                f"<td>{self.brief(m.node)}{self.detail(m.node)}</td></tr>" for m in fields) + "</table></div>")
-        out += [self.api_item(m, level + 1) for m in item.members if m.kind != "variable"]
-        return "".join(out) + "</section>"
-
-    def declaration(self, item):
-        """The lines that declare an item; comments among them may speak of chapters."""
-        numbers = {c["name"]: str(c["number"]) for c in self.chapters()}
-        return write_chapters(self.library.declaration(item), lambda name: numbers.get(name, name))
-
-    def field_type(self, member):
-        kind = re.sub(r"\s*([<>(),&*])\s*", r"\1", "".join(member.node.find("type").itertext())).replace(",", ", ")
-        start = " ".join((member.node.findtext("initializer") or "").split())
-        start = f' <span class="start">{html.escape(start, quote=False)}</span>' if start else ""
-        return f'<code class="code">{highlight(kind, self.library)}{start}</code>'
-
     def api_page(self, header):
-        items = [self.api_item(item) for item in header.items]
-        sections = [(2, item.name + ("()" if item.kind == "function" else ""), item.anchor) for item in unique(header.items)]
+        sections = self.reference.sections(header)
         top = (f'<header class="page-header"><p class="kicker"><a href="library.html">The library</a></p><h1><code>{header.path}</code></h1>'
-               f'<div class="lede">{self.brief(header.node)}</div>'
+               f'<div class="lede">{self.reference.brief(header.node)}</div>'
                + (f'<details class="toc"><summary>On this page</summary>{section_list(sections)}</details>' if sections else "") + "</header>")
-        return self.render(header.page[:-5], header.path, top + self.detail(header.node) + "".join(items), sections, "api", "", parent="library")
+        return self.render(header.page[:-5], header.path, top + self.reference.body(header), sections, "api", "", parent="library")
 
     def render(self, name, title, body, sections, kind, summary, parent=""):
         book = self.outline["title"]
@@ -346,28 +245,24 @@ class Binder:
             self.search.append([f"{page['id']}.html" + (f"#{anchor}" if anchor else ""), page["number"], page["title"],
                                 plain_text(title), plain_text(text)])
 
+    def find_definitions(self):
+        """Where the chapters define what the headers declare."""
+        for page in self.chapters():
+            for token in self.tokens[page["id"]].values():
+                if token["kind"] == "code" and token["caption"].startswith(page["folder"]) and not token["caption"].endswith(("demo.cpp", "solutions.cpp")):
+                    self.reference.find_definitions(page, "\n".join(token["lines"]), token["section"] or [page["title"], ""])
+
     def bind(self):
-        folder = os.path.join(self.options.doxygen, "html")
         self.find_definitions()
         for page in self.outline["pages"]:
-            path = os.path.join(folder, f"{page['id']}.html")
-            if not os.path.exists(path):
-                raise SystemExit(f"bind: error: Doxygen made no page for '{page['id']}'")
-            self.write(f"{page['id']}.html", self.book_page(page, read(path)))
+            self.write(f"{page['id']}.html", self.book_page(page))
         for header in self.library.headers.values():
             self.write(header.page, self.api_page(header))
-        self.api_search()
+        self.search += self.reference.search_entries()
         self.write("search.js", "window.BOOK_SEARCH=" + json.dumps(self.search, ensure_ascii=False, separators=(",", ":")) + ";\n")
         self.assets()
         self.remove_stale()
         return self.report.finish()
-
-    def api_search(self):
-        kinds = {"typedef": "type", "struct": "type", "class": "type", "variable": "field"}
-        for name, item in sorted(self.library.items.items()):
-            self.search.append([item.href, -1, name.removeprefix("mamba2::"), "", kinds.get(item.kind, item.kind)])
-        for path, header in sorted(self.library.headers.items()):
-            self.search.append([header.page, -1, path, "", "header"])
 
     # ---- files ------------------------------------------------------------------------------------------------------
 
@@ -404,31 +299,6 @@ class Binder:
                     os.remove(path)
 
 
-def doxygen_parts(source):
-    title = html.unescape(re.search(r"<title>(.*?)</title>", source, re.S).group(1).strip())
-    return title, re.search(r"<!--BODY-->(.*)<!--/BODY-->", source, re.S).group(1)
-
-
-def textblock(body):
-    """The page's text, without Doxygen's frames around it."""
-    text = re.search(r'<div class="textblock">(.*?)</div></div><!-- (?:contents|PageDoc) -->', body, re.S).group(1)
-    text = re.sub(r'<a class="anchor" id="md_[^"]*"></a>\s*', "", text)
-    return re.sub(r"<p >", "<p>", text).replace("<p></p>", "").strip()
-
-
-def headings(body):
-    """Doxygen makes <h1> of `##`: one step down, with a link to itself."""
-    def heading(match):
-        level, name, title = int(match.group(1)) + 1, match.group(2), match.group(3).strip()
-        return f'<h{level} id="{name}">{title}<a class="permalink" href="#{name}" aria-label="Link to this section">#</a></h{level}>'
-    return re.sub(r'<h([1-5])(?: class="\w+")?><a class="anchor" id="([^"]+)"></a>(.*?)</h\1>', heading, body, flags=re.S)
-
-
-def wrap_tables(body, start=r'<table class="markdownTable"'):
-    body = re.sub("(?=" + start + ")", '<div class="table" tabindex="0">', body)
-    return re.sub(r'(<div class="table" tabindex="0"><table.*?</table>)', r"\1</div>", body, flags=re.S)
-
-
 def section_list(sections):
     if not sections:
         return ""
@@ -463,33 +333,13 @@ def plain_text(body):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", body)).split())
 
 
-def unique(items):
-    """Items of which overloads stand only once."""
-    return list({item.qualified: item for item in reversed(items)}.values())[::-1]
-
-
-def defined_names(code):
-    """Names of the functions that a piece of code defines (declarations and instantiations apart)."""
-    for found in re.finditer(r"^(?!template |#|using |namespace |static |return |//)[A-Za-z_][^;{}()=]*?([A-Za-z_]\w*(?:<[\w, ]*>)?(?:::~?\w+)*)\(", code, re.M):
-        rest, depth = code[found.end() - 1:], 0
-        for position, c in enumerate(rest):
-            depth += (c == "(") - (c == ")")
-            if depth == 0 and c in ";{":
-                if c == "{":
-                    yield re.sub(r"<[^>]*>", "", found.group(1))
-                break
-
-
-def main():
+def main(given):
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("root", "woven", "doxygen", "theme", "katex", "about", "out"):
         arguments.add_argument(f"--{name}", required=True)
     arguments.add_argument("--fonts", default="")
     arguments.add_argument("--draft", action="store_true", help="errors are only reported")
-    options = arguments.parse_args()
+    options = arguments.parse_args(given)
     status = Binder(options).bind()
     return 0 if options.draft else status
 
-
-if __name__ == "__main__":
-    sys.exit(main())

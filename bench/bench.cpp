@@ -83,7 +83,7 @@ void convolution(benchmark::State& state) {
   const auto& operations = state.range(0) == 0 ? plain_operations<float>() : fast_operations<float>();
   const ShortConvolution<float> in{
       .x = as_matrix(std::as_const(x)), .batch = 1, .weight = as_matrix(std::as_const(weight))};
-  for (auto _ : state) operations.short_convolution(in, std::array{as_matrix(y)});
+  for (auto _ : state) operations.short_convolution(in, as_matrix(y));
   count_tokens(state, tokens);
 }
 BENCHMARK(convolution)->ArgName("fast")->Arg(0)->Arg(1)->UseRealTime();

@@ -1,6 +1,7 @@
 #include <mamba2/block.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
+#include <mamba2/selection.hpp>
 #include <support/block_cases.hpp>
 #include <support/testing.hpp>
 
@@ -156,7 +157,14 @@ TEST_CASE("what is kept of a forward pass fits together", "[block]") {
   const auto& p = small_block().parameters();
   linear<double>(as_matrix(kept.merged), as_matrix(p.out_proj_weight), p.out_proj_bias, as_rows(y));
   CHECK(relative_error(y, out.y) == 0);
-  CHECK(relative_error(ssd(kept.scan, {.dt_min = 0.02, .dt_max = 0.5}).y, kept.y) < 1e-13);
+  const Tensor<double, 1> A = rates(p.A_log);
+  auto state = out.cache.ssm_state;
+  state.fill(0);
+  auto scanned = kept.y;
+  unchecked::scan<double>(scan_ref(small_block().config(), p, A, 2, kept), {.dt_min = 0.02, .dt_max = 0.5},
+                          as_rows<1>(state), as_matrix(scanned));
+  CHECK(relative_error(scanned, kept.y) < 1e-13);
+  CHECK(relative_error(state, out.cache.ssm_state) < 1e-13);
 }
 
 TEST_CASE("the ungrouped norm is the grouped one where there is one group, and only there", "[block]") {

@@ -4,7 +4,9 @@
 #include <support/testing.hpp>
 
 #include <array>
-#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
 
 using namespace mamba2;
 using testing::message_of;
@@ -26,13 +28,13 @@ struct Sample {
             .batch = batch,
             .weight = as_matrix(weight),
             .bias = bias,
-            .initial_state = with_state ? &state : nullptr};
+            .initial_state = with_state ? as_rows<1>(state) : MatrixRef<const double>{}};
   }
 };
 
 Tensor<double, 2> run(const ShortConvolution<double>& in) {
   auto y = zeros<double>(in.x.rows, in.x.columns);
-  short_convolution<double>(in, std::array{as_matrix(y)});
+  short_convolution<double>(in, as_matrix(y));
   return y;
 }
 
@@ -71,17 +73,41 @@ TEST_CASE("the convolution is the padded sum, of any width and length", "[conv]"
   }
 }
 
-TEST_CASE("channels may be dealt to several outputs, and read out of a wider matrix", "[conv]") {
+TEST_CASE("channels may be read out of a wider matrix, and written into one", "[conv]") {
   const Sample s{.batch = 2, .seqlen = 6, .channels = 5, .width = 3};
   const auto want = run(s.convolution());
   auto wide = zeros<double>(12, 9);
   xt::view(wide, xt::all(), xt::range(3, 8)) = xt::reshape_view(s.x, {12, 5});
   auto in = s.convolution();
   in.x = column_block(as_matrix(std::as_const(wide)), 3, 5);
-  auto a = zeros<double>(12, 2), b = zeros<double>(12, 3);
-  short_convolution<double>(in, std::array{as_matrix(a), as_matrix(b)});
-  CHECK(relative_error(a, Tensor<double, 2>(xt::view(want, xt::all(), xt::range(0, 2)))) == 0);
-  CHECK(relative_error(b, Tensor<double, 2>(xt::view(want, xt::all(), xt::range(2, 5)))) == 0);
+  auto out = zeros<double>(12, 8), expected = out;
+  short_convolution<double>(in, column_block(as_matrix(out), 2, 5));
+  xt::view(expected, xt::all(), xt::range(2, 7)) = want;
+  CHECK(relative_error(out, expected) == 0);
+}
+
+// Channels are independent: some of them, out of a state of all, are a convolution by themselves.
+TEST_CASE("some channels of a convolution are a convolution", "[conv]") {
+  const Sample s{.batch = 2, .seqlen = 6, .channels = 5, .width = 3};
+  const auto want = run(s.convolution());
+  auto in = s.convolution();
+  in.x = column_block(in.x, 1, 3);
+  in.weight = row_block(in.weight, 1, 3);
+  in.bias = in.bias.subspan(1, 3);
+  in.initial_state = column_block(in.initial_state, 1 * 3, 3 * 3);
+  CHECK(relative_error(run(in), Tensor<double, 2>(xt::view(want, xt::all(), xt::range(1, 4)))) == 0);
+}
+
+TEST_CASE("a new convolution state may be written over the old one", "[conv]") {
+  for (const std::size_t seqlen : {0, 1, 2, 3, 5}) {
+    const Sample s{.batch = 2, .seqlen = seqlen, .channels = 3, .width = 3};
+    auto in = s.convolution();
+    const auto want = convolution_state(in);
+    auto state = s.state;
+    in.initial_state = as_rows<1>(std::as_const(state));
+    unchecked::convolution_state<double>(in, as_rows<1>(state));
+    CHECK(relative_error(state, want) == 0);
+  }
 }
 
 TEST_CASE("the state carries the convolution over a cut, wherever it is", "[conv]") {
@@ -99,7 +125,7 @@ TEST_CASE("the state carries the convolution over a cut, wherever it is", "[conv
       const auto state = convolution_state(first);
       auto second = s.convolution();
       second.x = as_rows(tail);
-      second.initial_state = &state;
+      second.initial_state = as_rows<1>(state);
       const auto y = run(second);
       for (std::size_t b = 0; b < 2; ++b) {
         for (std::size_t t = cut; t < seqlen; ++t) {
@@ -120,7 +146,7 @@ TEST_CASE("no window reaches over a border between packed sequences", "[conv]") 
     for (std::size_t t = starts[i]; t < starts[i + 1]; ++t) seq_idx(0, t) = i == 2 ? 0 : static_cast<std::int64_t>(i);
   }
   auto packed = s.convolution();
-  packed.seq_idx = &seq_idx;
+  packed.seq_idx = {seq_idx.data(), seq_idx.size()};
   const auto y = run(packed);
   for (std::size_t i = 0; i < 4; ++i) {
     const Tensor<double, 3> piece = xt::view(s.x, xt::all(), xt::range(starts[i], starts[i + 1]));
@@ -135,7 +161,7 @@ TEST_CASE("the state of one packed sequence still holds what came before it", "[
   const Sample s{.batch = 1, .seqlen = 2, .channels = 2, .width = 4};
   const Tensor<std::int64_t, 2> seq_idx({1, 2}, 5);
   auto packed = s.convolution();
-  packed.seq_idx = &seq_idx;
+  packed.seq_idx = {seq_idx.data(), seq_idx.size()};
   CHECK(relative_error(convolution_state(packed), convolution_state(s.convolution())) == 0);
   CHECK(convolution_state(packed)(0, 1, 1) == s.state(0, 1, 3));
 }
@@ -144,7 +170,7 @@ TEMPLATE_TEST_CASE("the convolution works in either precision", "[conv]", float,
   const auto x = random_tensor<TestType, 3>({2, 7, 3}, 1);
   const auto weight = random_tensor<TestType, 2>({3, 4}, 2);
   auto y = zeros<TestType>(14, 3);
-  short_convolution<TestType>({.x = as_rows(x), .batch = 2, .weight = as_matrix(weight)}, std::array{as_matrix(y)});
+  short_convolution<TestType>({.x = as_rows(x), .batch = 2, .weight = as_matrix(weight)}, as_matrix(y));
   Sample s{.batch = 2, .seqlen = 7, .channels = 3, .width = 4};
   s.bias.fill(0);
   CHECK(relative_error(y, by_padding(s, false, true)) < 1e-6);
@@ -160,20 +186,20 @@ TEST_CASE("the convolution refuses what does not fit, by name", "[conv]") {
   using In = ShortConvolution<double>;
   const Tensor<double, 1> bias = zeros<double>(4);
   const Tensor<double, 3> state = zeros<double>(2, 5, 4);
-  const Tensor<std::int64_t, 2> seq_idx({1, 12}, 0);
+  const std::vector<std::int64_t> seq_idx(12);
   CHECK(refusal([](In& in) { in.batch = 5; }) == "x: expected batch * seqlen rows with batch = 5, got 12");
   CHECK(refusal([](In& in) { in.weight.rows = 4; }) ==
         "conv1d.weight: expected shape (channels, d_conv) = (5, at least 1), got (4, 3)");
   CHECK(refusal([](In& in) { in.weight.columns = 0; }) ==
         "conv1d.weight: expected shape (channels, d_conv) = (5, at least 1), got (5, 0)");
-  CHECK(refusal([&](In& in) { in.bias = bias; }) == "conv1d.bias: expected 5 values, got 4");
-  CHECK(refusal([&](In& in) { in.initial_state = &state; }) ==
-        "conv_state: expected shape (batch, conv_dim, d_conv) = (2, 5, 3), got (2, 5, 4)");
-  CHECK(refusal([&](In& in) { in.seq_idx = &seq_idx; }) ==
-        "seq_idx: expected shape (batch, seqlen) = (2, 6), got (1, 12)");
+  CHECK(refusal([&](In& in) { in.bias = bias; }) == "conv1d.bias: expected shape (channels) = (5), got (4)");
+  CHECK(refusal([&](In& in) { in.initial_state = as_rows<1>(state); }) ==
+        "conv_state: expected shape (batch, channels * d_conv) = (2, 15), got (2, 20)");
+  CHECK(refusal([&](In& in) { in.seq_idx = std::span(seq_idx).first(11); }) ==
+        "seq_idx: expected shape (batch * seqlen) = (12), got (11)");
   auto y = zeros<double>(12, 4), short_y = zeros<double>(11, 5);
-  CHECK(message_of<ShapeError>([&] { short_convolution<double>(s.convolution(), std::array{as_matrix(y)}); }) ==
-        "y: expected 5 columns in all, got 4");
-  CHECK(message_of<ShapeError>([&] { short_convolution<double>(s.convolution(), std::array{as_matrix(short_y)}); }) ==
-        "y: expected 12 rows, got 11");
+  CHECK(message_of<ShapeError>([&] { short_convolution<double>(s.convolution(), as_matrix(y)); }) ==
+        "y: expected shape (batch * seqlen, channels) = (12, 5), got (12, 4)");
+  CHECK(message_of<ShapeError>([&] { short_convolution<double>(s.convolution(), as_matrix(short_y)); }) ==
+        "y: expected shape (batch * seqlen, channels) = (12, 5), got (11, 5)");
 }

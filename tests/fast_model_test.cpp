@@ -74,12 +74,10 @@ TEMPLATE_TEST_CASE("a fast step equals the plain one", "[fast]", float, double) 
     const auto bias = random_tensor<TestType, 1>({channels}, 3);
     auto state = random_tensor<TestType, 3>({batch, channels, width}, 4), want_state = state;
     auto got = zeros<TestType>(batch, channels), want = got;
-    const auto step = [&](const auto& function, Tensor<TestType, 3>& s, Tensor<TestType, 2>& y) {
-      const std::array parts{column_block(as_matrix(y), 0, 6), column_block(as_matrix(y), 6, channels - 6)};
-      function(column_block(as_matrix(x), 2, channels), as_matrix(weight), as_span(bias), s, parts);
-    };
-    step(fast_operations<TestType>().convolution_step, state, got);
-    step(convolution_step<TestType>, want_state, want);
+    const MatrixRef<const TestType> token = column_block(as_matrix(x), 2, channels);
+    fast_operations<TestType>().convolution_step(token, as_matrix(weight), as_span(bias), as_rows<1>(state),
+                                                 as_matrix(got));
+    convolution_step<TestType>(token, as_matrix(weight), as_span(bias), want_state, as_matrix(want));
     CHECK(relative_error(got, want) < rounding<TestType>);
     CHECK(relative_error(state, want_state) == 0);
   }
@@ -94,7 +92,8 @@ TEMPLATE_TEST_CASE("a fast step equals the plain one", "[fast]", float, double) 
     in.dt_bias = random_tensor<TestType, 1>({6}, 8);
     auto state = random_tensor<TestType, 4>({batch, 6, 5, 7}, 9), want_state = state;
     const ScanOptions options{.dt_min = 0.05, .dt_max = 0.9};
-    const auto got = fast_operations<TestType>().scan_step(in, options, state);
+    auto got = in.x;
+    fast_operations<TestType>().scan_step(in, options, as_rows<1>(state), as_rows<2>(got));
     CHECK(relative_error(got, scan_step(in, options, want_state)) < rounding<TestType>);
     CHECK(relative_error(state, want_state) < rounding<TestType>);
   }
@@ -108,13 +107,11 @@ TEST_CASE("a step of the scan refuses what it cannot do", "[fast][cache]") {
   in.B = zeros<float>(1, 1, 1, 4);
   in.C = in.B;
   auto state = zeros<float>(1, 2, 3, 4), wrong = zeros<float>(1, 2, 3, 5);
-  for (const auto step : {scan_step<float>, fast_operations<float>().scan_step}) {
-    CHECK_THROWS_AS(step(in, {}, wrong), ShapeError);
-    in.z = in.x;
-    CHECK_THROWS_AS(step(in, {}, state), ValueError);
-    in.z.reset();
-    CHECK_NOTHROW(step(in, {}, state));
-  }
+  CHECK_THROWS_AS(scan_step(in, {}, wrong), ShapeError);
+  in.z = in.x;
+  CHECK_THROWS_AS(scan_step(in, {}, state), ValueError);
+  in.z.reset();
+  CHECK_NOTHROW(scan_step(in, {}, state));
 }
 
 TEMPLATE_TEST_CASE("a model with weights in fewer bytes is the model of the rounded weights", "[fast]", float, double) {

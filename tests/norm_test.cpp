@@ -122,13 +122,14 @@ TEST_CASE("the norms refuse what does not fit, by name", "[norm]") {
         "z: expected shape (tokens, features) = (5, 12), got (5, 11)");
   CHECK(refusal(as_matrix(z), {}, column_block(as_matrix(out), 0, 11)) ==
         "out: expected shape (tokens, features) = (5, 12), got (5, 11)");
-  CHECK(refusal(as_matrix(z), {.weight = short_weight}, as_matrix(out)) == "norm.weight: expected 12 values, got 11");
+  CHECK(refusal(as_matrix(z), {.weight = short_weight}, as_matrix(out)) ==
+        "norm.weight: expected shape (features) = (12), got (11)");
   for (const std::size_t groups : {0, 5}) {
     CHECK(message_of<ValueError>([&] { run({.weight = weight, .groups = groups}); }) ==
           "groups: expected a divisor of the 12 features, got " + std::to_string(groups));
   }
   CHECK(message_of<ShapeError>([&] { rms_norm<double>(as_matrix(y), short_weight, 0, as_matrix(out)); }) ==
-        "norm.weight: expected 12 values, got 11");
+        "norm.weight: expected shape (features) = (12), got (11)");
   CHECK(message_of<ShapeError>([&] {
           rms_norm<double>(as_matrix(y), weight, 0, column_block(as_matrix(out), 0, 11));
         }) == "y: expected shape (tokens, features) = (5, 12), got (5, 11)");

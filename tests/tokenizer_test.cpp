@@ -69,6 +69,249 @@ TEST_CASE("the golden texts have the published library's tokens", "[tokenizer][g
   CHECK(golden().find_added("the") == std::nullopt);
 }
 
+TEST_CASE("other layouts have the published library's tokens, and show its texts, token by token too",
+          "[tokenizer][golden]") {
+  for (const char* layout : {"llama3", "qwen", "sentencepiece"}) {
+    const auto folder = golden_path("tokenizer_layouts") / layout;
+    const Tokenizer tokenizer = load_tokenizer(folder);
+    const auto texts = Json::parse(read_file(folder / "expected.json"));
+    CHECK(texts.size() == 24);
+    for (const auto& expected : texts) {
+      const auto text = expected["text"].get<std::string>(), decoded = expected["decoded"].get<std::string>();
+      const auto ids = expected["ids"].get<Ids>();
+      CAPTURE(layout, text);
+      CHECK(tokenizer.encode(text) == ids);
+      CHECK(tokenizer.decode(ids, {.special = false}) == decoded);
+      StreamDecoder stream(tokenizer, {.special = false});
+      std::string shown;
+      for (const std::int64_t id : ids) shown += stream.push(id);
+      CHECK(shown + stream.finish() == decoded);
+    }
+  }
+}
+
+TEST_CASE("a text can be gone on with: only its beginning has a space that is none", "[tokenizer]") {
+  const Tokenizer tokenizer = load_tokenizer(golden_path("tokenizer_layouts/sentencepiece"));
+  const Ids ids = tokenizer.encode("Hello the world", {.around = false});
+  CHECK(tokenizer.decode(ids) == "Hello the world");
+  for (std::size_t cut = 1; cut < ids.size(); ++cut) {
+    const auto all = std::span(ids);
+    const std::string first = tokenizer.decode(all.first(cut));
+    CHECK(first + tokenizer.decode(all.subspan(cut), {.beginning = false}) == "Hello the world");
+    StreamDecoder rest(tokenizer, {.beginning = false});
+    std::string shown = first;
+    for (const std::int64_t id : all.subspan(cut)) shown += rest.push(id);
+    CHECK(shown == "Hello the world");
+  }
+  CHECK(tokenizer.decode(tokenizer.encode("  two")) == "<s>   two");  // what is special shows, and is no space
+  CHECK(tokenizer.bytes(13) == "\n");
+  // Broken bytes are mended as everywhere: what is whole stays.
+  CHECK(tokenizer.decode(Ids{198, 178, 231}) == "\u00ef\ufffd");
+}
+
+TEST_CASE("special tokens that somebody types can be text, and tokens around a text left out", "[tokenizer]") {
+  const std::string text = "<|endoftext|>start  <|padding|>";
+  const Ids plain = golden().encode(text, {.special_in_text = false});
+  CHECK(golden().encode(text).front() == 0);
+  CHECK(std::none_of(plain.begin(), plain.end(), [](auto id) { return golden().is_special(id); }));
+  CHECK(golden().decode(plain) == text);
+  CHECK(golden().is_special(0));
+  CHECK(!golden().is_special(599));  // a run of spaces: added, not special
+  CHECK(std::find(plain.begin(), plain.end(), *golden().find_added("  ")) != plain.end());
+  const Tokenizer llama = load_tokenizer(golden_path("tokenizer_layouts/llama3"));
+  CHECK(llama.encode("", {.around = false}).empty());
+  CHECK(llama.encode("a<|end|>", {.special_in_text = false, .around = false}).size() > 5);
+  CHECK(llama.decode(Ids{602, 39, 603}) == "<|begin_of_text|>H<|end|>");
+}
+
+TEST_CASE("pipelines that mean the same and are written otherwise are read", "[tokenizer]") {
+  const std::string rule = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+  const auto sequence = [](const char* list, std::vector<Json> steps) {
+    return Json{{"type", "Sequence"}, {list, steps}};
+  };
+  const auto bytes = [](bool use_regex) {
+    return Json{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", use_regex}};
+  };
+  const auto cut = [&](const std::string& pattern, const char* behavior, bool invert) {
+    const Json step = {
+        {"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", behavior}, {"invert", invert}};
+    return sequence("pretokenizers", {step, bytes(false)});
+  };
+  const Json nfc = {{"type", "NFC"}};
+  const std::vector<std::function<void(Json&)>> changes = {
+      [&](Json& j) { j["normalizer"] = sequence("normalizers", {nfc}); },
+      [&](Json& j) {
+        j["normalizer"] = sequence("normalizers", {sequence("normalizers", {nfc}), nfc});
+      },
+      [&](Json& j) { j["pre_tokenizer"] = sequence("pretokenizers", {bytes(true)}); },
+      [&](Json& j) { j["pre_tokenizer"] = cut(rule, "Isolated", false); },
+      [&](Json& j) { j["pre_tokenizer"] = cut(rule, "Removed", true); },
+      [&](Json& j) { j["pre_tokenizer"] = cut("(?:" + rule + ")", "Isolated", false); },  // ICU's machine, not our loop
+      [&](Json& j) { j["pre_tokenizer"] = cut("(?:" + rule + ")", "Removed", true); },
+      [&](Json& j) { j["decoder"] = nullptr; },
+      [&](Json& j) { j.erase("decoder"); },
+      [&](Json& j) { j["decoder"] = sequence("decoders", {bytes(true)}); },
+      [&](Json& j) {
+        j["decoder"] = sequence("decoders", {bytes(true), {{"type", "Fuse"}}});
+      },
+      [&](Json& j) {
+        j["truncation"] = {{"max_length", 5}, {"strategy", "LongestFirst"}};
+      },
+      [&](Json& j) {
+        j["padding"] = {{"strategy", "BatchLongest"}, {"pad_id", 0}};
+      },
+      [&](Json& j) { j["post_processor"] = sequence("processors", {bytes(true)}); },
+      [&](Json& j) { j["model"]["byte_fallback"] = false; },
+      [&](Json& j) { j["model"]["unk_token"] = "<|endoftext|>"; }};
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    Json json = golden_json();
+    changes[i](json);
+    const Tokenizer tokenizer = from(json);
+    for (std::uint64_t seed = 0; seed < 30; ++seed) {
+      const std::string text = made_up_text(seed, 40);
+      CAPTURE(i, text);
+      const Ids ids = golden().encode(text);
+      CHECK(tokenizer.encode(text) == ids);
+      CHECK(tokenizer.decode(ids) == golden().decode(ids));
+    }
+  }
+}
+
+TEST_CASE("words are cut by any pattern", "[tokenizer]") {
+  const auto cut = [](const std::string& pattern, const std::string& text,
+                      WordPattern::Keep keep = WordPattern::Keep::both) {
+    const auto views = WordPattern(pattern, keep).split(text);
+    return Words(views.begin(), views.end());
+  };
+  CHECK(cut("\\p{N}", "ab12c3") == Words{"ab", "1", "2", "c", "3"});
+  CHECK(cut("\\p{N}+", "ab12c3") == Words{"ab", "12", "c", "3"});
+  CHECK(cut("\\p{N}+", "ab12c3", WordPattern::Keep::matches) == Words{"12", "3"});
+  CHECK(cut("\\p{N}+", "ab12c3", WordPattern::Keep::gaps) == Words{"ab", "c"});
+  CHECK(cut("x*", "axxb") == Words{"a", "xx", "b"});  // nothing is found between all others
+  CHECK(cut("z", "").empty());
+  CHECK(cut("\\s", "a\u0085b\u000bc\ufeffd") == Words{"a", "\u0085", "b", "\v", "c\ufeffd"});  // as Unicode says
+  CHECK(cut("[^\\s]+", "a\u0085b") == Words{"a", "\u0085", "b"});
+  CHECK(cut("^a", "ab\nab") == Words{"a", "b\n", "a", "b"});  // of each line
+  CHECK(cut("(?i:'s)", "it'S\u00e9\U0001F40D's") == Words{"it", "'S", "\u00e9\U0001F40D", "'s"});
+  CHECK(cut("\U0001F40D", "a\U0001F40Db\u4e16") == Words{"a", "\U0001F40D", "b\u4e16"});  // places in two encodings
+  std::string hostile(100'000, 'a');
+  for (const char* pattern : {"(a|aa)*b", "a*b", "(a+)+b", "a++b"})
+    CHECK(message_of<ValueError>([&] {
+            cut(pattern, hostile);
+          }).starts_with("text: the tokenizer's pattern does not get through it: U_REGEX_"));
+}
+
+TEST_CASE("what is learnt from a text is what the plain way learns", "[tokenizer]") {
+  using Merges = std::vector<std::pair<std::string, std::string>>;
+  using Counts = std::map<std::string, std::int64_t>;
+  const auto plain = [](const Counts& words, std::size_t most) {  // all counted anew for each merge
+    std::vector<std::pair<Words, std::int64_t>> rows;
+    for (const auto& [word, count] : words) {
+      rows.emplace_back(Words(), count);
+      for (const char c : word) rows.back().first.emplace_back(1, c);
+    }
+    Merges merges;
+    while (merges.size() < most) {
+      std::map<std::pair<std::string, std::string>, std::int64_t> counts;
+      for (const auto& [tokens, count] : rows)
+        for (std::size_t i = 0; i + 1 < tokens.size(); ++i) counts[{tokens[i], tokens[i + 1]}] += count;
+      std::pair<std::string, std::string> best;
+      std::int64_t highest = 1;
+      for (const auto& [pair, count] : counts)
+        if (count > highest) std::tie(best, highest) = std::pair(pair, count);
+      if (highest == 1) break;
+      merges.push_back(best);
+      for (auto& [tokens, _] : rows) {
+        Words merged;
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+          const bool both = i + 1 < tokens.size() && std::pair(tokens[i], tokens[i + 1]) == best;
+          merged.push_back(both ? tokens[i] + tokens[i + 1] : tokens[i]);
+          if (both) ++i;
+        }
+        tokens = merged;
+      }
+    }
+    return merges;
+  };
+  Random random(8);
+  for (int round = 0; round < 60; ++round) {
+    Counts words;
+    for (int k = 0; k < 12; ++k) {
+      std::string word;
+      const double length = random.uniform(0, 9);
+      while (static_cast<double>(word.size()) < length) word += static_cast<char>('a' + random.uniform(0, 3));
+      words[word] += static_cast<std::int64_t>(random.uniform(1, 6));
+    }
+    CHECK(learn_merges(words, 20) == plain(words, 20));
+  }
+  CHECK(learn_merges({{"aaaa", 1}}, 9) == Merges{{"a", "a"}});
+  CHECK(learn_merges({{"ab", 1}, {"cd", 1}}, 9).empty());  // nothing comes twice
+  CHECK(learn_merges({}, 9).empty());
+}
+
+TEST_CASE("a tokenizer that is learnt can be read, and knows its text", "[tokenizer]") {
+  std::string text;
+  for (int i = 0; i < 50; ++i) text += "the cat sat on the mat, d\u00e9j\u00e0 vu!<|endoftext|>the hat\n";
+  const std::string json = learn_tokenizer(text, 300);
+  const Tokenizer tokenizer(json, "learnt");
+  CHECK(tokenizer.vocab_size() <= 300);
+  CHECK(tokenizer.vocab_size() > 270);
+  CHECK(tokenizer.gaps().empty());
+  CHECK(tokenizer.find_added("<|endoftext|>") == 0);
+  CHECK(tokenizer.encode("the<|endoftext|>").size() == 2);
+  CHECK(tokenizer.encode("<|endoftext|>", {.special_in_text = false}).size() > 3);  // was not learnt as a word
+  CHECK(tokenizer.decode(tokenizer.encode(text)) == text);
+  CHECK(tokenizer.encode(text).size() < text.size() / 3);
+  CHECK(learn_tokenizer(text, 300) == json);
+  CHECK(Tokenizer(learn_tokenizer("", 260, {"<a>", "<b>"}), "empty").vocab_size() == 258);
+  CHECK(message_of<ValueError>([] { learn_tokenizer("a", 256); }) == "vocab_size: expected at least 257, got 256");
+  CHECK(message_of<ValueError>([] { learn_tokenizer("a\xff", 300); }) == "text: expected UTF-8, got broken characters");
+}
+
+TEST_CASE("unknown characters fall back on bytes, on a token for them, or are refused", "[tokenizer]") {
+  Json json = Json::parse(read_file(golden_path("tokenizer_layouts/sentencepiece/tokenizer.json")));
+  const auto ids = [](const Json& j, const std::string& text) { return from(j).encode(text, {.around = false}); };
+  CHECK(ids(json, "\u00e9") == Ids{554, 198, 172});
+  json["model"]["vocab"].erase("<0xA9>");  // without one of its bytes a character does not fall back
+  CHECK(ids(json, "\u00e9\u00e9a") == Ids{554, 0, 528});
+  json["model"]["byte_fallback"] = false;
+  CHECK(ids(json, "\u00e9\u00ef") == Ids{554, 0});
+  json["model"]["fuse_unk"] = false;
+  CHECK(ids(json, "\u00e9\u00ef") == Ids{554, 0, 0});
+  json["model"]["unk_token"] = nullptr;
+  CHECK(message_of<ValueError>([&] { ids(json, "\u00e9"); }) == "text: the vocabulary has no token for '\u00e9'");
+  json["model"]["unk_token"] = "<none>";
+  CHECK(message_of<FileError>([&] { from(json); }) ==
+        "tokenizer.json: model.unk_token: '<none>' is no token of model.vocab");
+}
+
+TEST_CASE("a normal form that is out of all proportion is refused", "[tokenizer][hostile]") {
+  Json json = golden_json();
+  const Json step = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(1000, 'a')}};
+  json["normalizer"] = {{"type", "Sequence"}, {"normalizers", {step, step, step}}};
+  CHECK(message_of<ValueError>([&] {
+          from(json).encode("aaaa");
+        }).starts_with("text: expected a normal form not out of all proportion to it, got more than"));
+}
+
+TEST_CASE("a space before a text is put before a text only", "[tokenizer]") {
+  Json json = golden_json();
+  const auto replace = [](const char* from, const char* to) {
+    return Json{{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
+  };
+  json["normalizer"] = {{"type", "Sequence"},
+                        {"normalizers", {replace("a", ""), {{"type", "Prepend"}, {"prepend", " "}}}}};
+  CHECK(from(json).encode("a").empty());
+  CHECK(from(json).encode("cat") == golden().encode(" ct"));
+}
+
+TEST_CASE("gaps in the numbers are known", "[tokenizer]") {
+  Json json = golden_json();
+  json["added_tokens"].push_back({{"id", 626}, {"content", "<x>"}});
+  CHECK(from(json).gaps() == Ids{623, 624, 625});
+  CHECK(golden().gaps().empty());
+}
+
 TEST_CASE("each byte is one token", "[tokenizer]") {
   std::vector<int> seen(256, 0);
   for (std::int64_t id = 2; id < 258; ++id) {
@@ -277,6 +520,14 @@ TEST_CASE("added tokens are found first, the longest, and as they wish", "[token
   CHECK(message_of<ValueError>([&] { t.decode(Ids{-1}); }) == "id: expected the number of a token, below 706, got -1");
   CHECK(message_of<ValueError>([&] { t.decode(Ids{706}); }) ==
         "id: expected the number of a token, below 706, got 706");
+  // Space that a token takes along and that is an added token itself is given as well, as the published library does.
+  add(706, "<n>", {{"special", true}, {"rstrip", true}, {"normalized", true}});
+  add(707, "<q>", {{"special", true}, {"rstrip", true}, {"normalized", false}});
+  const Tokenizer both = from(json);
+  const std::int64_t two = *both.find_added("  "), four = *both.find_added("    ");
+  CHECK(both.encode("<n>    a") == Ids{706, four, 66});
+  CHECK(both.encode("<n>  <n> a") == Ids{706, two, 706, 66});
+  CHECK(both.encode("<q>    a") == Ids{707, 66});  // looked for before the spaces are
   json["pre_tokenizer"]["add_prefix_space"] = true;
   const Tokenizer prefixed = from(json);
   CHECK(prefixed.encode("Mamba") == golden().encode(" Mamba"));
@@ -344,24 +595,67 @@ TEST_CASE("tokenizers that lie are refused with file, key and reason", "[tokeniz
            "the token comes twice");
   contains(refused([](Json& j) { j["added_tokens"][4]["lstrip"] = 1; }),
            "added_tokens[4].lstrip: expected true or false");
-  contains(refused([](Json& j) { j["normalizer"]["type"] = "NFKC"; }), "normalizer.type: expected NFC, got '\"NFKC\"'");
-  contains(refused([](Json& j) { j["pre_tokenizer"] = nullptr; }), "pre_tokenizer: expected an object");
-  contains(refused([](Json& j) { j["pre_tokenizer"]["type"] = "Metaspace"; }),
-           "pre_tokenizer.type: expected ByteLevel");
-  contains(refused([](Json& j) { j["pre_tokenizer"]["use_regex"] = false; }), "pre_tokenizer.use_regex: expected true");
-  contains(refused([](Json& j) { j["decoder"] = nullptr; }), "decoder: expected an object");
+  contains(refused([](Json& j) { j["normalizer"]["type"] = "NFKC"; }),
+           "normalizer.type: expected NFC or Prepend or Replace, got '\"NFKC\"'");
   contains(refused([](Json& j) {
-             j["truncation"] = {{"max_length", 5}};
+             j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, 3}}};
            }),
-           "truncation: expected nothing: this is not supported");
+           "normalizer.normalizers[1]: expected an object");
+  contains(refused([](Json& j) {
+             j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Regex", "a"}}}};
+           }),
+           "normalizer.pattern.String: expected a text");
+  contains(refused([](Json& j) {
+             j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}};
+           }),
+           "normalizer.pattern.String: expected 1 to 1024 bytes");
+  contains(refused([](Json& j) { j["pre_tokenizer"] = nullptr; }), "decoder.type: expected Replace or ByteFallback or");
+  contains(refused([](Json& j) { j["pre_tokenizer"] = j["decoder"] = nullptr; }),
+           "decoder: expected how tokens become a text, got 'null'");
+  contains(refused([](Json& j) { j["pre_tokenizer"]["type"] = "Metaspace"; }),
+           "pre_tokenizer.type: expected ByteLevel or Split or Digits, got '\"Metaspace\"'");
+  contains(refused([](Json& j) {
+             j["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {j["pre_tokenizer"], {{"type", "Digits"}}}}};
+           }),
+           "pre_tokenizer.pretokenizers[1]: expected ByteLevel to be the last step");
+  const auto split = [&](const Json& pattern, const Json& behavior) {
+    return refused([&](Json& j) {
+      const Json step = {{"type", "Split"}, {"pattern", pattern}, {"behavior", behavior}};
+      j["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {step, j["pre_tokenizer"]}}};
+    });
+  };
+  const std::string at = "pre_tokenizer.pretokenizers[0].";
+  contains(split({{"String", " "}}, "Isolated"), at + "pattern.Regex: expected a regular expression, got 'null'");
+  contains(split({{"Regex", "a(b"}}, "Isolated"),
+           at + "pattern.Regex: pattern: expected a regular expression, got U_REGEX_MISMATCHED_PAREN at character 3");
+  contains(split({{"Regex", "\\h"}}, "Isolated"), at + "pattern.Regex: pattern: \\h is not supported");
+  contains(split({{"Regex", std::string(5000, 'a')}}, "Isolated"), "pattern: expected at most 4096 bytes, got 5000");
+  contains(split({{"Regex", "a"}}, "MergedWithNext"), at + "behavior: expected Isolated or Removed");
+  contains(refused([](Json& j) {
+             j["decoder"] = {{"type", "Sequence"}, {"decoders", {{{"type", "ByteLevel"}}, {{"type", "WordPiece"}}}}};
+           }),
+           "decoder.decoders[1].type: expected ByteLevel or Fuse");
   contains(refused([](Json& j) { j["model"]["dropout"] = 0.1; }), "model.dropout: expected nothing");
   contains(refused([](Json& j) { j["model"]["byte_fallback"] = true; }), "model.byte_fallback: expected nothing");
   contains(refused([](Json& j) {
              j["post_processor"] = {{"type", "TemplateProcessing"}, {"single", {{{"SpecialToken", 1}}}}};
            }),
-           "post_processor.single: expected the text alone");
+           "post_processor.single[0].SpecialToken: expected an object");
+  const auto around = [&](const Json& single, const Json& ids) {
+    return refused([&](Json& j) {
+      j["post_processor"] = {
+          {"type", "TemplateProcessing"}, {"single", single}, {"special_tokens", {{"<x>", {{"ids", ids}}}}}};
+    });
+  };
+  const Json token = {{"SpecialToken", {{"id", "<x>"}}}}, sequence = {{"Sequence", {{"id", "A"}}}};
+  contains(around(Json::array({token}), {0}), "post_processor.single: expected the text once, and tokens around it");
+  contains(around({sequence, sequence}, {0}), "post_processor.single: expected the text once");
+  contains(around({token, sequence}, {4000}),
+           "post_processor.special_tokens.<x>.ids[0]: expected the number of a token");
+  contains(around({token, sequence}, {-1}), "post_processor.special_tokens.<x>.ids[0]: expected a number from 0 to");
+  contains(around({token, sequence}, Json(std::vector<int>(2000, 0))), "post_processor.single: too many tokens");
   contains(refused([](Json& j) { j["post_processor"]["type"] = "Bert"; }),
-           "post_processor.type: expected ByteLevel or");
+           "post_processor.type: expected ByteLevel or TemplateProcessing");
   Json lacking = golden_json();
   lacking["model"] = {{"type", "BPE"}, {"vocab", {{"a", 5}}}, {"merges", Json::array()}};
   CHECK(message_of<ValueError>([&] { from(lacking).encode("ab"); }) == "text: the vocabulary has no token for byte 98");

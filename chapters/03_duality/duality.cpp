@@ -213,8 +213,16 @@
 //
 // @quote src/mamba2/matrix.hpp#matrix_ref
 //
-// Transposing swaps two numbers and sets a flag. Functions that only read take a
-// mamba2::ReadMatrix, the same thing for `const` elements.
+// Functions that only read take a mamba2::ReadMatrix, the same thing for `const` elements. The two
+// factors of a product may also be turned round, and that moves no number either: BLAS is told to
+// read rows as columns.
+//
+// @quote src/mamba2/matrix.hpp#factor
+//
+// Why a type of its own, and not one more member of the first? Nearly every function walks along
+// the rows of a matrix. Given one that is turned round, it would walk the wrong way, and the
+// numbers would only be wrong. So what transpose() gives fits into a product and nowhere else, and
+// the compiler sees to it.
 
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
@@ -230,30 +238,26 @@
 
 namespace mamba2 {
 
-// mamba2::multiply() checks the sizes and hands the rest to BLAS. A result that is itself
-// transposed is no trouble: $(AB)^\top = B^\top A^\top$. Products without anything to sum are dealt
-// with here, since BLAS refuses rows of length 0.
+// mamba2::multiply() checks the sizes and hands the rest to BLAS. Products without anything to sum
+// are dealt with here, since BLAS refuses rows of length 0.
 
 template <class Real>
-void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real> beta,
-              MatrixRef<Real> C) {
-  require_size("B", B, {A.columns, B.columns}, "(columns of A, columns of B)");
-  require_size("C", C, {A.rows, B.columns}, "(rows of A, columns of B)");
-  if (C.transposed) return multiply<Real>(transpose(B), transpose(A), beta, transpose(C));
+void multiply(Factor<std::type_identity_t<Real>> A, Factor<std::type_identity_t<Real>> B,
+              std::type_identity_t<Real> beta, MatrixRef<Real> C) {
+  const MatrixRef<const Real> B_seen{nullptr, B.rows(), B.columns()};
+  require_size("B", B_seen, {A.columns(), B.columns()}, "(columns of A, columns of B)");
+  require_size("C", C, {A.rows(), B.columns()}, "(rows of A, columns of B)");
   if (C.rows == 0 || C.columns == 0) return;
-  if (A.columns == 0) {
+  if (A.columns() == 0) {
     for (std::size_t i = 0; i < C.rows; ++i)
       for (std::size_t j = 0; j < C.columns; ++j) C[i][j] = beta == 0 ? 0 : beta * C[i][j];
     return;
   }
   const auto size = [](std::size_t n) { return static_cast<int>(n); };
-  const auto order = [](ReadMatrix<Real> m) {
-    return m.transposed ? cxxblas::Trans : cxxblas::NoTrans;
-  };
+  const auto order = [](Factor<Real> m) { return m.transposed ? cxxblas::Trans : cxxblas::NoTrans; };
   cxxblas::gemm<int>(cxxblas::RowMajor, order(A), order(B), size(C.rows), size(C.columns),
-                     size(A.columns),
-                     /* alpha = */ Real(1), A.data, size(A.stride), B.data, size(B.stride), beta,
-                     C.data, size(C.stride));
+                     size(A.columns()), /* alpha = */ Real(1), A.stored.data, size(A.stored.stride),
+                     B.stored.data, size(B.stored.stride), beta, C.data, size(C.stride));
 }
 
 // Is the library worth the trouble, when three nested loops would do? Measure it.
@@ -463,7 +467,7 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
 // Every function above is compiled here, once for `float` and once for `double`.
 
 #define MAMBA2_INSTANTIATE(Real)                                                           \
-  template void multiply<Real>(ReadMatrix<Real>, ReadMatrix<Real>, Real, MatrixRef<Real>); \
+  template void multiply<Real>(Factor<Real>, Factor<Real>, Real, MatrixRef<Real>);         \
   template void mask_scores<Real>(ReadSpan<Real>, MatrixRef<Real>);                        \
   template void dual_quadratic<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>,   \
                                      ReadMatrix<Real>, MatrixRef<Real>);                   \

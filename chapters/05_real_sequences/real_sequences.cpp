@@ -157,21 +157,98 @@ std::size_t group_of_head(std::size_t head, std::size_t nheads, std::size_t ngro
   return head / (nheads / ngroups);
 }
 
-// Nothing is copied for this. In a tensor (batch, seqlen, nheads, headdim), the tokens of one head
-// form a matrix (seqlen, headdim) whose rows lie nheads · headdim numbers apart. That is a
-// MatrixRef with a stride. In the same way, the $B$ of a group is a matrix inside (batch, seqlen,
-// ngroups, d_state), and all heads of the group refer to the same one.
+// ## A scan is a reference {#real_sequences_views}
+//
+// Nothing is copied for this. Write all tokens of a batch one under the other, a row for each. Then
+// $x$ is a matrix of nheads · headdim columns, and the channels of one head are headdim
+// neighbouring columns of it: a MatrixRef (@chapter{duality}). $B$ has d_state columns for each
+// group, and all heads of a group refer to the same ones. So what the operator reads is described
+// by a handful of references:
+//
+// @quote src/mamba2/ssd.hpp#scan_ref
+//
+// The numbers may lie in tensors of their own, one for each argument, as in ScanInput, which is the
+// convenient form. They need not. In a model $x$, $B$ and $C$ come out of one convolution, side by
+// side, and stay where they are.
 
-template <class Tensor4>
-static auto over_time(Tensor4& tensor, std::size_t batch, std::size_t head) {
-  const auto& s = tensor.shape();
-  using Element = std::remove_pointer_t<decltype(tensor.data())>;
-  return MatrixRef<Element>{tensor.data() + (batch * s[1] * s[2] + head) * s[3], s[1], s[3],
-                            s[2] * s[3]};
+template <class Real>
+ScanInput<Real>::operator ScanRef<Real>() const {
+  const auto& [batch, seqlen, nheads, headdim] = x.shape();
+  ScanRef<Real> ref{.sizes = {batch, seqlen, nheads, headdim, B.shape(2), B.shape(3)},
+                    .x = as_rows<2>(x),
+                    .dt = as_rows<2>(dt),
+                    .A = as_span(A),
+                    .B = as_rows<2>(B),
+                    .C = as_rows<2>(C)};
+  if (D) ref.D = {D->data(), D->size()};
+  if (z) ref.z = as_rows<2>(*z);
+  if (dt_bias) ref.dt_bias = as_span(*dt_bias);
+  if (seq_idx) ref.seq_idx = {seq_idx->data(), seq_idx->size()};
+  return ref;
 }
 
-// All that an algorithm needs to know of one head, over some stretch of time, is then six
-// references. They can be cut: the part of a stretch is a stretch.
+// And a part of a scan is a scan. Fewer heads are fewer columns. They bring their own $A$, $D$ and
+// bias, and the columns of $B$ and $C$ of their groups:
+
+template <class Real>
+ScanRef<Real> some_heads(const ScanRef<Real>& scan, std::size_t first, std::size_t count) {
+  const ScanSizes& s = scan.sizes;
+  const std::size_t per_group = s.nheads / s.ngroups;
+  const std::size_t first_group = first / per_group, groups = (count + per_group - 1) / per_group;
+  const auto channels = [&](MatrixRef<const Real> m) {
+    return column_block(m, first * s.headdim, count * s.headdim);
+  };
+  const auto states = [&](MatrixRef<const Real> m) {
+    return column_block(m, first_group * s.d_state, groups * s.d_state);
+  };
+  const std::size_t D_size = scan.D.size() / s.nheads;  // of each head: 0, 1 or headdim
+
+  ScanRef<Real> part = scan;
+  part.sizes.nheads = count;
+  part.sizes.ngroups = groups;
+  part.x = channels(scan.x);
+  part.dt = column_block(scan.dt, first, count);
+  part.A = scan.A.subspan(first, count);
+  part.B = states(scan.B);
+  part.C = states(scan.C);
+  part.D = scan.D.subspan(first * D_size, count * D_size);
+  if (scan.z.data) part.z = channels(scan.z);
+  if (!scan.dt_bias.empty()) part.dt_bias = scan.dt_bias.subspan(first, count);
+  return part;
+}
+
+// A sequence of the batch, and a stretch of time within a sequence, are fewer rows:
+
+template <class Real>
+static ScanRef<Real> some_rows(const ScanRef<Real>& scan, std::size_t first, std::size_t count) {
+  const auto rows = [=](MatrixRef<const Real> m) { return row_block(m, first, count); };
+  ScanRef<Real> part = scan;
+  part.sizes.batch = 1;
+  part.sizes.seqlen = count;
+  part.x = rows(scan.x);
+  part.dt = rows(scan.dt);
+  part.B = rows(scan.B);
+  part.C = rows(scan.C);
+  if (scan.z.data) part.z = rows(scan.z);
+  if (!scan.seq_idx.empty()) part.seq_idx = scan.seq_idx.subspan(first, count);
+  return part;
+}
+
+template <class Real>
+ScanRef<Real> one_sequence(const ScanRef<Real>& scan, std::size_t entry) {
+  return some_rows(scan, entry * scan.sizes.seqlen, scan.sizes.seqlen);
+}
+
+template <class Real>
+ScanRef<Real> some_tokens(const ScanRef<Real>& scan, std::size_t first, std::size_t count) {
+  return some_rows(scan, first, count);
+}
+
+// With these the operator can be taken apart along any axis without moving a number: here into
+// heads, in @chapter{fast} into groups of heads for several threads.
+//
+// What the three algorithms want is a little more finished: the inputs of one head times their step
+// sizes, and its log-decays. Those two are computed; the rest refers.
 
 namespace {
 
@@ -371,12 +448,14 @@ Real silu(Real x) {
 }
 
 template <class Real>
-static void skip_and_gate(const ScanInput<Real>& in, Tensor<Real, 4>& y) {
-  const std::size_t nheads = y.shape(2), headdim = y.shape(3);
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const std::size_t h = i / headdim % nheads, p = i % headdim;
-    if (in.D) y.data()[i] += (*in.D)(h, in.D->shape(1) == 1 ? 0 : p) * in.x.data()[i];
-    if (in.z) y.data()[i] *= silu(in.z->data()[i]);
+static void skip_and_gate(const ScanRef<Real>& in, MatrixRef<Real> y) {
+  const std::size_t per_head = in.D.size() / in.sizes.nheads;  // 0, 1 or headdim
+  for (std::size_t t = 0; t < y.rows; ++t) {
+    for (std::size_t c = 0; c < y.columns; ++c) {
+      const std::size_t h = c / in.sizes.headdim, p = c % in.sizes.headdim;
+      if (per_head > 0) y[t][c] += in.D[h * per_head + p % per_head] * in.x[t][c];
+      if (in.z.data) y[t][c] *= silu(in.z[t][c]);
+    }
   }
 }
 
@@ -441,39 +520,52 @@ ScanSizes scan_sizes(const ScanInput<Real>& in, const ScanOptions& options) {
 
 // ## The operator {#real_sequences_operator}
 //
-// What is left is to put the pieces in order. For each batch entry find the sequences. For each
-// head multiply the inputs and the rate by the step size, the two places where $\Delta$ appears;
-// refer to the $B$ and $C$ of the head's group; run. The state lives in `last_state` from the
-// beginning: it starts as a copy of the initial state, or as zeros, and the algorithms move it on.
+// What is left is to put the pieces in order. For each sequence of the batch find where the packed
+// ones begin. For each head multiply the inputs and the rate by the step size, the two places where
+// $\Delta$ appears; run. The states are moved on in place: what the caller finds there at the end
+// began as what he had put there.
+
+namespace unchecked {
+
+template <class Real>
+void scan(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
+          MatrixRef<Real> y) {
+  const std::size_t seqlen = in.sizes.seqlen, headdim = in.sizes.headdim, d_state = in.sizes.d_state;
+  if (seqlen == 0) return;
+  Tensor<Real, 2> X = zeros<Real>(seqlen, headdim);  // x times its step size, of one head
+  std::vector<Real> dA(seqlen);                      // its log-decay
+  for (std::size_t b = 0; b < in.sizes.batch; ++b) {
+    const ScanRef<Real> sequence = one_sequence(in, b);
+    std::vector<std::size_t> bounds{0, seqlen};
+    if (!in.seq_idx.empty()) bounds = sequence_bounds(sequence.seq_idx);
+    for (std::size_t h = 0; h < in.sizes.nheads; ++h) {
+      const ScanRef<Real> head = some_heads(sequence, h, 1);
+      for (std::size_t t = 0; t < seqlen; ++t) {
+        const Real bias = head.dt_bias.empty() ? Real(0) : head.dt_bias[0];
+        const Real dt = step_size(head.dt[t][0] + bias, options);
+        dA[t] = dt * head.A[0];
+        for (std::size_t p = 0; p < headdim; ++p) X(t, p) = dt * head.x[t][p];
+      }
+      const MatrixRef<Real> Y = column_block(row_block(y, b * seqlen, seqlen), h * headdim, headdim);
+      const MatrixRef<Real> state{states[b] + h * headdim * d_state, headdim, d_state, d_state};
+      run_packed<Real>({as_matrix(X), dA, head.B, head.C, Y, state}, bounds, options);
+    }
+  }
+  skip_and_gate(in, y);
+}
+
+}  // namespace unchecked
+
+// That function trusts its caller, since the sizes of references cannot be wrong by accident where
+// a model has laid out the memory itself. The front door checks, and makes room for the results.
 
 template <class Real>
 ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
-  const auto [batch, seqlen, nheads, headdim, ngroups, d_state] = scan_sizes(in, options);
-  const Tensor<Real, 3> dt = step_sizes(in, options);  // (batch, seqlen, nheads)
-  ScanOutput<Real> out{zeros<Real>(batch, seqlen, nheads, headdim),
-                       zeros<Real>(batch, nheads, headdim, d_state)};
+  const ScanSizes s = scan_sizes(in, options);
+  ScanOutput<Real> out{zeros<Real>(s.batch, s.seqlen, s.nheads, s.headdim),
+                       zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
   if (in.initial_state) out.last_state = *in.initial_state;
-  if (seqlen == 0) return out;
-
-  Tensor<Real, 2> X = zeros<Real>(seqlen, headdim);  // x times its step size, of one head
-  std::vector<Real> dA(seqlen);                      // its log-decay
-  for (std::size_t b = 0; b < batch; ++b) {
-    std::vector<std::size_t> bounds{0, seqlen};
-    if (in.seq_idx) bounds = sequence_bounds({in.seq_idx->data() + b * seqlen, seqlen});
-    for (std::size_t h = 0; h < nheads; ++h) {
-      for (std::size_t t = 0; t < seqlen; ++t) {
-        dA[t] = dt(b, t, h) * in.A(h);
-        for (std::size_t p = 0; p < headdim; ++p) X(t, p) = dt(b, t, h) * in.x(b, t, h, p);
-      }
-      const std::size_t g = group_of_head(h, nheads, ngroups);
-      const MatrixRef<Real> Y = over_time(out.y, b, h);  // (seqlen, headdim)
-      const MatrixRef<Real> state{&out.last_state(b, h, 0, 0), headdim, d_state, d_state};
-      const Stretch<Real> head{as_matrix(X),          dA, over_time(in.B, b, g),
-                               over_time(in.C, b, g), Y,  state};
-      run_packed<Real>(head, bounds, options);
-    }
-  }
-  skip_and_gate(in, out.y);
+  unchecked::scan<Real>(in, options, as_rows<1>(out.last_state), as_rows<2>(out.y));
   return out;
 }
 
@@ -511,17 +603,21 @@ ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
 //
 // Last, the usual list of what to compile.
 
-template float softplus(float);
-template double softplus(double);
-template float silu(float);
-template double silu(double);
-template float step_size(float, const ScanOptions&);
-template double step_size(double, const ScanOptions&);
-template Tensor<float, 3> step_sizes(const ScanInput<float>&, const ScanOptions&);
-template Tensor<double, 3> step_sizes(const ScanInput<double>&, const ScanOptions&);
-template ScanSizes scan_sizes(const ScanInput<float>&, const ScanOptions&);
-template ScanSizes scan_sizes(const ScanInput<double>&, const ScanOptions&);
-template ScanOutput<float> ssd(const ScanInput<float>&, const ScanOptions&);
-template ScanOutput<double> ssd(const ScanInput<double>&, const ScanOptions&);
+#define MAMBA2_INSTANTIATE(Real)                                                           \
+  template Real softplus(Real);                                                            \
+  template Real silu(Real);                                                                \
+  template Real step_size(Real, const ScanOptions&);                                       \
+  template Tensor<Real, 3> step_sizes(const ScanInput<Real>&, const ScanOptions&);         \
+  template ScanInput<Real>::operator ScanRef<Real>() const;                                \
+  template ScanRef<Real> some_heads(const ScanRef<Real>&, std::size_t, std::size_t);       \
+  template ScanRef<Real> one_sequence(const ScanRef<Real>&, std::size_t);                  \
+  template ScanRef<Real> some_tokens(const ScanRef<Real>&, std::size_t, std::size_t);      \
+  template ScanSizes scan_sizes(const ScanInput<Real>&, const ScanOptions&);               \
+  template void unchecked::scan(const ScanRef<Real>&, const ScanOptions&, MatrixRef<Real>, \
+                                MatrixRef<Real>);                                          \
+  template ScanOutput<Real> ssd(const ScanInput<Real>&, const ScanOptions&);
+MAMBA2_INSTANTIATE(float)
+MAMBA2_INSTANTIATE(double)
+#undef MAMBA2_INSTANTIATE
 
 }  // namespace mamba2

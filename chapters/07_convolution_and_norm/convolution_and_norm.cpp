@@ -98,18 +98,18 @@ namespace mamba2 {
 
 namespace {
 
-/// How many tokens before token t are of its own sequence, at most `most`.
-std::size_t reach(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size_t t,
+/// How many tokens before the token in a row are of its own sequence, at most `most`, of the `t` there are.
+std::size_t reach(std::span<const std::int64_t> seq_idx, std::size_t row, std::size_t t,
                   std::size_t most) {
   std::size_t back = 0;
-  while (back < std::min(t, most) && (!seq_idx || (*seq_idx)(b, t - back - 1) == (*seq_idx)(b, t)))
+  while (back < std::min(t, most) && (seq_idx.empty() || seq_idx[row - back - 1] == seq_idx[row]))
     ++back;
   return back;
 }
 
-/// Whether the sequence of token t goes back to the start of its row, and so to what came before the row.
-bool from_start(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size_t t) {
-  return reach(seq_idx, b, t, t) == t;
+/// Whether the sequence of token t goes back to the first, and so to what came before it.
+bool from_start(std::span<const std::int64_t> seq_idx, std::size_t row, std::size_t t) {
+  return reach(seq_idx, row, t, t) == t;
 }
 
 // The test compares neighbours, so it finds a *change*. Two texts that bear the same number with a
@@ -118,33 +118,47 @@ bool from_start(const Tensor<std::int64_t, 2>* seq_idx, std::size_t b, std::size
 // Next, one token. Tap by tap, and within a tap along the channels, because that is how the numbers
 // lie in memory:
 
-/// The weighted sums of one token, for the channels first, first + 1, ... of which there are as many as outputs.
+/// The weighted sums of token t of batch entry b.
 template <class Real>
-void convolve_token(const ShortConvolution<Real>& in, std::size_t b, std::size_t t, std::size_t first,
-                    std::span<Real> y) {
+void convolve_token(const ShortConvolution<Real>& in, std::size_t b, std::size_t t, std::span<Real> y) {
   const std::size_t width = in.weight.columns, row = b * (in.x.rows / in.batch) + t;
-  const std::size_t back = reach(in.seq_idx, b, t, width - 1);
-  const bool start = in.initial_state && t < width && from_start(in.seq_idx, b, t);
-  for (std::size_t j = 0; j < y.size(); ++j) y[j] = in.bias.empty() ? Real(0) : in.bias[first + j];
+  const std::size_t back = reach(in.seq_idx, row, t, width - 1);
+  const bool start = in.initial_state.data && t < width && from_start(in.seq_idx, row, t);
+  for (std::size_t c = 0; c < y.size(); ++c) y[c] = in.bias.empty() ? Real(0) : in.bias[c];
   for (std::size_t k = 0; k < width; ++k) {  // k tokens back
     const std::size_t tap = width - 1 - k;
     if (k <= back) {
-      const Real* x = in.x[row - k] + first;
-      for (std::size_t j = 0; j < y.size(); ++j) y[j] += in.weight[first + j][tap] * x[j];
+      const Real* x = in.x[row - k];
+      for (std::size_t c = 0; c < y.size(); ++c) y[c] += in.weight[c][tap] * x[c];
     } else if (start && k > t) {
-      const auto& before = *in.initial_state;  // its last column is one token before the row
-      for (std::size_t j = 0; j < y.size(); ++j)
-        y[j] += in.weight[first + j][tap] * before(b, first + j, width + t - k);
+      const Real* before =
+          in.initial_state[b];  // of each channel, the last is one token before the row
+      for (std::size_t c = 0; c < y.size(); ++c)
+        y[c] += in.weight[c][tap] * before[c * width + width + t - k];
     }
   }
 }
 
-// Why the offset `first`? Because $x$, $B$ and $C$ lie side by side in the input but are three
-// tensors in what follows. The convolution may deal its output to several places, and nobody has to
-// copy.
+}  // namespace
+
+namespace unchecked {
 
 template <class Real>
-void check_shapes(const ShortConvolution<Real>& in) {
+void short_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
+  for (std::size_t row = 0; row < y.rows; ++row) {
+    const std::size_t seqlen = in.x.rows / in.batch;
+    const std::span<Real> out(y[row], y.columns);
+    convolve_token(in, row / seqlen, row % seqlen, out);
+    for (Real& value : out) value = in.silu ? silu(value) : value;
+  }
+}
+
+}  // namespace unchecked
+
+// The front door sees to it that all sizes agree.
+
+template <class Real>
+static void check(const ShortConvolution<Real>& in) {
   const std::size_t batch = in.batch, channels = in.x.columns, width = in.weight.columns;
   const std::size_t seqlen = batch == 0 ? 0 : in.x.rows / batch;
   if (batch * seqlen != in.x.rows) {
@@ -155,47 +169,19 @@ void check_shapes(const ShortConvolution<Real>& in) {
     throw ShapeError("conv1d.weight: expected shape (channels, d_conv) = (" + std::to_string(channels) +
                      ", at least 1), got " + shape_text(std::array{in.weight.rows, width}));
   }
-  if (!in.bias.empty() && in.bias.size() != channels) {
-    throw ShapeError("conv1d.bias: expected " + std::to_string(channels) + " values, got " +
-                     std::to_string(in.bias.size()));
+  if (!in.bias.empty()) require_length("conv1d.bias", in.bias, channels, "(channels)");
+  if (in.initial_state.data) {
+    require_size("conv_state", in.initial_state, {batch, channels * width},
+                 "(batch, channels * d_conv)");
   }
-  if (in.initial_state) {
-    require_shape("conv_state", *in.initial_state, {batch, channels, width},
-                  "(batch, conv_dim, d_conv)");
-  }
-  if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {batch, seqlen}, "(batch, seqlen)");
-}
-
-}  // namespace
-
-template <class Real>
-void check_short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
-  check_shapes(in);
-  std::size_t columns = 0;
-  for (const MatrixRef<Real>& part : y) {
-    columns += part.columns;
-    if (part.rows == in.x.rows) continue;
-    throw ShapeError("y: expected " + std::to_string(in.x.rows) + " rows, got " +
-                     std::to_string(part.rows));
-  }
-  if (columns == in.x.columns) return;
-  throw ShapeError("y: expected " + std::to_string(in.x.columns) + " columns in all, got " +
-                   std::to_string(columns));
+  if (!in.seq_idx.empty()) require_length("seq_idx", in.seq_idx, in.x.rows, "(batch * seqlen)");
 }
 
 template <class Real>
-void short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
-  check_short_convolution(in, y);
-  std::size_t first = 0;  // the channel that the first column of a part is
-  for (const MatrixRef<Real>& part : y) {
-    for (std::size_t row = 0; row < part.rows; ++row) {
-      const std::size_t seqlen = in.x.rows / in.batch;
-      const std::span<Real> out(part[row], part.columns);
-      convolve_token(in, row / seqlen, row % seqlen, first, out);
-      for (Real& value : out) value = in.silu ? silu(value) : value;
-    }
-    first += part.columns;
-  }
+void short_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
+  check(in);
+  require_size("y", y, {in.x.rows, in.x.columns}, "(batch * seqlen, channels)");
+  unchecked::short_convolution(in, y);
 }
 
 // Give all channels the same taps, leave out bias and SiLU, and this is @chapter{state_space}'s
@@ -212,27 +198,38 @@ void short_convolution(const ShortConvolution<Real>& in, std::span<const MatrixR
 // A text shorter than the window leaves its few inputs at the right-hand end, after what the state
 // held before, or after zeros. With packed sequences only the last one counts.
 
+namespace unchecked {
+
 template <class Real>
-Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
-  check_shapes(in);
-  const std::size_t batch = in.batch, channels = in.x.columns, width = in.weight.columns;
-  const std::size_t seqlen = batch == 0 ? 0 : in.x.rows / batch;
-  if (seqlen == 0) return in.initial_state ? *in.initial_state : zeros<Real>(batch, channels, width);
-  auto state = zeros<Real>(batch, channels, width);
-  for (std::size_t b = 0; b < batch; ++b) {
-    const std::size_t last = seqlen - 1, back = reach(in.seq_idx, b, last, width - 1);
-    const bool start = in.initial_state && last < width && from_start(in.seq_idx, b, last);
-    for (std::size_t c = 0; c < channels; ++c) {
-      for (std::size_t k = 0; k <= back; ++k)
-        state(b, c, width - 1 - k) = in.x[b * seqlen + last - k][c];
-      for (std::size_t k = seqlen; start && k < width; ++k) {
-        state(b, c, width - 1 - k) = (*in.initial_state)(b, c, width + last - k);
-      }
+void convolution_state(const ShortConvolution<Real>& in, MatrixRef<Real> state) {
+  const std::size_t width = in.weight.columns, seqlen = in.batch == 0 ? 0 : in.x.rows / in.batch;
+  for (std::size_t b = 0; b < in.batch; ++b) {
+    const std::size_t t = seqlen - 1, row = b * seqlen + t;  // the last token, if there is one
+    const std::size_t inputs = seqlen == 0 ? 0 : reach(in.seq_idx, row, t, width - 1) + 1;
+    const bool goes_on = in.initial_state.data && inputs == seqlen;  // back to the first token
+    for (std::size_t c = 0; c < in.x.columns; ++c) {
+      Real* const window = state[b] + c * width;
+      const Real* const before = goes_on ? in.initial_state[b] + c * width : nullptr;
+      for (std::size_t k = 0; k < width - inputs; ++k)
+        window[k] = before ? before[k + inputs] : Real(0);
+      for (std::size_t k = 0; k < inputs; ++k) window[width - 1 - k] = in.x[row - k][c];
     }
   }
+}
+
+}  // namespace unchecked
+
+template <class Real>
+Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
+  check(in);
+  auto state = zeros<Real>(in.batch, in.x.columns, in.weight.columns);
+  unchecked::convolution_state<Real>(in, as_rows<1>(state));
   return state;
 }
 
+// Look at the order in which a window is filled, from the left. What was there before moves to the
+// left, the text's own inputs follow; so the new window may be written over the old one.
+//
 // That the two fit together is seen by cutting a sequence in two, at any place, and handing the
 // state over:
 //
@@ -251,22 +248,6 @@ Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
 
 namespace {
 
-template <class Real>
-void require_matrix(const char* argument, std::size_t rows, std::size_t columns,
-                    const MatrixRef<const Real>& m) {
-  if (m.rows == rows && m.columns == columns && !m.transposed) return;
-  throw ShapeError(std::string(argument) +
-                   ": expected shape (tokens, features) = " + shape_text(std::array{rows, columns}) +
-                   ", got " + shape_text(std::array{m.rows, m.columns}));
-}
-
-template <class Real>
-void require_weight(std::span<const Real> weight, std::size_t features) {
-  if (weight.size() == features) return;
-  throw ShapeError("norm.weight: expected " + std::to_string(features) + " values, got " +
-                   std::to_string(weight.size()));
-}
-
 /// One over the root of the mean square.
 template <class Real>
 Real inverse_rms(std::span<const Real> x, double eps) {
@@ -277,14 +258,23 @@ Real inverse_rms(std::span<const Real> x, double eps) {
 
 }  // namespace
 
+namespace unchecked {
+
 template <class Real>
 void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y) {
-  require_weight(weight, x.columns);
-  require_matrix<Real>("y", x.rows, x.columns, y);
   for (std::size_t t = 0; t < x.rows; ++t) {
     const Real scale = inverse_rms(std::span(x[t], x.columns), eps);
     for (std::size_t i = 0; i < x.columns; ++i) y[t][i] = x[t][i] * scale * weight[i];
   }
+}
+
+}  // namespace unchecked
+
+template <class Real>
+void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y) {
+  require_length("norm.weight", weight, x.columns, "(features)");
+  require_size("y", y, {x.rows, x.columns}, "(tokens, features)");
+  unchecked::rms_norm(x, weight, eps, y);
 }
 
 // ## The gate, and who comes first {#convolution_and_norm_gate}
@@ -320,18 +310,13 @@ void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
 // stronger when their group is normed by itself.
 // :::
 
+namespace unchecked {
+
 template <class Real>
 void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
                 MatrixRef<Real> out) {
-  const std::size_t features = y.columns;
-  require_matrix<Real>("z", y.rows, features, z);
-  require_matrix<Real>("out", y.rows, features, out);
-  if (!how.weight.empty()) require_weight(how.weight, features);
-  require(how.groups > 0 && features % how.groups == 0, "groups",
-          "a divisor of the " + std::to_string(features) + " features", std::to_string(how.groups));
-
+  const std::size_t features = y.columns, width = features / how.groups;
   const bool norm = !how.weight.empty(), norm_first = norm && how.norm_before_gate;
-  const std::size_t width = features / how.groups;
   std::vector<Real> gate(features);
   for (std::size_t t = 0; t < y.rows; ++t) {
     for (std::size_t i = 0; i < features; ++i) gate[i] = silu(z[t][i]);
@@ -344,20 +329,35 @@ void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNor
   }
 }
 
-template void short_convolution(const ShortConvolution<float>&, std::span<const MatrixRef<float>>);
-template void short_convolution(const ShortConvolution<double>&, std::span<const MatrixRef<double>>);
-template void check_short_convolution(const ShortConvolution<float>&,
-                                      std::span<const MatrixRef<float>>);
-template void check_short_convolution(const ShortConvolution<double>&,
-                                      std::span<const MatrixRef<double>>);
-template Tensor<float, 3> convolution_state(const ShortConvolution<float>&);
-template Tensor<double, 3> convolution_state(const ShortConvolution<double>&);
-template void rms_norm(MatrixRef<const float>, std::span<const float>, double, MatrixRef<float>);
-template void rms_norm(MatrixRef<const double>, std::span<const double>, double, MatrixRef<double>);
-template void gated_norm(MatrixRef<const float>, MatrixRef<const float>, const GatedNorm<float>&,
-                         MatrixRef<float>);
-template void gated_norm(MatrixRef<const double>, MatrixRef<const double>, const GatedNorm<double>&,
-                         MatrixRef<double>);
+}  // namespace unchecked
+
+template <class Real>
+void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
+                MatrixRef<Real> out) {
+  const std::size_t features = y.columns;
+  require_size("z", z, {y.rows, features}, "(tokens, features)");
+  require_size("out", out, {y.rows, features}, "(tokens, features)");
+  if (!how.weight.empty()) require_length("norm.weight", how.weight, features, "(features)");
+  require(how.groups > 0 && features % how.groups == 0, "groups",
+          "a divisor of the " + std::to_string(features) + " features", std::to_string(how.groups));
+  unchecked::gated_norm(y, z, how, out);
+}
+
+#define MAMBA2_INSTANTIATE(Real)                                                                 \
+  template void short_convolution(const ShortConvolution<Real>&, MatrixRef<Real>);               \
+  template void unchecked::short_convolution(const ShortConvolution<Real>&, MatrixRef<Real>);    \
+  template Tensor<Real, 3> convolution_state(const ShortConvolution<Real>&);                     \
+  template void unchecked::convolution_state(const ShortConvolution<Real>&, MatrixRef<Real>);    \
+  template void rms_norm(MatrixRef<const Real>, std::span<const Real>, double, MatrixRef<Real>); \
+  template void unchecked::rms_norm(MatrixRef<const Real>, std::span<const Real>, double,        \
+                                    MatrixRef<Real>);                                            \
+  template void gated_norm(MatrixRef<const Real>, MatrixRef<const Real>, const GatedNorm<Real>&, \
+                           MatrixRef<Real>);                                                     \
+  template void unchecked::gated_norm(MatrixRef<const Real>, MatrixRef<const Real>,              \
+                                      const GatedNorm<Real>&, MatrixRef<Real>);
+MAMBA2_INSTANTIATE(float)
+MAMBA2_INSTANTIATE(double)
+#undef MAMBA2_INSTANTIATE
 
 }  // namespace mamba2
 

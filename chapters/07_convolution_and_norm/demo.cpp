@@ -40,7 +40,7 @@ constexpr std::size_t seqlen = 10, channels = 3, d_conv = 4;
 
 Tensor<double, 2> convolve(const mamba2::ShortConvolution<double>& in) {
   auto y = zeros<double>(in.x.rows, in.x.columns);
-  mamba2::short_convolution<double>(in, std::array{as_matrix(y)});
+  mamba2::short_convolution<double>(in, as_matrix(y));
   return y;
 }
 
@@ -92,7 +92,7 @@ void cut() {
     const auto state = mamba2::convolution_state(head);
     mamba2::ShortConvolution<double> tail = head;
     tail.x = rows(at, seqlen - at);
-    tail.initial_state = &state;
+    tail.initial_state = mamba2::as_rows<1>(state);
     auto y = zeros<double>(seqlen, channels);
     const auto first = convolve(head), second = convolve(tail);
     std::copy(first.begin(), first.end(), y.begin());

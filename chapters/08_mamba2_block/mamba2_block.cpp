@@ -105,8 +105,13 @@ void linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<con
 
 template <class Real>
 const Operations<Real>& plain_operations() {
-  static const Operations<Real> table{linear<Real>, short_convolution<Real>, rms_norm<Real>,
-                                      gated_norm<Real>, ssd<Real>};
+  static const Operations<Real> table{
+      .linear = linear<Real>,
+      .short_convolution = unchecked::short_convolution<Real>,
+      .rms_norm = unchecked::rms_norm<Real>,
+      .gated_norm = unchecked::gated_norm<Real>,
+      .scan = unchecked::scan<Real>,
+  };
   return table;
 }
 
@@ -285,8 +290,9 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, Mamba2Parameters<Real
 //
 // Now the pass itself. It comes in three pieces, because @chapter{one_token_at_a_time} will need
 // the first and the last again: the way in, the middle, the way out. The way in is the projection,
-// and then the scan's input is laid out. The step sizes are copied, as they are few; $x$, $B$ and
-// $C$ get their shapes, and the convolution will write straight into them.
+// and room for what comes after it. Nothing is laid out for the scan: the convolution will write
+// one matrix, and the scan finds $x$, $B$ and $C$ in its columns and the step sizes in those of the
+// projection (scan_ref(), in block.hpp).
 
 template <class Real>
 void Mamba2Block<Real>::project(MatrixRef<const Real> x, const Tensor<Real, 2>& weight,
@@ -297,30 +303,18 @@ void Mamba2Block<Real>::project(MatrixRef<const Real> x, const Tensor<Real, 2>& 
 }
 
 template <class Real>
-Mamba2Activations<Real> Mamba2Block<Real>::enter(MatrixRef<const Real> u, std::size_t batch) const {
-  const Mamba2Config& c = config_;
-  const Mamba2Parameters<Real>& p = parameters_;
-  const std::size_t tokens = u.rows, seqlen = batch == 0 ? 0 : tokens / batch;
-  Mamba2Activations<Real> a;
-  a.zxbcdt = Tensor<Real, 2>::from_shape({tokens, c.d_in_proj()});
-  project(u, p.in_proj_weight, in_proj_compact_, p.in_proj_bias, as_matrix(a.zxbcdt));
-
-  a.scan.x = Tensor<Real, 4>::from_shape({batch, seqlen, c.nheads(), c.headdim});
-  a.scan.B = Tensor<Real, 4>::from_shape({batch, seqlen, c.ngroups, c.d_state});
-  a.scan.C = Tensor<Real, 4>::from_shape({batch, seqlen, c.ngroups, c.d_state});
-  a.scan.dt = Tensor<Real, 3>::from_shape({batch, seqlen, c.nheads()});
-  const MatrixRef<Real> dt = split_columns(c, as_matrix(a.zxbcdt)).dt;
-  for (std::size_t t = 0; t < tokens; ++t)
-    std::copy_n(dt[t], c.nheads(), a.scan.dt.data() + t * c.nheads());
-  a.scan.dt_bias = p.dt_bias;
-  a.scan.A = rates(p.A_log);
-  a.scan.D = Tensor<Real, 2>::from_shape({c.nheads(), p.D.size() / c.nheads()});
-  std::copy(p.D.begin(), p.D.end(), a.scan.D->begin());
+Mamba2Activations<Real> Mamba2Block<Real>::enter(MatrixRef<const Real> u) const {
+  const auto room = [&](std::size_t columns) { return Tensor<Real, 2>::from_shape({u.rows, columns}); };
+  Mamba2Activations<Real> a{.zxbcdt = room(config_.d_in_proj()),
+                            .xBC = room(config_.conv_dim()),
+                            .y = room(config_.ssm_channels()),
+                            .merged = room(config_.d_inner())};
+  project(u, parameters_.in_proj_weight, in_proj_compact_, parameters_.in_proj_bias,
+          as_matrix(a.zxbcdt));
   return a;
 }
 
-// $D$ is one number for each head or, with `D_has_hdim`, one for each channel. The scan takes a
-// matrix (nheads, 1) or (nheads, headdim), which is the same numbers in the same order.
+// $D$ is one number for each head or, with `D_has_hdim`, one for each channel. The scan takes both.
 //
 // ## The way out {#mamba2_block_out}
 //
@@ -332,15 +326,14 @@ template <class Real>
 void Mamba2Block<Real>::leave(Mamba2Activations<Real>& a, MatrixRef<Real> y) const {
   const Mamba2Config& c = config_;
   const Columns<Real> in = split_columns(c, as_matrix(a.zxbcdt));
-  a.merged = Tensor<Real, 2>::from_shape({y.rows, c.d_inner()});
   const MatrixRef<Real> merged = as_matrix(a.merged);
-  const MatrixRef<Real> scanned{a.y.data(), y.rows, c.ssm_channels(), c.ssm_channels()};
   const GatedNorm<Real> gate_only, norm{.weight = parameters_.norm_weight,
                                         .groups = c.norm_over_all_channels ? 1 : c.ngroups,
                                         .norm_before_gate = c.norm_before_gate,
                                         .eps = c.norm_eps};
   operations_->gated_norm(in.x0, in.z0, gate_only, column_block(merged, 0, c.d_mlp()));
-  operations_->gated_norm(scanned, in.z, norm, column_block(merged, c.d_mlp(), c.ssm_channels()));
+  operations_->gated_norm(as_matrix(a.y), in.z, norm,
+                          column_block(merged, c.d_mlp(), c.ssm_channels()));
   project(merged, parameters_.out_proj_weight, out_proj_compact_, parameters_.out_proj_bias, y);
 }
 
@@ -392,23 +385,27 @@ Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u,
   require_shape("u", u, {batch, seqlen, config_.d_model}, "(batch, seqlen, d_model)");
   if (options.cache) check_cache(*options.cache, batch);
 
-  Mamba2Activations<Real> a = enter(as_rows(u), batch);
+  if (options.seq_idx) require_shape("seq_idx", *options.seq_idx, {batch, seqlen}, "(batch, seqlen)");
+
+  Mamba2Activations<Real> a = enter(as_rows(u));
+  const Tensor<Real, 1> A = rates(parameters_.A_log);
   ShortConvolution<Real> convolution{.x = split_columns(config_, as_matrix(a.zxbcdt)).xBC,
                                      .batch = batch,
                                      .weight = taps(),
                                      .bias = parameters_.conv1d_bias};
-  if (options.cache) convolution.initial_state = &options.cache->conv_state;
-  if (options.cache) a.scan.initial_state = options.cache->ssm_state;
-  convolution.seq_idx = options.seq_idx;
-  if (options.seq_idx) a.scan.seq_idx = *options.seq_idx;
+  ScanRef<Real> scan = scan_ref(config_, parameters_, A, batch, a);
+  Mamba2Output<Real> output{Tensor<Real, 3>::from_shape({batch, seqlen, config_.d_model}),
+                            options.cache ? *options.cache : empty_cache(batch)};
+  if (options.cache) convolution.initial_state = as_rows<1>(options.cache->conv_state);
+  if (options.seq_idx) {
+    scan.seq_idx = {options.seq_idx->data(), options.seq_idx->size()};
+    convolution.seq_idx = scan.seq_idx;
+  }
 
-  operations_->short_convolution(convolution, convolved_columns(a.scan));
-  auto [scanned, last_state] = operations_->scan(a.scan, scan_options(options));
-  a.y = std::move(scanned);
-
-  auto y = Tensor<Real, 3>::from_shape({batch, seqlen, config_.d_model});
-  leave(a, as_rows(y));
-  Mamba2Output<Real> output{std::move(y), {convolution_state(convolution), std::move(last_state)}};
+  operations_->short_convolution(convolution, as_matrix(a.xBC));
+  operations_->scan(scan, scan_options(options), as_rows<1>(output.cache.ssm_state), as_matrix(a.y));
+  unchecked::convolution_state<Real>(convolution, as_rows<1>(output.cache.conv_state));
+  leave(a, as_rows(output.y));
   if (options.keep) *options.keep = std::move(a);
   return output;
 }
@@ -433,7 +430,7 @@ template void Mamba2Block<float>::project(MatrixRef<const float>, const Tensor<f
 template void Mamba2Block<double>::project(MatrixRef<const double>, const Tensor<double, 2>&,
                                            const CompactWeight&, const Tensor<double, 1>&,
                                            MatrixRef<double>) const;
-template Mamba2Activations<float> Mamba2Block<float>::enter(MatrixRef<const float>, std::size_t) const;
+template Mamba2Activations<float> Mamba2Block<float>::enter(MatrixRef<const float>) const;
 template void Mamba2Block<float>::leave(Mamba2Activations<float>&, MatrixRef<float>) const;
 template void Mamba2Block<float>::use(const Operations<float>&);
 template void Mamba2Block<double>::use(const Operations<double>&);
@@ -443,8 +440,7 @@ template Mamba2Output<float> Mamba2Block<float>::forward(const Tensor<float, 3>&
                                                          const ForwardOptions<float>&) const;
 template Mamba2Block<double>::Mamba2Block(const Mamba2Config&, std::uint64_t);
 template Mamba2Block<double>::Mamba2Block(const Mamba2Config&, Mamba2Parameters<double>);
-template Mamba2Activations<double> Mamba2Block<double>::enter(MatrixRef<const double>,
-                                                              std::size_t) const;
+template Mamba2Activations<double> Mamba2Block<double>::enter(MatrixRef<const double>) const;
 template void Mamba2Block<double>::leave(Mamba2Activations<double>&, MatrixRef<double>) const;
 template void Mamba2Block<double>::check_cache(const Mamba2Cache<double>&, std::size_t) const;
 template ScanOptions Mamba2Block<double>::scan_options(const ForwardOptions<double>&) const;

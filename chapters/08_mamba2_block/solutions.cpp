@@ -58,24 +58,28 @@ Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config,
   const auto xBC = column_block(all, c.d_inner(), c.conv_dim());
   const auto dt = column_block(all, c.d_inner() + c.conv_dim(), c.nheads());
 
-  mamba2::ScanInput<double> scan;
-  scan.x = zeros<double>(1, seqlen, c.nheads(), c.headdim);
-  scan.B = zeros<double>(1, seqlen, c.ngroups, c.d_state);
-  scan.C = zeros<double>(1, seqlen, c.ngroups, c.d_state);
-  scan.dt = zeros<double>(1, seqlen, c.nheads());
+  auto convolved = zeros<double>(seqlen, c.conv_dim());
   const MatrixRef<const double> taps{p.conv1d_weight.data(), c.conv_dim(), c.d_conv, c.d_conv};
   mamba2::short_convolution<double>({.x = xBC, .batch = 1, .weight = taps, .bias = p.conv1d_bias},
-                                    mamba2::convolved_columns(scan));
-  for (std::size_t t = 0; t < seqlen; ++t) std::copy_n(dt[t], c.nheads(), &scan.dt(0, t, 0));
+                                    as_matrix(convolved));
+
+  const Tensor<double, 1> A = mamba2::rates(p.A_log);
+  mamba2::ScanRef<double> scan;
+  scan.sizes = {1, seqlen, c.nheads(), c.headdim, c.ngroups, c.d_state};
+  scan.x = column_block(as_matrix(convolved), 0, c.d_inner());
+  scan.B = column_block(as_matrix(convolved), c.d_inner(), c.d_bc());
+  scan.C = column_block(as_matrix(convolved), c.d_inner() + c.d_bc(), c.d_bc());
+  scan.dt = dt;
   scan.dt_bias = p.dt_bias;
-  scan.A = mamba2::rates(p.A_log);
-  scan.D = zeros<double>(c.nheads(), 1);
-  std::copy(p.D.begin(), p.D.end(), scan.D->begin());
-  const auto y = mamba2::ssd(scan).y;
+  scan.A = A;
+  scan.D = p.D;
+  auto state = zeros<double>(1, c.nheads() * c.headdim * c.d_state);
+  auto y = zeros<double>(seqlen, c.d_inner());
+  mamba2::unchecked::scan<double>(scan, {}, as_matrix(state), as_matrix(y));
 
   auto normed = zeros<double>(seqlen, c.d_inner());
-  mamba2::gated_norm<double>({y.data(), seqlen, c.d_inner(), c.d_inner()}, z,
-                             {.weight = p.norm_weight, .groups = c.ngroups}, as_matrix(normed));
+  mamba2::gated_norm<double>(as_matrix(y), z, {.weight = p.norm_weight, .groups = c.ngroups},
+                             as_matrix(normed));
   auto out = zeros<double>(seqlen, c.d_model);
   mamba2::linear<double>(as_matrix(normed), as_matrix(p.out_proj_weight), {}, as_matrix(out));
   return out;

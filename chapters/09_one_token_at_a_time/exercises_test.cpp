@@ -28,16 +28,14 @@ GRADE(1, "a window that does not move") {
     const std::size_t seqlen = 11;
     const auto x = noise<1>({seqlen}, 1), taps = noise<1>({width}, 2), before = noise<1>({width}, 3);
     const double bias = 0.25;
-    auto initial_state = zeros<double>(1, 1, width);
-    std::copy(before.begin(), before.end(), initial_state.begin());
     auto expected = zeros<double>(seqlen), yours = zeros<double>(seqlen);
     mamba2::short_convolution<double>({.x = {x.data(), seqlen, 1, 1},
                                        .batch = 1,
                                        .weight = {taps.data(), 1, width, width},
                                        .bias = std::span(&bias, 1),
-                                       .initial_state = &initial_state,
+                                       .initial_state = {before.data(), 1, width, width},
                                        .silu = false},
-                                      std::array{MatrixRef<double>{expected.data(), seqlen, 1, 1}});
+                                      {expected.data(), seqlen, 1, 1});
     exercises::Ring ring{zeros<double>(width),
                          1};  // the newest lies at place 1, so the oldest at place 2
     for (std::size_t i = 0; i < width; ++i) ring.inputs((i + 2) % width) = before(i);

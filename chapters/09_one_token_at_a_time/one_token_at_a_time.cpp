@@ -64,6 +64,7 @@
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/error.hpp>
+#include <mamba2/selection.hpp>
 
 #include <algorithm>
 #include <array>
@@ -71,39 +72,35 @@
 
 namespace mamba2 {
 
-template <class Real>
-void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
-                            std::span<const Real> bias, const Tensor<Real, 3>& state,
-                            std::span<const MatrixRef<Real>> y) {
-  const std::size_t channels = x.columns;
-  require_shape("conv_state", state, {x.rows, weight.rows, weight.columns},
-                "(batch, conv_dim, d_conv)");
-  std::size_t columns = 0;
-  for (const auto& out : y) columns += out.columns;
-  if (weight.rows != channels || columns != channels || (!bias.empty() && bias.size() != channels)) {
-    throw ShapeError("x: expected as many channels as there are taps, biases and outputs, got " +
-                     shape_text(std::array{channels, weight.rows, bias.size(), columns}));
-  }
-}
+namespace unchecked {
 
 template <class Real>
 void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                      Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) {
-  check_convolution_step(x, weight, bias, state, y);
+                      MatrixRef<Real> state, MatrixRef<Real> y) {
   const std::size_t width = weight.columns;
   for (std::size_t b = 0; b < x.rows; ++b) {
-    std::size_t c = 0;
-    for (const MatrixRef<Real>& out : y) {
-      for (std::size_t j = 0; j < out.columns; ++j, ++c) {
-        Real* window = &state(b, c, 0);
-        std::copy(window + 1, window + width, window);  // the oldest input leaves,
-        window[width - 1] = x[b][c];                    // the newest enters
-        Real sum = bias.empty() ? Real(0) : bias[c];
-        for (std::size_t k = 0; k < width; ++k) sum += weight[c][k] * window[k];
-        out[b][j] = silu(sum);
-      }
+    for (std::size_t c = 0; c < x.columns; ++c) {
+      Real* const window = state[b] + c * width;
+      std::copy(window + 1, window + width, window);  // the oldest input leaves,
+      window[width - 1] = x[b][c];                    // the newest enters
+      Real sum = bias.empty() ? Real(0) : bias[c];
+      for (std::size_t k = 0; k < width; ++k) sum += weight[c][k] * window[k];
+      y[b][c] = silu(sum);
     }
   }
+}
+
+}  // namespace unchecked
+
+template <class Real>
+void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                      Tensor<Real, 3>& state, MatrixRef<Real> y) {
+  const std::size_t channels = x.columns;
+  require_size("weight", weight, {channels, weight.columns}, "(channels, d_conv)");
+  if (!bias.empty()) require_length("bias", bias, channels, "(channels)");
+  require_shape("conv_state", state, {x.rows, channels, weight.columns}, "(batch, channels, d_conv)");
+  require_size("y", y, {x.rows, channels}, "(batch, channels)");
+  unchecked::convolution_step<Real>(x, weight, bias, as_rows<1>(state), y);
 }
 
 // This moves `d_conv - 1` numbers for each channel at each step. A ring that is overwritten in
@@ -120,45 +117,47 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // of the state is read once and written once for a token. The two lines of arithmetic take no time
 // beside that.
 
+namespace unchecked {
+
 template <class Real>
-ScanSizes scan_step_sizes(const ScanInput<Real>& input, const ScanOptions& options,
-                          const Tensor<Real, 4>& state) {
+void scan_step(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
+               MatrixRef<Real> y) {
+  const auto [batch, seqlen, nheads, headdim, ngroups, d_state] = in.sizes;
+  const std::size_t D_size = in.D.size() / nheads;  // of each head: 0, 1 or headdim
+  for (std::size_t b = 0; b < batch; ++b) {
+    for (std::size_t h = 0; h < nheads; ++h) {
+      const std::size_t g = group_of_head(h, nheads, ngroups);
+      const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
+      const Real dt = step_size(in.dt[b][h] + bias, options), decay = std::exp(dt * in.A[h]);
+      const Real *B = in.B[b] + g * d_state, *C = in.C[b] + g * d_state, *x = in.x[b] + h * headdim;
+      for (std::size_t p = 0; p < headdim; ++p) {
+        Real* const S = states[b] + (h * headdim + p) * d_state;
+        const Real input = dt * x[p];
+        Real sum = D_size == 0 ? Real(0) : in.D[h * D_size + p % D_size] * x[p];
+#pragma omp simd reduction(+ : sum)
+        for (std::size_t n = 0; n < d_state; ++n) {
+          S[n] = decay * S[n] + input * B[n];
+          sum += S[n] * C[n];
+        }
+        y[b][h * headdim + p] = sum;
+      }
+    }
+  }
+}
+
+}  // namespace unchecked
+
+template <class Real>
+Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options,
+                          Tensor<Real, 4>& state) {
   const ScanSizes s = scan_sizes(input, options);
   require_shape("x", input.x, {s.batch, 1, s.nheads, s.headdim}, "(batch, 1, nheads, headdim)");
   require_shape("state", state, {s.batch, s.nheads, s.headdim, s.d_state},
                 "(batch, nheads, headdim, d_state)");
   if (input.z || input.initial_state || input.seq_idx)
     throw ValueError("scan_step: expected no z, no initial_state and no seq_idx");
-  return s;
-}
-
-template <class Real>
-Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options,
-                          Tensor<Real, 4>& state) {
-  const ScanSizes sizes = scan_step_sizes(input, options, state);
-  const std::size_t batch = sizes.batch, nheads = sizes.nheads, headdim = sizes.headdim,
-                    d_state = sizes.d_state;
-  auto y = zeros<Real>(batch, 1, nheads, headdim);
-  for (std::size_t b = 0; b < batch; ++b) {
-    for (std::size_t h = 0; h < nheads; ++h) {
-      const std::size_t g = group_of_head(h, nheads, sizes.ngroups);
-      const Real raw = input.dt(b, 0, h) + (input.dt_bias ? (*input.dt_bias)(h) : Real(0));
-      const Real dt = step_size(raw, options), decay = std::exp(dt * input.A(h));
-      const Real *B = &input.B(b, 0, g, 0), *C = &input.C(b, 0, g, 0);
-      for (std::size_t p = 0; p < headdim; ++p) {
-        Real* S = &state(b, h, p, 0);
-        const Real x = input.x(b, 0, h, p), in = dt * x;
-        Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t n = 0; n < d_state; ++n) {
-          S[n] = decay * S[n] + in * B[n];
-          sum += S[n] * C[n];
-        }
-        const Real D = !input.D ? Real(0) : (*input.D)(h, input.D->shape(1) == 1 ? 0 : p);
-        y(b, 0, h, p) = sum + D * x;
-      }
-    }
-  }
+  auto y = Tensor<Real, 4>::from_shape(input.x.shape());
+  unchecked::scan_step<Real>(input, options, as_rows<1>(state), as_rows<2>(y));
   return y;
 }
 
@@ -174,39 +173,33 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
   require_shape("u", u, {batch, config_.d_model}, "(batch, d_model)");
   check_cache(cache, batch);
 
-  Mamba2Activations<Real> a = enter(as_matrix(u), batch);
+  Mamba2Activations<Real> a = enter(as_matrix(u));
   const MatrixRef<const Real> xBC = split_columns(config_, as_matrix(a.zxbcdt)).xBC;
   const auto convolve =
-      operations_->convolution_step ? operations_->convolution_step : convolution_step<Real>;
-  const auto scan = operations_->scan_step ? operations_->scan_step : scan_step<Real>;
-  convolve(xBC, taps(), parameters_.conv1d_bias, cache.conv_state, convolved_columns(a.scan));
-  a.y = scan(a.scan, scan_options(), cache.ssm_state);
+      operations_->convolution_step ? operations_->convolution_step : unchecked::convolution_step<Real>;
+  const auto scan = operations_->scan_step ? operations_->scan_step : unchecked::scan_step<Real>;
+  convolve(xBC, taps(), parameters_.conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
+  const Tensor<Real, 1> A = rates(parameters_.A_log);
+  scan(scan_ref(config_, parameters_, A, batch, a), scan_options(), as_rows<1>(cache.ssm_state),
+       as_matrix(a.y));
 
   auto y = Tensor<Real, 2>::from_shape({batch, config_.d_model});
   leave(a, as_matrix(y));
   return y;
 }
 
-template void convolution_step(MatrixRef<const float>, MatrixRef<const float>, std::span<const float>,
-                               Tensor<float, 3>&, std::span<const MatrixRef<float>>);
-template void convolution_step(MatrixRef<const double>, MatrixRef<const double>,
-                               std::span<const double>, Tensor<double, 3>&,
-                               std::span<const MatrixRef<double>>);
-template void check_convolution_step(MatrixRef<const float>, MatrixRef<const float>,
-                                     std::span<const float>, const Tensor<float, 3>&,
-                                     std::span<const MatrixRef<float>>);
-template void check_convolution_step(MatrixRef<const double>, MatrixRef<const double>,
-                                     std::span<const double>, const Tensor<double, 3>&,
-                                     std::span<const MatrixRef<double>>);
-template ScanSizes scan_step_sizes(const ScanInput<float>&, const ScanOptions&,
-                                   const Tensor<float, 4>&);
-template ScanSizes scan_step_sizes(const ScanInput<double>&, const ScanOptions&,
-                                   const Tensor<double, 4>&);
-template Tensor<float, 4> scan_step(const ScanInput<float>&, const ScanOptions&, Tensor<float, 4>&);
-template Tensor<double, 4> scan_step(const ScanInput<double>&, const ScanOptions&, Tensor<double, 4>&);
-template Tensor<float, 2> Mamba2Block<float>::step(const Tensor<float, 2>&, Mamba2Cache<float>&) const;
-template Tensor<double, 2> Mamba2Block<double>::step(const Tensor<double, 2>&,
-                                                     Mamba2Cache<double>&) const;
+#define MAMBA2_INSTANTIATE(Real)                                                                      \
+  template void convolution_step(MatrixRef<const Real>, MatrixRef<const Real>, std::span<const Real>, \
+                                 Tensor<Real, 3>&, MatrixRef<Real>);                                  \
+  template void unchecked::convolution_step(MatrixRef<const Real>, MatrixRef<const Real>,             \
+                                            std::span<const Real>, MatrixRef<Real>, MatrixRef<Real>); \
+  template Tensor<Real, 4> scan_step(const ScanInput<Real>&, const ScanOptions&, Tensor<Real, 4>&);   \
+  template void unchecked::scan_step(const ScanRef<Real>&, const ScanOptions&, MatrixRef<Real>,       \
+                                     MatrixRef<Real>);                                                \
+  template Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>&, Mamba2Cache<Real>&) const;
+MAMBA2_INSTANTIATE(float)
+MAMBA2_INSTANTIATE(double)
+#undef MAMBA2_INSTANTIATE
 
 }  // namespace mamba2
 

@@ -125,39 +125,31 @@ void for_row_blocks(std::size_t rows, const Rows& task) {
 // of inputs times a row of taps.
 
 template <class Real>
-void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRef<Real>> y) {
-  if (!in.silu || in.x.rows == 0) return short_convolution(in, y);
-  check_short_convolution(in, y);
+void fast_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
+  if (!in.silu || in.x.rows == 0) return unchecked::short_convolution(in, y);
   const std::size_t channels = in.x.columns, width = in.weight.columns, seqlen = in.x.rows / in.batch;
   Tensor<Real, 2> taps = zeros<Real>(width, channels);  // turned round: channels run fastest
   for (std::size_t c = 0; c < channels; ++c)
     for (std::size_t k = 0; k < width; ++k) taps(k, c) = in.weight[c][k];
   Tensor<Real, 3> before =
       zeros<Real>(in.batch, width, channels);  // what came before the first token, likewise
-  if (in.initial_state)
-    for (std::size_t b = 0; b < in.batch; ++b)
-      for (std::size_t c = 0; c < channels; ++c)
-        for (std::size_t k = 0; k < width; ++k) before(b, k, c) = (*in.initial_state)(b, c, k);
+  for (std::size_t b = 0; in.initial_state.data && b < in.batch; ++b)
+    for (std::size_t c = 0; c < channels; ++c)
+      for (std::size_t k = 0; k < width; ++k) before(b, k, c) = in.initial_state[b][c * width + k];
 
   for_row_blocks(in.x.rows, [&](std::size_t begin, std::size_t end) {
-    std::vector<const Real*> window(width), part(width);
+    std::vector<const Real*> window(width);
     for (std::size_t row = begin; row < end; ++row) {
       const std::size_t b = row / seqlen, t = row % seqlen;
       bool same = true;  // whether the tap still lies in the token's own sequence
       for (std::size_t back = 0; back < width; ++back) {
-        if (back > 0 && back <= t && in.seq_idx)
-          same = same && (*in.seq_idx)(b, t - back) == (*in.seq_idx)(b, t - back + 1);
+        if (back > 0 && back <= t && !in.seq_idx.empty())
+          same = same && in.seq_idx[row - back] == in.seq_idx[row - back + 1];
         const Real* from = back <= t ? in.x[row - back] : &before(b, width + t - back, 0);
         window[width - 1 - back] = same ? from : nullptr;
       }
-      std::size_t first = 0;
-      for (const MatrixRef<Real>& out : y) {
-        for (std::size_t k = 0; k < width; ++k) part[k] = window[k] ? window[k] + first : nullptr;
-        kernels<Real>().convolve_row(part.data(), width, &taps(0, first), channels,
-                                     in.bias.empty() ? nullptr : in.bias.data() + first, out[row],
-                                     out.columns);
-        first += out.columns;
-      }
+      kernels<Real>().convolve_row(window.data(), width, taps.data(), channels,
+                                   in.bias.empty() ? nullptr : in.bias.data(), y[row], channels);
     }
   });
 }
@@ -167,8 +159,6 @@ void fast_convolution(const ShortConvolution<Real>& in, std::span<const MatrixRe
 template <class Real>
 void fast_rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
                    MatrixRef<Real> y) {
-  require_size("y", y, {x.rows, x.columns}, "(tokens, features)");
-  require_length("weight", weight, x.columns, "(features)");
   for_row_blocks(x.rows, [&](std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i)
       kernels<Real>().rms_norm_row(x[i], weight.data(), static_cast<Real>(eps), y[i], x.columns);
@@ -178,11 +168,6 @@ void fast_rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double
 template <class Real>
 void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
                      MatrixRef<Real> out) {
-  require_size("z", z, {y.rows, y.columns}, "(tokens, features)");
-  require_size("out", out, {y.rows, y.columns}, "(tokens, features)");
-  if (!how.weight.empty()) require_length("weight", how.weight, y.columns, "(features)");
-  require(how.groups > 0 && y.columns % how.groups == 0, "groups",
-          "a divisor of " + std::to_string(y.columns), std::to_string(how.groups));
   const Kernels<Real>& k = kernels<Real>();
   const std::size_t size = y.columns / how.groups;
   const auto gate = [&](std::size_t i) { k.gate(z[i], z.stride, out[i], out.stride, 1, out.columns); };
@@ -205,49 +190,43 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
 
 template <class Real>
 void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
-                           std::span<const Real> bias, Tensor<Real, 3>& state,
-                           std::span<const MatrixRef<Real>> y) {
-  check_convolution_step(x, weight, bias, state, y);
-  for (std::size_t b = 0; b < x.rows; ++b) {
-    std::size_t first = 0;
-    for (const MatrixRef<Real>& out : y) {
-      kernels<Real>().convolve_step(&state(b, first, 0), weight.columns, weight[first],
-                                    bias.empty() ? nullptr : bias.data() + first, x[b] + first, out[b],
-                                    out.columns);
-      first += out.columns;
-    }
-  }
+                           std::span<const Real> bias, MatrixRef<Real> state, MatrixRef<Real> y) {
+  for (std::size_t b = 0; b < x.rows; ++b)
+    kernels<Real>().convolve_step(state[b], weight.columns, weight.data,
+                                  bias.empty() ? nullptr : bias.data(), x[b], y[b], x.columns);
 }
 
 template <class Real>
-Tensor<Real, 4> fast_scan_step(const ScanInput<Real>& in, const ScanOptions& options,
-                               Tensor<Real, 4>& state) {
-  const ScanSizes s = scan_step_sizes(in, options, state);
-  auto y = Tensor<Real, 4>::from_shape({s.batch, 1, s.nheads, s.headdim});
-  const std::size_t parts = std::min(s.nheads, 4 * num_threads());
-  parallel_for(s.batch * parts, [&](std::size_t i) {
-    const std::size_t b = i / parts, part = i % parts, P = s.headdim;
-    std::vector<Real> xdt(P);
-    for (std::size_t h = s.nheads * part / parts; h < s.nheads * (part + 1) / parts; ++h) {
-      const std::size_t g = group_of_head(h, s.nheads, s.ngroups);
-      const Real dt = step_size(in.dt(b, 0, h) + (in.dt_bias ? (*in.dt_bias)(h) : Real(0)), options);
-      const Real *x = &in.x(b, 0, h, 0), decay = std::exp(dt * in.A(h));
-      for (std::size_t p = 0; p < P; ++p) xdt[p] = dt * x[p];
-      kernels<Real>().state_step(&state(b, h, 0, 0), decay, xdt.data(), &in.B(b, 0, g, 0),
-                                 &in.C(b, 0, g, 0), &y(b, 0, h, 0), P, s.d_state);
-      if (in.D)
-        kernels<Real>().add_skip(x, P, &(*in.D)(h, 0), in.D->shape(1) == 1 ? 0 : 1, &y(b, 0, h, 0), P,
-                                 1, P);
+void fast_scan_step(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
+                    MatrixRef<Real> y) {
+  const std::size_t heads = in.sizes.nheads, headdim = in.sizes.headdim, d_state = in.sizes.d_state;
+  const std::size_t parts = std::min(heads, 4 * num_threads()), D_size = in.D.size() / heads;
+  parallel_for(in.sizes.batch * parts, [&](std::size_t i) {
+    const std::size_t b = i / parts, part = i % parts;
+    std::vector<Real> xdt(headdim);
+    for (std::size_t h = heads * part / parts; h < heads * (part + 1) / parts; ++h) {
+      const std::size_t g = group_of_head(h, heads, in.sizes.ngroups);
+      const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
+      const Real dt = step_size(in.dt[b][h] + bias, options), decay = std::exp(dt * in.A[h]);
+      const Real* x = in.x[b] + h * headdim;
+      Real* const out = y[b] + h * headdim;
+      for (std::size_t p = 0; p < headdim; ++p) xdt[p] = dt * x[p];
+      kernels<Real>().state_step(states[b] + h * headdim * d_state, decay, xdt.data(),
+                                 in.B[b] + g * d_state, in.C[b] + g * d_state, out, headdim, d_state);
+      if (D_size > 0)
+        kernels<Real>().add_skip(x, headdim, &in.D[h * D_size], D_size == 1 ? 0 : 1, out, headdim, 1,
+                                 headdim);
     }
   });
-  return y;
 }
 
 // Whoever asks for the recurrence or the quadratic form gets it, with everything around it fast.
 
 template <class Real>
-ScanOutput<Real> fast_scan(const ScanInput<Real>& input, const ScanOptions& options) {
-  return options.algorithm == Algorithm::chunked ? fast_ssd(input, options) : ssd(input, options);
+void chosen_scan(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state,
+                 MatrixRef<Real> y) {
+  options.algorithm == Algorithm::chunked ? unchecked::fast_scan(input, options, state, y)
+                                          : unchecked::scan(input, options, state, y);
 }
 
 }  // namespace
@@ -258,7 +237,7 @@ const Operations<Real>& fast_operations() {
                                       .short_convolution = fast_convolution<Real>,
                                       .rms_norm = fast_rms_norm<Real>,
                                       .gated_norm = fast_gated_norm<Real>,
-                                      .scan = fast_scan<Real>,
+                                      .scan = chosen_scan<Real>,
                                       .convolution_step = fast_convolution_step<Real>,
                                       .scan_step = fast_scan_step<Real>,
                                       .linear_compact = fast_linear_compact<Real>,

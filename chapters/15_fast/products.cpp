@@ -56,14 +56,18 @@ const dnnl::engine& processor() {
   return engine;
 }
 
-// A matrix of ours as one of oneDNN's: nothing is copied.
+// A matrix of ours, perhaps turned round, as one of oneDNN's: nothing is copied.
+template <class T>
+memory of_onednn(Factor<T> m, memory::data_type type) {
+  const auto number = [](std::size_t n) { return static_cast<memory::dim>(n); };
+  const memory::dim stride = number(m.stored.stride);
+  const memory::dims shape{number(m.rows()), number(m.columns())};
+  const memory::dims strides = m.transposed ? memory::dims{1, stride} : memory::dims{stride, 1};
+  return {{shape, type, strides}, processor(), const_cast<T*>(m.stored.data)};
+}
 template <class T>
 memory of_onednn(MatrixRef<T> m, memory::data_type type) {
-  const auto number = [](std::size_t n) { return static_cast<memory::dim>(n); };
-  const memory::dims shape{number(m.rows), number(m.columns)};
-  const memory::dims strides =
-      m.transposed ? memory::dims{1, number(m.stride)} : memory::dims{number(m.stride), 1};
-  return {{shape, type, strides}, processor(), const_cast<std::remove_const_t<T>*>(m.data)};
+  return of_onednn(Factor<std::remove_const_t<T>>(m), type);
 }
 
 void multiply_by_onednn(memory x, memory weight, memory y) {

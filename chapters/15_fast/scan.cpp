@@ -36,69 +36,62 @@ namespace {
 
 constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is faster than products
 
-// The heads that one task takes together: a group's, or a part of them where there are more threads
-// to feed.
+// The heads of one sequence that one task takes together: a group's, or a part of them where there
+// are more threads to feed.
 template <class Real>
 class HeadBlock {
  public:
-  HeadBlock(const ScanInput<Real>& input, const ScanOptions& options, const ScanSizes& sizes,
-            std::size_t batch, std::size_t first_head, std::size_t heads, ScanOutput<Real>& output)
-      : in_(input),
+  // The scan is of one sequence and one group; state and y are what belongs to it.
+  HeadBlock(const ScanRef<Real>& scan, const ScanOptions& options, MatrixRef<Real> state,
+            MatrixRef<Real> y)
+      : in_(scan),
         options_(options),
-        s_(sizes),
-        b_(batch),
-        h0_(first_head),
-        heads_(heads),
-        group_(group_of_head(first_head, sizes.nheads, sizes.ngroups)),
-        Q_(std::min(options.chunk_size, sizes.seqlen)),
-        out_(output),
-        state_{&output.last_state(batch, first_head, 0, 0), heads * sizes.headdim, sizes.d_state,
-               sizes.d_state},
+        heads_(scan.sizes.nheads),
+        Q_(std::min(options.chunk_size, scan.sizes.seqlen)),
+        state_(state),
+        y_(y),
         scores_(Q_ * Q_),
         M_(Q_ * Q_),
-        X_left_(Q_ * heads * sizes.headdim),
-        dt_(heads * Q_),
-        a_(heads * Q_),
-        row_(std::max(Q_, sizes.headdim)) {}
+        X_left_(Q_ * scan.x.columns),
+        dt_(heads_ * Q_),
+        a_(heads_ * Q_),
+        row_(std::max(Q_, scan.sizes.headdim)) {}
 
   // Where packed sequences meet, a chunk ends and the state starts from zero, as in the plain scan.
 
   void run() {
+    const std::size_t seqlen = in_.sizes.seqlen;
     const std::vector<std::size_t> bounds =
-        in_.seq_idx ? sequence_bounds({in_.seq_idx->data() + b_ * s_.seqlen, s_.seqlen})
-                    : std::vector<std::size_t>{0, s_.seqlen};
+        in_.seq_idx.empty() ? std::vector<std::size_t>{0, seqlen} : sequence_bounds(in_.seq_idx);
     for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
       if (i > 0) std::fill_n(state_.data, state_.rows * state_.columns, Real(0));
-      for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += Q_)
-        chunk(t, std::min(Q_, bounds[i + 1] - t));
+      for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += Q_) {
+        const std::size_t length = std::min(Q_, bounds[i + 1] - t);
+        chunk(some_tokens(in_, t, length), row_block(y_, t, length));
+      }
     }
   }
 
  private:
-  void chunk(std::size_t t, std::size_t length) {
-    step_sizes(t, length);
-    const std::size_t P = s_.headdim, N = s_.d_state, row = s_.nheads * P;
-    const MatrixRef<const Real> B{&in_.B(b_, t, group_, 0), length, N, s_.ngroups * N};
-    const MatrixRef<const Real> C{&in_.C(b_, t, group_, 0), length, N, s_.ngroups * N};
-    const MatrixRef<const Real> X{&in_.x(b_, t, h0_, 0), length, heads_ * P, row};
-    const MatrixRef<Real> Y{&out_.y(b_, t, h0_, 0), length, heads_ * P, row};
-    if (length <= short_chunk) {
-      recurrence(B, C, X, Y);
+  void chunk(const ScanRef<Real>& in, MatrixRef<Real> Y) {
+    step_sizes(in);
+    if (in.sizes.seqlen <= short_chunk) {
+      recurrence(in, Y);
     } else {
-      products(B, C, X, Y);
+      products(in.B, in.C, in.x, Y);
     }
-    skip_and_gate(t, X, Y);
+    skip_and_gate(in, Y);
   }
 
-  void step_sizes(std::size_t t, std::size_t length) {
+  void step_sizes(const ScanRef<Real>& in) {
     for (std::size_t h = 0; h < heads_; ++h) {
       Real *dt = &dt_[h * Q_], *a = &a_[h * Q_];
-      const Real bias = in_.dt_bias ? (*in_.dt_bias)(h0_ + h) : Real(0);
-      for (std::size_t i = 0; i < length; ++i) {
-        dt[i] = step_size(in_.dt(b_, t + i, h0_ + h) + bias, options_);
-        a[i] = dt[i] * in_.A(h0_ + h);
+      const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
+      for (std::size_t i = 0; i < in.sizes.seqlen; ++i) {
+        dt[i] = step_size(in.dt[i][h] + bias, options_);
+        a[i] = dt[i] * in.A[h];
       }
-      kernels_.exponential(a, a, length);
+      kernels_.exponential(a, a, in.sizes.seqlen);
     }
   }
 
@@ -106,13 +99,12 @@ class HeadBlock {
 
   void products(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X,
                 MatrixRef<Real> Y) {
-    const std::size_t P = s_.headdim, length = B.rows, state_size = P * s_.d_state;
+    const std::size_t P = in_.sizes.headdim, length = B.rows, state_size = P * in_.sizes.d_state;
     const MatrixRef<Real> scores{scores_.data(), length, length, length},
         M{M_.data(), length, length, length};
     const MatrixRef<Real> X_left{X_left_.data(), length, heads_ * P, heads_ * P};
     multiply<Real>(C, transpose(B), 0, scores);  // once for all heads
-    multiply<Real>(C, transpose<const Real>(state_), 0,
-                   Y);  // what the state before the chunk says to it
+    multiply<Real>(C, transpose(state_), 0, Y);  // what the state before the chunk says to it
     for (std::size_t h = 0; h < heads_; ++h) {
       const MatrixRef<const Real> X_h = column_block(X, h * P, P);
       const MatrixRef<Real> Y_h = column_block(Y, h * P, P), X_left_h = column_block(X_left, h * P, P);
@@ -125,7 +117,7 @@ class HeadBlock {
       kernels_.scale_rows(X_h.data, X_h.stride, row_.data(), X_left_h.data, X_left_h.stride, length, P);
       kernels_.scale(state_[h * P], faded, state_size);
     }
-    multiply<Real>(transpose<const Real>(X_left), B, 1, state_);  // what the chunk leaves behind
+    multiply<Real>(transpose(X_left), B, 1, state_);  // what the chunk leaves behind
   }
 
   // row_i = a_0 … a_i: what is left at step i of the state before the chunk. Returns the last.
@@ -136,38 +128,33 @@ class HeadBlock {
     return left;
   }
 
-  void recurrence(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X,
-                  MatrixRef<Real> Y) {
-    const std::size_t P = s_.headdim;
+  void recurrence(const ScanRef<Real>& in, MatrixRef<Real> Y) {
+    const std::size_t P = in.sizes.headdim;
     for (std::size_t h = 0; h < heads_; ++h) {
-      for (std::size_t i = 0; i < B.rows; ++i) {
-        const Real* x = X[i] + h * P;
+      for (std::size_t i = 0; i < in.sizes.seqlen; ++i) {
+        const Real* x = in.x[i] + h * P;
         for (std::size_t p = 0; p < P; ++p) row_[p] = dt_[h * Q_ + i] * x[p];
-        kernels_.state_step(state_[h * P], a_[h * Q_ + i], row_.data(), B[i], C[i], Y[i] + h * P, P,
-                            s_.d_state);
+        kernels_.state_step(state_[h * P], a_[h * Q_ + i], row_.data(), in.B[i], in.C[i], Y[i] + h * P,
+                            P, in.sizes.d_state);
       }
     }
   }
 
-  void skip_and_gate(std::size_t t, MatrixRef<const Real> X, MatrixRef<Real> Y) {
-    const std::size_t P = s_.headdim;
-    for (std::size_t h = 0; in_.D && h < heads_; ++h) {
-      const std::size_t stride = in_.D->shape(1) == 1 ? 0 : 1;
-      kernels_.add_skip(X.data + h * P, X.stride, &(*in_.D)(h0_ + h, 0), stride, Y.data + h * P,
-                        Y.stride, X.rows, P);
+  void skip_and_gate(const ScanRef<Real>& in, MatrixRef<Real> Y) {
+    const std::size_t P = in.sizes.headdim, D_size = in.D.size() / heads_;  // 0, 1 or P
+    for (std::size_t h = 0; D_size > 0 && h < heads_; ++h) {
+      kernels_.add_skip(in.x.data + h * P, in.x.stride, &in.D[h * D_size], D_size == 1 ? 0 : 1,
+                        Y.data + h * P, Y.stride, Y.rows, P);
     }
-    if (in_.z)
-      kernels_.gate(&(*in_.z)(b_, t, h0_, 0), s_.nheads * P, Y.data, Y.stride, Y.rows, Y.columns);
+    if (in.z.data) kernels_.gate(in.z.data, in.z.stride, Y.data, Y.stride, Y.rows, Y.columns);
   }
 
   const Kernels<Real>& kernels_ = kernels<Real>();
-  const ScanInput<Real>& in_;
+  const ScanRef<Real> in_;
   const ScanOptions& options_;
-  const ScanSizes& s_;
-  const std::size_t b_, h0_, heads_, group_, Q_;
-  ScanOutput<Real>& out_;
-  const MatrixRef<Real>
-      state_;  // of all heads of the block, one under the other, (heads * headdim, d_state)
+  const std::size_t heads_, Q_;
+  const MatrixRef<Real> state_;  // of all heads, one under the other, (heads * headdim, d_state)
+  const MatrixRef<Real> y_;      // (seqlen, heads * headdim)
   std::vector<Real> scores_, M_, X_left_, dt_, a_, row_;
 };
 
@@ -177,21 +164,37 @@ class HeadBlock {
 // groups than threads, a group's heads are dealt out, and the scores are computed once for each
 // part.
 
+namespace unchecked {
+
 template <class Real>
-ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options) {
-  const ScanSizes s = scan_sizes(input, options);
-  ScanOutput<Real> output{Tensor<Real, 4>::from_shape({s.batch, s.seqlen, s.nheads, s.headdim}),
-                          input.initial_state ? *input.initial_state
-                                              : zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
-  if (s.batch == 0 || s.seqlen == 0) return output;
+void fast_scan(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
+               MatrixRef<Real> y) {
+  const ScanSizes& s = in.sizes;
+  if (s.batch == 0 || s.seqlen == 0) return;
   const std::size_t per_group = s.nheads / s.ngroups, groups = s.batch * s.ngroups;
   const std::size_t parts = std::min(per_group, (num_threads() + groups - 1) / groups);
   parallel_for(groups * parts, [&](std::size_t i) {
     const std::size_t part = i % parts, g = i / parts % s.ngroups, b = i / parts / s.ngroups;
-    const std::size_t first = per_group * part / parts, last = per_group * (part + 1) / parts;
-    HeadBlock<Real>(input, options, s, b, g * per_group + first, last - first, output).run();
+    const std::size_t begin = per_group * part / parts, end = per_group * (part + 1) / parts;
+    const std::size_t first = g * per_group + begin, channels = (end - begin) * s.headdim;
+    const MatrixRef<Real> state{states[b] + first * s.headdim * s.d_state, channels, s.d_state,
+                                s.d_state};
+    const MatrixRef<Real> Y =
+        column_block(row_block(y, b * s.seqlen, s.seqlen), first * s.headdim, channels);
+    HeadBlock<Real>(some_heads(one_sequence(in, b), first, end - begin), options, state, Y).run();
   });
-  return output;
+}
+
+}  // namespace unchecked
+
+template <class Real>
+ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options) {
+  const ScanSizes s = scan_sizes(input, options);
+  ScanOutput<Real> out{Tensor<Real, 4>::from_shape({s.batch, s.seqlen, s.nheads, s.headdim}),
+                       input.initial_state ? *input.initial_state
+                                           : zeros<Real>(s.batch, s.nheads, s.headdim, s.d_state)};
+  unchecked::fast_scan<Real>(input, options, as_rows<1>(out.last_state), as_rows<2>(out.y));
+  return out;
 }
 
 // How good is that? The fairest limit for the scan is its own products: the same four, of the same
@@ -235,6 +238,10 @@ ScanInput<float> random_scan_input(const Mamba2Config& config, std::size_t batch
   return in;
 }
 
+template void unchecked::fast_scan(const ScanRef<float>&, const ScanOptions&, MatrixRef<float>,
+                                   MatrixRef<float>);
+template void unchecked::fast_scan(const ScanRef<double>&, const ScanOptions&, MatrixRef<double>,
+                                   MatrixRef<double>);
 template ScanOutput<float> fast_ssd(const ScanInput<float>&, const ScanOptions&);
 template ScanOutput<double> fast_ssd(const ScanInput<double>&, const ScanOptions&);
 

@@ -7,7 +7,6 @@
 #include <mamba2/ssd.hpp>
 #include <mamba2/tensor.hpp>
 
-#include <array>
 #include <cstdint>
 #include <limits>
 
@@ -161,27 +160,38 @@ Columns<Real> split_columns(const Mamba2Config& config, MatrixRef<Real> zxbcdt) 
           .dt = next(config.nheads())};
 }
 
-/// \brief The x, B and C of a scan as the convolution writes them: one row for each token.
-/// \param scan tensors of their final shapes
-/// \return references to x (tokens, nheads * headdim), B and C (tokens, ngroups * d_state)
-template <class Real>
-std::array<MatrixRef<Real>, 3> convolved_columns(ScanInput<Real>& scan) {
-  const auto rows = [&](Tensor<Real, 4>& m) {
-    const std::size_t features = m.shape(2) * m.shape(3);
-    return MatrixRef<Real>{m.data(), m.shape(0) * m.shape(1), features, features};
-  };
-  return {rows(scan.x), rows(scan.B), rows(scan.C)};
-}
-
 /// \brief The tensors between the two projections, for those who look inside or compute gradients.
 template <class Real>
 struct Mamba2Activations {
   Tensor<Real, 2> zxbcdt;  ///< what the input projection gives: z0, x0, z, x, B, C, dt, (batch * seqlen, d_in_proj)
-  ScanInput<Real> scan;    ///< what the scan reads: x, B, C after the convolution
-  Tensor<Real, 4> y;       ///< what the scan gives, (batch, seqlen, nheads, headdim)
+  Tensor<Real, 2> xBC;     ///< what the convolution gives and the scan reads: x, B, C, (batch * seqlen, conv_dim)
+  Tensor<Real, 2> y;       ///< what the scan gives, (batch * seqlen, ssm_channels)
   Tensor<Real, 2>
       merged;  ///< what the output projection reads: silu(z0) * x0, gated and normed y, (batch * seqlen, d_inner)
 };
+
+/// \brief What the scan of a block reads, without a copy: x, B and C are columns of what the convolution gives, dt of what the
+/// input projection gives.
+/// \param config      sizes
+/// \param parameters  D and dt_bias are referred to
+/// \param A           rate of each head, (nheads)
+/// \param batch       how many sequences
+/// \param activations zxbcdt and xBC are referred to
+/// \return references; they last as long as what they refer to
+template <class Real>
+ScanRef<Real> scan_ref(const Mamba2Config& config, const Mamba2Parameters<Real>& parameters, const Tensor<Real, 1>& A,
+                       std::size_t batch, const Mamba2Activations<Real>& activations) {
+  const MatrixRef<const Real> xBC = as_matrix(activations.xBC);
+  const std::size_t channels = config.ssm_channels(), d_bc = config.d_bc(), seqlen = batch == 0 ? 0 : xBC.rows / batch;
+  return {.sizes = {batch, seqlen, config.nheads(), config.headdim, config.ngroups, config.d_state},
+          .x = column_block(xBC, 0, channels),
+          .dt = split_columns(config, as_matrix(activations.zxbcdt)).dt,
+          .A = as_span(A),
+          .B = column_block(xBC, channels, d_bc),
+          .C = column_block(xBC, channels + d_bc, d_bc),
+          .D = as_span(parameters.D),
+          .dt_bias = as_span(parameters.dt_bias)};
+}
 
 /// \brief What a forward pass may be told besides its input.
 template <class Real>
@@ -251,8 +261,8 @@ class Mamba2Block {
   void keep_weights(WeightType type);
 
  private:
-  /// The way in: the input projection, and all of the scan's input but x, B and C, which only get their shapes.
-  Mamba2Activations<Real> enter(MatrixRef<const Real> u, std::size_t batch) const;
+  /// The way in: the input projection, and room for what comes after it.
+  Mamba2Activations<Real> enter(MatrixRef<const Real> u) const;
   /// The way out, from what the scan gave: gate and norm, then the output projection.
   void leave(Mamba2Activations<Real>& activations, MatrixRef<Real> y) const;
   /// One of the projections, from its weight or from what keep_weights() made of it.

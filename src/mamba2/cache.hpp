@@ -16,22 +16,11 @@ namespace mamba2 {
 /// \param bias   (channels), or empty for none
 /// \param state  the last d_conv inputs, the newest last: before the token on entry, the token included on return,
 ///               (batch, channels, d_conv)
-/// \param y      where the results go: matrices of batch rows whose columns, side by side, are the channels
+/// \param y      receives the results, (batch, channels)
 /// \throws ShapeError if the shapes disagree
 template <class Real>
 void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                      Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y);
-
-/// \brief Refuse what convolution_step() cannot compute.
-/// \param x      as there
-/// \param weight as there
-/// \param bias   as there
-/// \param state  as there
-/// \param y      as there
-/// \throws ShapeError if the shapes disagree
-template <class Real>
-void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                            const Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y);
+                      Tensor<Real, 3>& state, MatrixRef<Real> y);
 
 /// \brief One token through the scan: \f$h \leftarrow e^{\Delta A} h + \Delta x B^\top\f$, \f$y = h C + D x\f$.
 /// \param input   the token as a sequence of length 1; its z, initial_state and seq_idx must be empty
@@ -43,13 +32,25 @@ void check_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weigh
 template <class Real>
 Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state);
 
-/// \brief Refuse what scan_step() cannot compute, and tell the sizes of the rest.
-/// \param input   as for scan_step()
-/// \param options as for scan_step()
-/// \param state   as for scan_step()
-/// \return the sizes; seqlen is 1
-/// \throws ShapeError, ValueError as scan_step()
-template <class Real>
-ScanSizes scan_step_sizes(const ScanInput<Real>& input, const ScanOptions& options, const Tensor<Real, 4>& state);
+namespace unchecked {
 
+/// \brief mamba2::convolution_step() of valid input.
+/// \param x      as there
+/// \param weight as there
+/// \param bias   as there
+/// \param state  as there, (batch, channels * d_conv)
+/// \param y      as there
+template <class Real>
+void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
+                      MatrixRef<Real> state, MatrixRef<Real> y);
+
+/// \brief mamba2::scan_step() on references.
+/// \param input   the token as a sequence of length 1, without z and seq_idx
+/// \param options dt rules
+/// \param state   (batch, nheads * headdim * d_state): before the token on entry, after it on return
+/// \param y       receives the outputs, (batch, nheads * headdim)
+template <class Real>
+void scan_step(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+
+}  // namespace unchecked
 }  // namespace mamba2

@@ -17,32 +17,40 @@ struct ShortConvolution {
   std::size_t batch;                ///< how many sequences lie one after the other in the rows of x
   MatrixRef<const Real> weight;     ///< taps, the last one for the token itself, (channels, d_conv)
   std::span<const Real> bias = {};  ///< (channels), or empty for none
-  /// The d_conv inputs before the first token, the last one newest, (batch, channels, d_conv); null for zeros.
-  const Tensor<Real, 3>* initial_state = nullptr;
-  /// Which sequence a token is of, (batch, seqlen): no tap reaches over a change. Null where rows hold one sequence each.
-  const Tensor<std::int64_t, 2>* seq_idx = nullptr;
+  /// The d_conv inputs of each channel before the first token, the last one newest, (batch, channels * d_conv); null for zeros.
+  MatrixRef<const Real> initial_state = {};
+  /// Which sequence a token is of, (batch * seqlen): no tap reaches over a change. Empty where there is one to each batch entry.
+  std::span<const std::int64_t> seq_idx = {};
   bool silu = true;  ///< whether the result goes through silu()
 };
 
 /// \brief Depthwise causal convolution: \f$y_{t,c} = b_c + \sum_{k < K} w_{c,k}\, x_{t-K+1+k,c}\f$, then SiLU.
 /// \param input inputs, taps, and what came before
-/// \param y     where the results go: matrices of batch * seqlen rows whose columns, side by side, are the channels. One
-///              matrix takes all; three take x, B and C apart without a copy. They share no memory with the inputs
+/// \param y     receives the results, (batch * seqlen, channels); shares no memory with the inputs
 /// \throws ShapeError if rows, channels or taps disagree
 template <class Real>
-void short_convolution(const ShortConvolution<Real>& input, std::span<const MatrixRef<Real>> y);
-
-/// \brief Refuse what short_convolution() cannot compute.
-/// \param input as there
-/// \param y     as there
-/// \throws ShapeError if rows, channels or taps disagree
-template <class Real>
-void check_short_convolution(const ShortConvolution<Real>& input, std::span<const MatrixRef<Real>> y);
+void short_convolution(const ShortConvolution<Real>& input, MatrixRef<Real> y);
 
 /// \brief What the convolution must remember to go on: the last d_conv inputs of each channel.
 /// \param input as for short_convolution(); weight and bias are only asked for their sizes
 /// \return (batch, channels, d_conv), the last one newest; zeros where the (last) sequence is shorter than that
+/// \throws ShapeError as short_convolution()
 template <class Real>
 Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& input);
 
+namespace unchecked {
+
+/// \brief mamba2::short_convolution() of valid input.
+/// \param input as there
+/// \param y     as there
+template <class Real>
+void short_convolution(const ShortConvolution<Real>& input, MatrixRef<Real> y);
+
+/// \brief mamba2::convolution_state() of valid input.
+/// \param input as there
+/// \param state receives it, (batch, channels * d_conv); may be the memory of input.initial_state
+template <class Real>
+void convolution_state(const ShortConvolution<Real>& input, MatrixRef<Real> state);
+
+}  // namespace unchecked
 }  // namespace mamba2

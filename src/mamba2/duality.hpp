@@ -9,7 +9,7 @@ namespace mamba2 {
 
 /// \brief Put the decay mask on a square of scores: \f$G \leftarrow L \circ G\f$ with \f$L_{ij} = \exp\big(\sum_{k=j+1}^{i} dA_k\big)\f$.
 /// \param dA     log-decay of each step, \f$\Delta_t A\f$, (length); \f$-\infty\f$ forgets everything before its step
-/// \param scores G, (length, length), not transposed; zero above the diagonal on return
+/// \param scores G, (length, length); zero above the diagonal on return
 /// \throws ShapeError if the scores are not a square of that length
 ///
 /// The mask is never stored. Its row i follows from row i − 1 by adding \f$dA_i\f$ to each segment sum, so every sum is as

@@ -19,4 +19,15 @@ const Operations<Real>& fast_operations();
 template <class Real>
 ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options = {});
 
+namespace unchecked {
+
+/// \brief fast_ssd() on references, as unchecked::scan().
+/// \param input   references whose sizes agree
+/// \param options as for ssd()
+/// \param state   (batch, nheads * headdim * d_state): before the first token on entry, after the last on return
+/// \param y       receives the outputs, (batch * seqlen, nheads * headdim)
+template <class Real>
+void fast_scan(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+
+}  // namespace unchecked
 }  // namespace mamba2

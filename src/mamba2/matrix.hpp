@@ -17,27 +17,22 @@ namespace mamba2 {
 /// Nothing is owned and nothing is copied: one head, one chunk or one block of a tensor is such a matrix.
 template <class Real>
 struct MatrixRef {
-  Real* data;               ///< the first element
-  std::size_t rows;         ///< number of rows, as seen from outside (after transposition)
-  std::size_t columns;      ///< number of columns, as seen from outside
-  std::size_t stride;       ///< distance in memory from one stored row to the next
-  bool transposed = false;  ///< whether rows and columns are exchanged against what is stored
+  Real* data = nullptr;     ///< the first element
+  std::size_t rows = 0;     ///< number of rows
+  std::size_t columns = 0;  ///< number of columns
+  std::size_t stride = 0;   ///< distance in memory from one row to the next
 
   /// \brief The same matrix, read only.
-  operator MatrixRef<const Real>() const requires(!std::is_const_v<Real>) {
-    return {data, rows, columns, stride, transposed};
-  }
-  /// \brief A stored row.
+  operator MatrixRef<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, columns, stride}; }
+  /// \brief A row.
   /// \param i its index
-  /// \return pointer to the first of its elements; only meaningful where not transposed
+  /// \return pointer to the first of its elements
   Real* operator[](std::size_t i) const { return data + i * stride; }
-  /// \brief One element, transposed or not.
-  /// \param i row, as seen from outside
-  /// \param j column, as seen from outside
+  /// \brief One element.
+  /// \param i row
+  /// \param j column
   /// \return the element
-  Real& operator()(std::size_t i, std::size_t j) const {
-    return transposed ? data[j * stride + i] : data[i * stride + j];
-  }
+  Real& operator()(std::size_t i, std::size_t j) const { return data[i * stride + j]; }
 };
 //: end
 
@@ -49,16 +44,40 @@ using ReadMatrix = MatrixRef<const std::type_identity_t<Real>>;
 template <class Real>
 using ReadSpan = std::span<const std::type_identity_t<Real>>;
 
-/// \brief The matrix turned round, without moving a number.
+//: factor
+/// \brief A factor of a product: a matrix as it lies in memory, or turned round.
+/// \tparam Real float or double
+///
+/// A type of its own, so that no function that walks along rows can be handed a matrix that has none.
+template <class Real>
+struct Factor {
+  MatrixRef<const Real> stored;  ///< as it lies in memory
+  bool transposed = false;       ///< whether it stands in the product with rows and columns exchanged
+
+  /// \brief A matrix as it is. \param m the matrix
+  Factor(MatrixRef<const Real> m) : stored(m) {}
+  /// \brief A matrix as it is. \param m the matrix
+  Factor(MatrixRef<Real> m) : stored(m) {}
+  /// \brief A matrix, perhaps turned round. \param m the matrix \param turned whether it is
+  Factor(MatrixRef<const Real> m, bool turned) : stored(m), transposed(turned) {}
+
+  /// \brief Rows in the product. \return how many
+  std::size_t rows() const { return transposed ? stored.columns : stored.rows; }
+  /// \brief Columns in the product. \return how many
+  std::size_t columns() const { return transposed ? stored.rows : stored.columns; }
+};
+//: end
+
+/// \brief The matrix turned round, without moving a number: for multiply(), which alone takes such a thing.
 /// \param m a matrix
 /// \return its transpose
 template <class Real>
-MatrixRef<Real> transpose(MatrixRef<Real> m) {
-  return {m.data, m.columns, m.rows, m.stride, !m.transposed};
+Factor<std::remove_const_t<Real>> transpose(MatrixRef<Real> m) {
+  return {m, true};
 }
 
-/// \brief Some rows of a matrix.
-/// \param m     a matrix, not transposed
+/// \brief Some neighbouring rows of a matrix, without moving a number.
+/// \param m     a matrix
 /// \param first the first of them
 /// \param count how many
 /// \return a reference to rows first, ..., first + count − 1
@@ -80,23 +99,36 @@ MatrixRef<const Real> as_matrix(const Tensor<Real, 2>& m) {
   return {m.data(), m.shape(0), m.shape(1), m.shape(1)};
 }
 
-/// \brief A tensor of any number of axes as a matrix: the last axis runs along the rows, all others count them.
-/// \param m the tensor, such as (batch, seqlen, features); it must outlive the reference
-/// \return a reference to it, (batch * seqlen, features)
+/// \brief A tensor of any number of axes as a matrix: some axes count the rows, the others, in one, run along them.
+/// \tparam counted how many axes count the rows: all but the last unless it is said
+/// \param m the tensor; it must outlive the reference
+/// \return a reference to it: (batch, seqlen, features) becomes (batch * seqlen, features); with counted = 2
+///         (batch, seqlen, nheads, headdim) becomes (batch * seqlen, nheads * headdim)
+template <std::size_t counted, class Real, std::size_t N>
+MatrixRef<Real> as_rows(Tensor<Real, N>& m) {
+  static_assert(counted < N);
+  std::size_t rows = 1, columns = 1;
+  for (std::size_t axis = 0; axis < N; ++axis) (axis < counted ? rows : columns) *= m.shape(axis);
+  return {m.data(), rows, columns, columns};
+}
+/// \copydoc as_rows(Tensor<Real,N>&)
+template <std::size_t counted, class Real, std::size_t N>
+MatrixRef<const Real> as_rows(const Tensor<Real, N>& m) {
+  return as_rows<counted>(const_cast<Tensor<Real, N>&>(m));
+}
+/// \copydoc as_rows(Tensor<Real,N>&)
 template <class Real, std::size_t N>
 MatrixRef<Real> as_rows(Tensor<Real, N>& m) {
-  const std::size_t columns = m.shape(N - 1);
-  return {m.data(), columns == 0 ? 0 : m.size() / columns, columns, columns};
+  return as_rows<N - 1>(m);
 }
 /// \copydoc as_rows(Tensor<Real,N>&)
 template <class Real, std::size_t N>
 MatrixRef<const Real> as_rows(const Tensor<Real, N>& m) {
-  const std::size_t columns = m.shape(N - 1);
-  return {m.data(), columns == 0 ? 0 : m.size() / columns, columns, columns};
+  return as_rows<N - 1>(m);
 }
 
 /// \brief Some neighbouring columns of a matrix, without moving a number.
-/// \param m     a matrix that is not transposed
+/// \param m     a matrix
 /// \param first the first of the columns
 /// \param count how many
 /// \return a reference to them, (rows, count)
@@ -150,6 +182,7 @@ void require_length(const char* argument, std::span<const Real> v, std::size_t e
 ///
 /// Any size may be 0: a sum over nothing is 0.
 template <class Real>
-void multiply(ReadMatrix<Real> A, ReadMatrix<Real> B, std::type_identity_t<Real> beta, MatrixRef<Real> C);
+void multiply(Factor<std::type_identity_t<Real>> A, Factor<std::type_identity_t<Real>> B,
+              std::type_identity_t<Real> beta, MatrixRef<Real> C);
 
 }  // namespace mamba2

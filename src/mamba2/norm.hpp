@@ -36,4 +36,23 @@ struct GatedNorm {
 template <class Real>
 void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out);
 
+namespace unchecked {
+
+/// \brief mamba2::rms_norm() of valid input.
+/// \param x      as there
+/// \param weight as there
+/// \param eps    as there
+/// \param y      as there
+template <class Real>
+void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y);
+
+/// \brief mamba2::gated_norm() of valid input.
+/// \param y   as there
+/// \param z   as there
+/// \param how as there
+/// \param out as there
+template <class Real>
+void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out);
+
+}  // namespace unchecked
 }  // namespace mamba2

@@ -14,24 +14,25 @@
 namespace mamba2 {
 
 /// \brief The operations that nearly all of a model's time goes into, each replaceable by a faster one of equal results.
+/// None of them checks its arguments: whoever calls them knows that the sizes agree.
 template <class Real>
 struct Operations {
   /// \brief See mamba2::linear().
   void (*linear)(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias, MatrixRef<Real> y);
   /// \brief See mamba2::short_convolution().
-  void (*short_convolution)(const ShortConvolution<Real>& input, std::span<const MatrixRef<Real>> y);
+  void (*short_convolution)(const ShortConvolution<Real>& input, MatrixRef<Real> y);
   /// \brief See mamba2::rms_norm().
   void (*rms_norm)(MatrixRef<const Real> x, std::span<const Real> weight, double eps, MatrixRef<Real> y);
   /// \brief See mamba2::gated_norm().
   void (*gated_norm)(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out);
-  /// \brief See mamba2::ssd().
-  ScanOutput<Real> (*scan)(const ScanInput<Real>& input, const ScanOptions& options);
-  /// \brief See mamba2::convolution_step(); null for that function itself.
+  /// \brief See mamba2::unchecked::scan().
+  void (*scan)(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+  /// \brief See mamba2::unchecked::convolution_step(); null for that function itself.
   void (*convolution_step)(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
-                           Tensor<Real, 3>& state, std::span<const MatrixRef<Real>> y) = nullptr;
-  /// \brief See mamba2::scan_step(); null for that function itself.
-  Tensor<Real, 4> (*scan_step)(const ScanInput<Real>& input, const ScanOptions& options,
-                               Tensor<Real, 4>& state) = nullptr;
+                           MatrixRef<Real> state, MatrixRef<Real> y) = nullptr;
+  /// \brief See mamba2::unchecked::scan_step(); null for that function itself.
+  void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state,
+                    MatrixRef<Real> y) = nullptr;
   /// \brief linear() with a weight in fewer bytes; null where such weights are not supported.
   void (*linear_compact)(MatrixRef<const Real> x, const CompactWeight& weight, std::span<const Real> bias,
                          MatrixRef<Real> y) = nullptr;

@@ -2,6 +2,7 @@
 /// \brief The operator of Mamba-2 as models call it: any length, states in and out, groups, D, gate. Explained in @chapter{real_sequences}.
 #pragma once
 
+#include <mamba2/matrix.hpp>
 #include <mamba2/tensor.hpp>
 
 #include <cstdint>
@@ -19,7 +20,38 @@ enum class Algorithm {
   chunked     ///< the chunked scan (@chapter{chunked_scan})
 };
 
-/// \brief What the operator reads.
+/// \brief The sizes of a scan.
+struct ScanSizes {
+  std::size_t batch;    ///< batch entries
+  std::size_t seqlen;   ///< tokens of each
+  std::size_t nheads;   ///< heads
+  std::size_t headdim;  ///< channels of a head, P
+  std::size_t ngroups;  ///< groups of heads that share B and C
+  std::size_t d_state;  ///< state of a channel, N
+};
+
+//: scan_ref
+/// \brief What the operator reads, wherever it lies: a row for each token, the tokens of a batch entry one under the other.
+///
+/// Nothing is owned and nothing is copied. Rows may lie apart, so x, B and C may be columns of one matrix; a head, a group, a
+/// batch entry, a stretch of time is a scan again: see some_heads(), one_sequence(), some_tokens().
+template <class Real>
+struct ScanRef {
+  ScanSizes sizes;                     ///< what the shapes below mean
+  MatrixRef<const Real> x;             ///< inputs, (batch * seqlen, nheads * headdim)
+  MatrixRef<const Real> dt;            ///< step sizes before bias, softplus and limits, (batch * seqlen, nheads)
+  std::span<const Real> A;             ///< rate of each head, negative, (nheads)
+  MatrixRef<const Real> B;             ///< how an input enters the state, (batch * seqlen, ngroups * d_state)
+  MatrixRef<const Real> C;             ///< how the state is read, (batch * seqlen, ngroups * d_state)
+  std::span<const Real> D = {};        ///< skip, (nheads) or (nheads * headdim): y += D x; empty for none
+  MatrixRef<const Real> z = {};        ///< gate, (batch * seqlen, nheads * headdim): y *= silu(z); null for none
+  std::span<const Real> dt_bias = {};  ///< added to dt, (nheads); empty for none
+  std::span<const std::int64_t> seq_idx =
+      {};  ///< (batch * seqlen): the state restarts where it changes; empty: nowhere
+};
+//: end
+
+/// \brief What the operator reads, in tensors of its own.
 template <class Real>
 struct ScanInput {
   Tensor<Real, 4> x;                       ///< inputs, (batch, seqlen, nheads, headdim)
@@ -32,6 +64,10 @@ struct ScanInput {
   std::optional<Tensor<Real, 1>> dt_bias;  ///< added to dt, (nheads)
   std::optional<Tensor<Real, 4>> initial_state;    ///< before the first token, (batch, nheads, headdim, d_state)
   std::optional<Tensor<std::int64_t, 2>> seq_idx;  ///< (batch, seqlen): the state restarts where it changes
+
+  /// \brief A reference to all of it but the initial state, which the algorithms find in the place of the last one.
+  /// \return references; they last as long as the tensors
+  operator ScanRef<Real>() const;
 };
 
 //: options
@@ -55,16 +91,6 @@ template <class Real>
 struct ScanOutput {
   Tensor<Real, 4> y;           ///< outputs, (batch, seqlen, nheads, headdim)
   Tensor<Real, 4> last_state;  ///< state after the last token, (batch, nheads, headdim, d_state)
-};
-
-/// \brief The sizes of a call to ssd(), once they are known to agree.
-struct ScanSizes {
-  std::size_t batch;    ///< batch entries
-  std::size_t seqlen;   ///< tokens of each
-  std::size_t nheads;   ///< heads
-  std::size_t headdim;  ///< channels of a head, P
-  std::size_t ngroups;  ///< groups of heads that share B and C
-  std::size_t d_state;  ///< state of a channel, N
 };
 
 /// \brief Refuse what ssd() cannot compute, and tell the sizes of the rest.
@@ -97,6 +123,29 @@ Tensor<Real, 3> step_sizes(const ScanInput<Real>& input, const ScanOptions& opti
 /// \return index of the group: heads lie in the order of their groups
 std::size_t group_of_head(std::size_t head, std::size_t nheads, std::size_t ngroups);
 
+/// \brief Some neighbouring heads of a scan, as a scan.
+/// \param scan  a scan
+/// \param first the first of the heads
+/// \param count how many: heads of one group, or all heads of some groups
+/// \return references to what is theirs; B and C are those of their groups
+template <class Real>
+ScanRef<Real> some_heads(const ScanRef<Real>& scan, std::size_t first, std::size_t count);
+
+/// \brief One entry of a batch, as a scan.
+/// \param scan  a scan
+/// \param entry which, less than batch
+/// \return references to what is its own
+template <class Real>
+ScanRef<Real> one_sequence(const ScanRef<Real>& scan, std::size_t entry);
+
+/// \brief Some neighbouring tokens of a single sequence, as a scan.
+/// \param scan  a scan whose batch is 1
+/// \param first the first of the tokens
+/// \param count how many
+/// \return references to their rows
+template <class Real>
+ScanRef<Real> some_tokens(const ScanRef<Real>& scan, std::size_t first, std::size_t count);
+
 /// \brief Where packed sequences begin and end.
 /// \param seq_idx which sequence each token is of, (seqlen): any numbers; a new sequence begins where they change
 /// \return 0, the index of every token that differs from the one before it, and seqlen
@@ -113,5 +162,19 @@ std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx);
 /// from zero, and `last_state` is what the last one leaves behind.
 template <class Real>
 ScanOutput<Real> ssd(const ScanInput<Real>& input, const ScanOptions& options = {});
+
+/// \brief The operations for callers that know their input to be valid: nothing is checked, nothing is owned, results are
+/// written where the caller says. What a table of operations holds.
+namespace unchecked {
+
+/// \brief ssd() on references.
+/// \param input   references whose sizes agree
+/// \param options as for ssd()
+/// \param state   (batch, nheads * headdim * d_state): before the first token on entry, after the last on return
+/// \param y       receives the outputs, (batch * seqlen, nheads * headdim)
+template <class Real>
+void scan(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+
+}  // namespace unchecked
 
 }  // namespace mamba2

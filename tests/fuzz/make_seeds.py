@@ -526,6 +526,38 @@ def tokenizer(letters="abc \n\xc3\xa9", model={}, added=(), **options):
                        "model": {"type": "BPE", "vocab": vocab, "merges": ["a b", ["ab", "c"]], **model}, **options})
 
 
+def sequence(steps, name):
+    return {"type": "Sequence", name: list(steps)}
+
+
+def split(pattern, behavior="Isolated", **options):
+    return sequence([{"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, **options},
+                     {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}], "pretokenizers")
+
+
+def around(single, **special):
+    return {"type": "TemplateProcessing", "single": single,
+            "special_tokens": {name: {"id": name, "ids": ids} for name, ids in special.items()}}
+
+
+TEXT, BEGIN, END = {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "b"}}, {"SpecialToken": {"id": "e"}}
+SPACES = [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+          {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+
+
+def sentencepiece(decoders=SPACES, model={}, **options):
+    """Characters that fall back on bytes, a sign for the space."""
+    tokens = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in (0xc3, 0xa9, 0x0a)), "\u2581", "a", "b", "\u2581a", "ab"]
+    return json.dumps({"added_tokens": [{"id": 1, "content": "<s>", "special": True}], "pre_tokenizer": None,
+                       "normalizer": sequence([{"type": "Prepend", "prepend": "\u2581"},
+                                               {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}],
+                                              "normalizers"),
+                       "post_processor": around([BEGIN, TEXT], b=[1]), "decoder": sequence(decoders, "decoders"),
+                       "model": {"type": "BPE", "vocab": {token: number for number, token in enumerate(tokens)},
+                                 "merges": ["\u2581 a", "a b"], "byte_fallback": True, "unk_token": "<unk>",
+                                 "fuse_unk": True, **model}, **options}) + "\n===\nab a\u00e9 \u4e16\u754c\n<s>b"
+
+
 def make_tokenizer():
     end = {"id": 20, "content": "<|end|>", "special": True}
     greedy = {"id": 21, "content": "a b", "lstrip": True, "rstrip": True, "single_word": True}
@@ -536,6 +568,27 @@ def make_tokenizer():
             "long-word": tokenizer() + "\n===\n" + long, "composed-and-not": tokenizer() + "\n===\n\u00e9e\u0301",
             "prefix-space": tokenizer(pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}) + "\n===\nabc",
             "largest-number": tokenizer(added=[{**end, "id": (1 << 20) - 1}]), "no-text": tokenizer() + "\n===\n"}.items():
+        seed("tokenizer", "valid", name, value)
+    pattern = r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    for name, value in {
+            "sentencepiece": sentencepiece(), "sentencepiece-unknown-apart": sentencepiece(model={"fuse_unk": False}),
+            "sentencepiece-no-strip": sentencepiece(SPACES[:2]), "split": tokenizer(pre_tokenizer=split(pattern)) + "\n===\nabc  ab\n\nc",
+            "split-kept-matches": tokenizer(pre_tokenizer=split("[ab]+", "Removed", invert=True)) + "\n===\nabcab",
+            "split-removed": tokenizer(pre_tokenizer=split("b*", "Removed")) + "\n===\nabcab",
+            "digits": tokenizer(pre_tokenizer=sequence([{"type": "Digits", "individual_digits": True},
+                                                        {"type": "ByteLevel"}], "pretokenizers")) + "\n===\na b",
+            "split-backtracks": tokenizer(pre_tokenizer=split("(a|aa)*b")) + "\n===\n" + "a" * 400,
+            "ignore-merges": tokenizer(model={"ignore_merges": True}) + "\n===\nabc ab",
+            "around": tokenizer(post_processor=sequence([{"type": "ByteLevel"}, around([BEGIN, TEXT, END], b=[0], e=[1, 2])],
+                                                        "processors")) + "\n===\nabc",
+            "sequences-in-sequences": tokenizer(normalizer=sequence([sequence([{"type": "NFC"}], "normalizers")],
+                                                                    "normalizers")) + "\n===\nabc",
+            "no-decoder": tokenizer(decoder=None) + "\n===\nabc",
+            "left-over": tokenizer(truncation={"max_length": 3}, padding={"pad_id": 0}) + "\n===\nabcabc",
+            "spaces-taken-along": tokenizer(added=[{"id": 20, "content": "<r>", "rstrip": True},
+                                                   {"id": 21, "content": "  "}]) + "\n===\n<r>   a<r>  <r>",
+            "replaced": tokenizer(normalizer={"type": "Replace", "pattern": {"String": "c"}, "content": "ab"})
+            + "\n===\nccc"}.items():
         seed("tokenizer", "valid", name, value)
     seed("tokenizer", "valid", "text-not-utf8", tokenizer().encode() + b"\n===\nab\xff\xfe\xc3")
     seed("tokenizer", "valid", "text-cut-off", tokenizer().encode() + b"\n===\nab\xe2\x82")
@@ -551,8 +604,20 @@ def make_tokenizer():
             tokenizer(model={"dropout": 0.1}), "added-token-empty": tokenizer(added=[{**end, "content": ""}]), "added-token-twice":
             tokenizer(added=[end, end]), "added-token-with-another-number": tokenizer(added=[{**end, "content": "ab"}]),
             "added-token-long": tokenizer(added=[{**end, "content": "x" * 2000}]), "added-token-that-clears-the-terminal":
-            tokenizer(added=[end, {**end, "content": "\x1b[2J"}]), "template-with-tokens":
+            tokenizer(added=[end, {**end, "content": "\x1b[2J"}]), "template-with-tokens-of-no-number":
             tokenizer(post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {}}]}),
+            "template-without-the-text": tokenizer(post_processor=around([BEGIN], b=[0])), "template-of-unknown-number":
+            tokenizer(post_processor=around([BEGIN, TEXT], b=[500])), "template-of-many-tokens":
+            tokenizer(post_processor=around([BEGIN] * 1500 + [TEXT], b=[0])), "pattern-broken":
+            tokenizer(pre_tokenizer=split("a(b")), "pattern-long": tokenizer(pre_tokenizer=split("a" * 5000)), "pattern-of-hex":
+            tokenizer(pre_tokenizer=split("\\h+")), "pattern-merged": tokenizer(pre_tokenizer=split("a", "MergedWithNext")),
+            "bytes-not-last": tokenizer(pre_tokenizer=sequence([{"type": "ByteLevel"}] * 2, "pretokenizers")),
+            "decoders-in-another-order": sentencepiece(SPACES[::-1]), "decoder-of-bytes":
+            sentencepiece([{"type": "ByteLevel"}]), "decoder-missing": sentencepiece(decoder=None), "strip-at-the-end":
+            sentencepiece(SPACES[:3] + [{**SPACES[3], "stop": 1}]), "strip-many":
+            sentencepiece(SPACES[:3] + [{**SPACES[3], "start": 1 << 40}]), "unknown-token-unknown":
+            sentencepiece(model={"unk_token": "<none>"}), "sequence-without-steps": tokenizer(normalizer={"type": "Sequence"}),
+            "replacement-long": tokenizer(normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 2000}),
             "other-normalizer": tokenizer(normalizer={"type": "NFKD"}), "vocab-key-twice":
             tokenizer().replace('"vocab": {', '"vocab": {"a": 90, '), "nested-deeply": '{"model":' * 300}.items():
         seed("tokenizer", "refused", name, value)

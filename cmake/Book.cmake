@@ -66,10 +66,10 @@ function(add_book)
   foreach(page IN LISTS front)
     list(APPEND woven_inputs "${PROJECT_SOURCE_DIR}/docs/${page}")
   endforeach()
-  foreach(module IN ITEMS weave pages markup literate doxygen report)  # what weaving takes, and what binding takes
+  foreach(module IN ITEMS weave pages chapters exercises markup literate doxygen report)  # what weaving takes, and what binding takes
     list(APPEND weaving "${WEAVER_DIR}/${module}.py")
   endforeach()
-  foreach(module IN ITEMS bind reference api code doxygen markup report)
+  foreach(module IN ITEMS bind reference api code plain doxygen markup report)
     list(APPEND binding "${WEAVER_DIR}/${module}.py")
   endforeach()
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp")
@@ -122,8 +122,9 @@ macro(book_chapter folder number name)
   endif()
   book_figures(${number} "${PROJECT_SOURCE_DIR}/chapters/${folder}/figures" figures_${number})
   file(GLOB texts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/chapters/${folder}/*.cpp" "${PROJECT_SOURCE_DIR}/chapters/${folder}/*.md"
-    "${PROJECT_SOURCE_DIR}/chapters/${folder}/parts.txt")
-  list(FILTER texts EXCLUDE REGEX "/(exercises|exercises_stub|exercises_test|figures)\\.cpp$")
+    "${PROJECT_SOURCE_DIR}/chapters/${folder}/parts.txt"
+    "${PROJECT_SOURCE_DIR}/chapters/${folder}/wrong_answers.json")
+  list(FILTER texts EXCLUDE REGEX "/(exercises|figures)\\.cpp$")
   list(APPEND woven_inputs ${texts})
 endmacro()
 

@@ -14,6 +14,7 @@
 function(add_chapters)
   if(MAMBA2_TESTS)
     add_custom_target(chapters)
+    plan_wrong_answers()
   endif()
   file(GLOB folders CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/chapters" "${PROJECT_SOURCE_DIR}/chapters/[0-9][0-9]_*")
   list(SORT folders)

@@ -36,6 +36,14 @@ function(exercise_object target source)
   target_precompile_headers(${target} REUSE_FROM grader)
 endfunction()
 
+# exercise_program(target source number here chapters): a grader linked with one of its answers.
+function(exercise_program target source number here chapters)
+  add_executable(${target} EXCLUDE_FROM_ALL "${source}")
+  target_include_directories(${target} PRIVATE "${here}")
+  target_precompile_headers(${target} REUSE_FROM grader)
+  target_link_libraries(${target} PRIVATE exercise_settings grader grader_${number} ${chapters})
+endfunction()
+
 # add_exercises(number folder chapters): the targets of one chapter's exercises.
 #   grader_NN     the grader's object
 #   exercises_NN  the grader with the reader's file;  stubs_NN: with the stubs;  solutions_NN: with the solutions
@@ -61,10 +69,7 @@ function(add_exercises number folder chapters)
     if(kind STREQUAL stubs)
       set(source exercises_stub)
     endif()
-    add_executable(${kind}_${number} EXCLUDE_FROM_ALL "${here}/${source}.cpp")
-    target_include_directories(${kind}_${number} PRIVATE "${here}")
-    target_precompile_headers(${kind}_${number} REUSE_FROM grader)
-    target_link_libraries(${kind}_${number} PRIVATE exercise_settings grader grader_${number} ${chapters})
+    exercise_program(${kind}_${number} "${here}/${source}.cpp" ${number} "${here}" "${chapters}")
   endforeach()
   add_dependencies(graders grader_${number} stubs_${number})
   add_custom_target(check_${number} COMMAND exercises_${number} USES_TERMINAL VERBATIM

@@ -263,24 +263,24 @@ class Markup:
         self.page.exercises.append((name, title, anchor))
         out.append(self.block(f'<div class="box exercise" id="{anchor}"><p class="boxhead"><a href="#{anchor}">Exercise '
                               f'{name}</a> <span class="exercise-title">{self.plain(title, path, number)}</span></p>'))
-        boxes.append(("exercise", number, lambda: self.close_exercise(path, number, name)))
+        exercise = self.book.exercise(self.page, int(found.group(1)))
+        boxes.append(("exercise", number, lambda: self.close_exercise(path, number, exercise)))
 
-    def close_exercise(self, path, number, name):
+    def close_exercise(self, path, number, exercise):
+        name = exercise.name
         out = [self.block(f'<p class="todo">Edit <code>{self.page.folder}/exercises.cpp</code>, then run '
                           f'<code class="command">./book check {name}</code></p>')]
-        hints = self.page.hints(name)
-        if not hints:
+        if not exercise.hints:
             self.error(path, number, f"no hints for exercise {name} in {self.page.folder}/hints.md")
-        for count, (line, lines) in enumerate(hints, 1):
+        for count, (line, lines) in enumerate(exercise.hints, 1):
             out.append(self.block(f'<details class="hint"><summary>Hint {count}</summary>'))
-            out.append(self.prose(self.page.hints_path, lines, line))
+            out.append(self.prose(f"{self.page.folder}/hints.md", lines, line))
             out.append(self.block("</details>"))
-        solution = self.page.solution(name)
-        if solution is None:
+        if exercise.solution is None:
             self.error(path, number, f"no solution of exercise {name} in {self.page.folder}/solutions.cpp, between "
-                                     f"'//: {name.split('.')[1]}' and '//: end'")
+                                     f"'//: {exercise.number}' and '//: end'")
         else:
-            first, lines = solution
+            first, lines = exercise.solution
             out.append(self.block('<details class="solution"><summary>Solution</summary>'))
             out.append("\n\n" + self.token("code", lines=lines, lang="cpp", first=first,
                                            caption=f"{self.page.folder}/solutions.cpp") + "\n\n")

@@ -20,7 +20,7 @@ DOCS = os.path.join(ROOT, "docs")
 WEAVER = [sys.executable, os.path.join(DOCS, "weaver")]
 sys.dont_write_bytecode = True
 sys.path.insert(0, DOCS)
-from weaver import bind, doxygen, literate, reference, weave  # noqa: E402
+from weaver import bind, chapters, doxygen, exercises, literate, plain, reference, weave  # noqa: E402
 from weaver.code import highlight  # noqa: E402
 from weaver.doxygen import TOKEN  # noqa: E402
 from weaver.report import Report  # noqa: E402
@@ -178,7 +178,7 @@ class Errors(SmallBook):
     def test_exercise_without_hints(self):
         self.exercise(hints="# 2\n## Hint 1\nThink.\n")
         self.refuses("Text.\n\n::: exercise 1 Do\nThis.\n:::", 6, "no hints for exercise 1.1 in chapters/01_trial/hints.md")
-        self.refuses(None, 1, "hints for exercise 1.2, which the chapter does not have", "chapters/01_trial/hints.md")
+        self.refuses(None, 1, "exercise 1.2, which the chapter's page does not have", "chapters/01_trial/hints.md")
 
     def test_exercise_without_solution(self):
         self.exercise(solutions="//: 2\nint f();\n//: end\n")
@@ -525,6 +525,77 @@ class Tangling(unittest.TestCase):
                          [(True, 1, ["prose", ""]), (False, 3, ["/// doc", "//: tag", "  // code", "//code"])])
 
 
+class ExerciseFiles(unittest.TestCase):
+    """What is read of a chapter's exercises, and what is said of it."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        self.put("trial.cpp", "// # A trial {#ch_trial}\n")
+        self.put("exercises.hpp", "int f();\nint g();\n")
+        self.put("exercises_stub.cpp", "int f() { throw not_implemented(1); }\nint g() { throw not_implemented(2); }\n")
+        self.put("exercises_test.cpp", 'GRADE(1, "do: so") {}\nGRADE(1, "do: thus") {}\nGRADE(2, "make") {}\n')
+        self.put("solutions.cpp", "//: 1\nint f() {\n  return 1;\n}\n//: end\n//: 2\nint g() {\n  return 2;\n}\n//: end\n")
+        self.put("hints.md", "# 1\n## Hint 1\nThink of $\\tfrac12$.\n# 2\n## Hint 1\nThink.\n")
+        self.wrong = [{"exercise": k, "mistake": f"m{k}{i}", "replace": f"return {k}", "with": f"return {10 * i}"} for k in (1, 2) for i in (1, 2, 3)]
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+
+    def put(self, name, text):
+        path = os.path.join(self.root, "chapters/07_trial", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+
+    def read(self):
+        return exercises.Exercises(chapters.chapters(self.root)[0])
+
+    def refuses(self, *problems):
+        self.assertEqual(self.read().problems(), list(problems))
+
+    def test_all_is_there(self):
+        self.assertEqual([(e.name, e.title, len(e.hints), e.solution[0]) for e in self.read()], [("7.1", "do", 1, 2), ("7.2", "make", 1, 7)])
+        self.refuses()
+
+    def test_what_is_missing(self):
+        self.put("hints.md", "# 1\n## Hint 1\nThink.\n")
+        self.refuses("exercise 7.2: hints.md has no hints under `# 2`")
+        self.put("hints.md", "# 1\n## Hint 1\nThink.\n# 2\n## Hint 1\nThink.\n# 3\n## Hint 1\nThink.\n")
+        self.assertIn("exercise 7.3 is graded nowhere: exercises_test.cpp has no `GRADE(3, ...)`", self.read().problems())
+
+    def test_stub_and_solution_that_are_missing(self):
+        self.put("exercises_stub.cpp", "int f() { throw not_implemented(1); }\n")
+        self.refuses("exercise 7.2: exercises_stub.cpp has no `not_implemented(2)`")
+        self.put("solutions.cpp", "//: 1\nint f() {\n  return 1;\n}\n//: end\n")
+        self.assertIn("exercise 7.2: solutions.cpp has no `//: 2` with its `//: end`", self.read().problems())
+
+    def test_wrong_answers_that_do_not_fit(self):
+        self.wrong[0]["replace"] = "return 2"
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+        self.refuses("wrong answer to 7.1 (m11): `return 2` does not occur in the solution", "exercise 7.1 needs at least three wrong answers, has 2")
+        self.wrong[0]["replace"] = "\n"
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+        self.assertEqual(self.read().problems()[0], "wrong answer to 7.1 (m11): `\n` occurs more than once in the solution")
+
+    def test_wrong_answers_that_are_malformed(self):
+        self.put("wrong_answers.json", "[\n{]")
+        self.assertIn("chapters/07_trial/wrong_answers.json:2: ", self.read().problems()[0])
+        self.put("wrong_answers.json", '[{"exercise": 1, "replace": "a", "with": "b"}]')
+        self.assertIn('wrong answer 1: no "mistake"', self.read().problems()[0])
+
+    def test_wrong_answers_share_sources(self):
+        programs = self.read().programs()
+        self.assertEqual([wrong for _, wrong in programs], [[("7.1", f"m1{i}"), ("7.2", f"m2{i}")] for i in (1, 2, 3)])
+        self.assertIn("int f() {\n  return 20;\n}\n//: end\n//: 2\nint g() {\n  return 20;\n}", programs[1][0])
+
+    def test_wrong_answers_of_solutions_that_call_each_other_do_not(self):
+        self.put("solutions.cpp", "//: 1\nint f() {\n  return 1;\n}\n//: end\n//: 2\nint g() {\n  return 2 + f();\n}\n//: end\n")
+        self.assertEqual([len(wrong) for _, wrong in self.read().programs()], [1] * 6)
+
+    def test_formulas_typed_out(self):
+        self.assertEqual(plain.plain_math(r"Here $\tfrac12 \bar A_t$, $\frac{a}{b_{ij}}$ and $e^{-x y}$, $\sqrt{2} \le \Delta$."),
+                         "Here 1/2 A_bar_t, (a) / (b_ij) and e^(-x y), √(2) ≤ Δ.")
+
+
 class NoLibrary:
     """A library without names, for the colouring of code."""
     items = {}
@@ -622,7 +693,7 @@ class Binding(unittest.TestCase):
 
     def test_words_for_the_search(self):
         page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>code</pre>'
-        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_t", "code"])
+        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_bar_t", "code"])
 
 
 class Figures(unittest.TestCase):

@@ -22,9 +22,7 @@
 //
 // @Chapter{duality} for the matrix product on parts of tensors, @chapter{chunked_scan} for the
 // chunk and its four steps, @chapter{real_sequences} for the operator with all its options,
-// @chapter{convolution_and_norm} for convolution and norm, @chapter{mamba2_block} for the table of
-// operations that the block computes with, @chapter{one_token_at_a_time} for the step of one token,
-// @chapter{language_model} for the model that is measured, @chapter{selection} for random numbers.
+// @chapter{mamba2_block} for the table of operations that the block computes with.
 //
 // ## Shapes {#fast_shapes}
 //

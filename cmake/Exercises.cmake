@@ -11,15 +11,18 @@ target_compile_features(exercise_settings INTERFACE cxx_std_20)
 target_include_directories(exercise_settings INTERFACE "${PROJECT_SOURCE_DIR}/src")
 target_link_libraries(exercise_settings INTERFACE xtensor xtensor-blas)
 target_compile_definitions(exercise_settings INTERFACE XTENSOR_ENABLE_ASSERT)
-target_compile_options(exercise_settings INTERFACE -Wall -Wextra -Wno-unused-parameter $<$<CONFIG:Release>:-O1>)
+target_compile_options(exercise_settings INTERFACE -Wall -Wextra -Wno-unused-parameter $<$<CONFIG:Release>:-O1>
+  -g1)  # so that a verdict can name the line of a crash
 if(MAMBA2_SANITIZE)
-  target_compile_definitions(exercise_settings INTERFACE GRADER_WITHOUT_MEMORY_LIMIT)  # they reserve more than there is
+  target_compile_definitions(exercise_settings INTERFACE GRADER_SANITIZED)  # they reserve more than there is
   target_compile_options(exercise_settings INTERFACE -fsanitize=${MAMBA2_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(exercise_settings INTERFACE -fsanitize=${MAMBA2_SANITIZE})
 endif()
 
 # The program around the graders, and the precompiled header that makes a verdict quick.
-add_library(grader OBJECT EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/src/exercises/grader.cpp")
+add_library(grader OBJECT EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/src/exercises/grader.cpp"
+  "${PROJECT_SOURCE_DIR}/src/exercises/place.cpp")
+set_source_files_properties("${PROJECT_SOURCE_DIR}/src/exercises/place.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)  # defines throw
 target_link_libraries(grader PRIVATE exercise_settings)
 target_precompile_headers(grader PRIVATE <exercises/grader.hpp>)
 

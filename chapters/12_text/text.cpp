@@ -23,8 +23,9 @@
 // ## What it builds on {#text_builds_on}
 //
 // @Chapter{language_model} for the model, prefill() and step(), and for parse_json(), since a
-// tokenizer is a file from a stranger too; @chapter{one_token_at_a_time} for why going on costs the
-// same after every token; @chapter{selection} for mamba2::Random.
+// tokenizer is a file from a stranger too; @chapter{selection} for mamba2::Random.
+//
+// In thought also on @chapter{one_token_at_a_time}: why going on costs the same after every token.
 //
 // ## Shapes {#text_shapes}
 //

@@ -73,6 +73,8 @@ class Binder:
             return f'<figure id="{token["id"]}"><div class="drawing" tabindex="0">{read(token["file"])}</div>'
         if kind == "contents":
             return self.contents()
+        if kind == "map":
+            return (f'<div class="drawing" id="map" tabindex="0">{read(self.options.map)}</div>') if os.path.exists(self.options.map) else ""
         if kind == "headers":
             return self.reference.headers()
         if kind == "cited":
@@ -327,6 +329,7 @@ def main(given):
     for name in ("root", "woven", "doxygen", "theme", "katex", "about", "out"):
         arguments.add_argument(f"--{name}", required=True)
     arguments.add_argument("--fonts", default="")
+    arguments.add_argument("--map", default="", help="the drawing of what builds on what")
     arguments.add_argument("--draft", action="store_true", help="errors are only reported")
     options = arguments.parse_args(given)
     status = Binder(options).bind()

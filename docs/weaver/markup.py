@@ -10,7 +10,7 @@ from . import literate
 from .doxygen import BLOCK_TOKEN, INLINE_TOKEN
 
 # Tokens of these kinds are blocks of their own, the others stand within a line.
-BLOCKS = ("block", "code", "output", "measured", "figure", "contents", "headers", "cited")
+BLOCKS = ("block", "code", "output", "measured", "figure", "contents", "headers", "map", "cited")
 
 BOXES = {  # kind: the head that stands when the author gives none
     "keyidea": "Key idea",
@@ -31,7 +31,7 @@ BOX = re.compile(r"^:::\s*([\w-]+)\s*(.*?)\s*$")
 NOTE_TEXT = re.compile(r"^\[\^([\w-]+)\]:\s+(.*)$")
 OUTPUT = re.compile(r"^\s*@(output|measured)\s+(\S+)\s*$")
 QUOTE = re.compile(r"^\s*@quote\s+([^\s#]+)(?:#(\S+))?\s*$")
-CONTENTS = re.compile(r"^@(contents|headers)\s*$")
+CONTENTS = re.compile(r"^@(contents|headers|map)\s*$")
 BIBLIOGRAPHY = re.compile(r"^@references\s*$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*$")
 HEADING_ID = re.compile(r"^(.*?)\s*\{#([\w-]+)\}$")
@@ -535,6 +535,17 @@ def write_chapters(text, number, space="\u00a0"):
         names = [part if JOINED.fullmatch(part) else number(part.strip()) for part in JOINED.split(found.group(2))]
         return found.group(1) + space + re.sub(r"\s+", " ", "".join(names))
     return CHAPTERS.sub(one, text)
+
+
+def named_chapters(text, order):
+    """The chapters that a text names with @chapter{...}; `order` is that of all, which a range such as {a to c} needs."""
+    names = []
+    for found in CHAPTERS.finditer(text):
+        parts = JOINED.split(found.group(2).strip())
+        for k in range(0, len(parts), 2):
+            first, last = parts[k - 2] if k and parts[k - 1].strip() == "to" else parts[k], parts[k]
+            names += order[order.index(first):order.index(last) + 1] if first in order and last in order else [last]
+    return list(dict.fromkeys(names))
 
 
 def chapter_link(page, title, number):

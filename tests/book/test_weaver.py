@@ -20,7 +20,7 @@ DOCS = os.path.join(ROOT, "docs")
 WEAVER = [sys.executable, os.path.join(DOCS, "weaver")]
 sys.dont_write_bytecode = True
 sys.path.insert(0, DOCS)
-from weaver import bind, chapters, doxygen, exercises, literate, plain, reference, weave  # noqa: E402
+from weaver import bind, builds_on, chapters, doxygen, exercises, literate, plain, reference, weave  # noqa: E402
 from weaver.code import highlight  # noqa: E402
 from weaver.doxygen import TOKEN  # noqa: E402
 from weaver.report import Report  # noqa: E402
@@ -594,6 +594,115 @@ class ExerciseFiles(unittest.TestCase):
     def test_formulas_typed_out(self):
         self.assertEqual(plain.plain_math(r"Here $\tfrac12 \bar A_t$, $\frac{a}{b_{ij}}$ and $e^{-x y}$, $\sqrt{2} \le \Delta$."),
                          "Here 1/2 A_bar_t, (a) / (b_ij) and e^(-x y), √(2) ≤ Δ.")
+
+
+class BuildsOn(unittest.TestCase):
+    """What chapters say of what they build on, against what their code includes and calls."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        for number, name in enumerate(("one", "two", "three"), 1):
+            self.put(f"src/mamba2/{name}.hpp", f"/// \\brief A header. Explained in @chapter{{{name}}}.\n#pragma once\n")
+            self.chapter(number, name, "Nothing.")
+
+    def put(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        return path
+
+    def chapter(self, number, name, says, code=""):
+        prose = "".join(f"// {line}".rstrip() + "\n" for line in says.split("\n"))
+        self.put(f"chapters/0{number}_{name}/{name}.cpp",
+                 f"// # {name} {{#ch_{name}}}\n//\n// ## What it builds on {{#{name}_builds_on}}\n//\n{prose}//\n// ## More {{#{name}_more}}\n//\n// @chapter{{three}}\n\n{code}\n")
+
+    def errors(self, objects=None):
+        listed = chapters.chapters(self.root)
+        order, report = [c.name for c in listed], Report(self.root)
+        headers = builds_on.Headers(self.root, order)
+        builds_on.check_headers(headers, order, report)
+        self.used = builds_on.used_chapters(self.root, listed, headers, objects or {}, report)
+        builds_on.compare(listed, self.used, report)
+        return report.errors
+
+    def test_all_is_said(self):
+        self.chapter(2, "two", "On @chapter{one}.", "#include <mamba2/one.hpp>")
+        self.chapter(3, "three", "@Chapters{one to two}.", "#include <mamba2/one.hpp>\n#include <mamba2/two.hpp>")
+        self.assertEqual(self.errors(), [])
+        self.assertEqual(self.used["three"], ({"one", "two"}, set()))
+
+    def test_what_is_not_said(self):
+        self.chapter(3, "three", "On @chapter{two}.", "#include <mamba2/one.hpp>\n#include <mamba2/two.hpp>")
+        self.assertEqual(self.errors(), ["chapters/03_three/three.cpp:3: error: the code uses 'one', and this section does not say so: name @chapter{one}"])
+
+    def test_what_is_said_and_not_so(self):
+        self.chapter(3, "three", "On @chapter{one}.")
+        self.assertIn("chapters/03_three/three.cpp:3: error: the code does not use 'one'", self.errors()[0])
+        self.chapter(3, "three", "Nothing.\n\nIn thought also on @chapter{one}.")
+        self.assertEqual(self.errors(), [])
+        self.chapter(3, "three", "In thought on @chapter{one}.", "#include <mamba2/one.hpp>")
+        self.assertIn("the code uses 'one', and this section does not say so", self.errors()[0])
+
+    def test_programs_may_be_named(self):
+        self.put("chapters/03_three/demo.cpp", "#include <mamba2/one.hpp>\n")
+        self.assertEqual(self.errors(), [])
+        self.chapter(3, "three", "On @chapter{one}.")
+        self.assertEqual(self.errors(), [])
+        self.assertEqual(self.used["three"], (set(), {"one"}))
+
+    def test_later_chapters(self):
+        self.chapter(1, "one", "On @chapter{two}.")
+        self.assertIn("chapters/01_one/one.cpp:3: error: a chapter builds on earlier ones only, and 'two' comes later", self.errors())
+        self.chapter(1, "one", "Nothing.", "#include <mamba2/two.hpp>")
+        self.assertIn("chapters/01_one/one.cpp:3: error: a chapter builds on earlier ones only, and 'two' comes later", self.errors())
+
+    def test_headers(self):
+        self.put("src/mamba2/two.hpp", "/// \\brief A header. Explained in @chapters{two and three}.\n#pragma once\n#include <mamba2/one.hpp>\n")
+        self.assertIn("the code uses 'one', and this section does not say so", self.errors()[0])
+        self.chapter(2, "two", "On @chapter{one}.")
+        self.assertEqual(self.errors(), [])
+        self.put("src/mamba2/one.hpp", "/// \\brief A header. Explained in @chapter{one}.\n#include <mamba2/two.hpp>\n")
+        self.assertIn("src/mamba2/one.hpp:2: error: a header of the chapter 'one' includes one of the later chapter 'two', mamba2/two.hpp", self.errors())
+        self.put("src/mamba2/one.hpp", "/// \\brief A header.\n#include <mamba2/two.hpp>\n")
+        self.assertIn("src/mamba2/one.hpp:2: error: a header of every chapter", self.errors()[0])
+
+    def objects(self, **sources):
+        compiler = shutil.which(os.environ.get("CXX", "c++")) or self.skipTest("no compiler")
+        made = {}
+        for name, text in sources.items():
+            source = self.put(f"{name}.cpp", text)
+            subprocess.run([compiler, "-c", source, "-o", source + ".o"], check=True)
+            made[name] = source + ".o"
+        return made
+
+    def test_calls(self):
+        made = self.objects(one="namespace mamba2 { void f() {} }", three="namespace mamba2 { void f(); void g() { f(); } }")
+        said = {"01": ([made["one"]], []), "03": ([made["three"]], [])}
+        self.assertEqual(self.errors(said), ["chapters/03_three/three.cpp:3: error: the code uses 'one', and this section does not say so: name @chapter{one}"])
+        said = {"01": ([made["three"]], []), "03": ([made["one"]], [])}
+        self.assertEqual(self.errors(said), ["chapters/01_one/one.cpp:3: error: a chapter builds on earlier ones only, and 'three' comes later"])
+
+    def test_weak_references(self):
+        made = self.objects(one="namespace mamba2 { void f() __attribute__((weak)); void g() { if (f) f(); } }")
+        self.assertEqual(self.errors({"01": ([made["one"]], [])}), ["chapters/01_one/one.cpp:1: error: a weak reference, _ZN6mamba21fEv: what a chapter uses has to be there"])
+
+    def test_arrows_that_others_imply(self):
+        self.assertEqual(builds_on.reduced({("c", "b"), ("b", "a"), ("c", "a"), ("d", "a")}), {("c", "b"), ("b", "a"), ("d", "a")})
+
+    def test_the_map(self):
+        self.put("chapters/03_three/demo.cpp", "#include <mamba2/one.hpp>\n")
+        self.chapter(2, "two", "On @chapter{one}.", "#include <mamba2/one.hpp>")
+        self.put("objects.txt", "")
+        out = os.path.join(self.root, "map")
+        self.assertEqual(builds_on.main(["--root", self.root, "--objects", os.path.join(self.root, "objects.txt"), "--out", out]), 0)
+        with open(os.path.join(out, "builds_on.dot"), encoding="utf-8") as dot:
+            self.assertEqual([line.strip() for line in dot if "->" in line], ["one -> three [style=dashed];", "one -> two;"])
+        with open(os.path.join(out, "builds_on.svg"), encoding="utf-8") as picture:
+            picture = picture.read()
+        self.assertIn('href="ch_two.html"', picture)
+        self.assertIn("<title>uses the code of 1</title>", picture)
 
 
 class NoLibrary:

@@ -1,4 +1,5 @@
-// The data of this chapter's figures: decay.dat, hold.dat, gain.dat and the drawing matrices.svg.
+// The data of this chapter's figures: decay.dat, hold.dat, gain.dat, buckets.dat and the drawing matrices.svg.
+#include <demo/six_tokens.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
@@ -87,6 +88,33 @@ void gain(const std::string& path) {
   }
 }
 
+// The levels of the two buckets while the six tokens go by: time, a, b. What is poured arrives at the end of a step. A second
+// block holds the looks: time and level.
+void buckets(const std::string& path) {
+  const File file = create(path);
+  const demo::SixTokens example;
+  std::array<double, 2> level{0, 0};
+  double time = 0;
+  std::string looks;
+  for (std::size_t t = 0; t < 6; ++t) {
+    const double dt = example.dt(t);
+    for (int part = 0; part <= 40; ++part) {
+      const double left = std::exp(example.A * dt * part / 40);
+      std::fprintf(file.get(), "%.4f %.4f %.4f\n", time + dt * part / 40, level[0] * left,
+                   level[1] * left);
+    }
+    time += dt;
+    double seen = 0;
+    for (std::size_t n = 0; n < 2; ++n) {
+      level[n] = level[n] * std::exp(example.A * dt) + dt * example.x(t, 0) * example.B(t, n);
+      seen += level[n] * example.C(t, n);
+    }
+    if (dt == 0) looks += std::to_string(time) + " " + std::to_string(seen) + "\n";
+  }
+  std::fprintf(file.get(), "%.4f %.4f %.4f\n", time, level[0], level[1]);
+  std::fprintf(file.get(), "\n\n%s", looks.c_str());
+}
+
 // One square for each entry of M: blue for positive entries, red for negative ones, the stronger
 // the larger.
 void draw_matrix(std::FILE* file, const Tensor<double, 2>& M, double left, double top, double cell) {
@@ -157,5 +185,6 @@ int main(int argc, char** argv) {
   decay(out + "/decay.dat");
   hold(out + "/hold.dat");
   gain(out + "/gain.dat");
+  buckets(out + "/buckets.dat");
   matrices(out + "/matrices.svg");
 }

@@ -1,11 +1,11 @@
 // The data of this chapter's figures: cancellation.dat, singular.dat and the drawing masks.svg.
+#include <demo/demo.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -28,11 +28,7 @@ File create(const std::string& path) {
   return file;
 }
 
-double next_random(double low, double high) {
-  static std::uint64_t state = 1;
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(state >> 11) * 0x1p-53;
-}
+demo::Random next_random;
 
 // For each row from the 4th on, the largest relative error of exp(S) among the 4 entries left of
 // the diagonal.

@@ -1,10 +1,10 @@
-// The data of this chapter's figures: rates.dat, forms.dat and the drawing three_matrices.svg.
+// The data of this chapter's figures: rates.dat, forms.dat, capacity.dat, measured.txt and the drawing three_matrices.svg.
+#include <demo/demo.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -35,11 +35,7 @@ File create(const std::string& path) {
   return file;
 }
 
-double next_random(double low, double high) {
-  static std::uint64_t seed = 5;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+demo::Random next_random(5);
 
 template <class Real>
 Tensor<Real, 2> random_matrix(std::size_t rows, std::size_t columns) {
@@ -101,12 +97,12 @@ void rates(const std::string& path) {
 }
 
 // Milliseconds of one head: seqlen, quadratic, linear, and the two counts at the rate of the linear
-// mode.
-void forms(const std::string& path) {
+// mode. What follows from it goes to measured.txt: the advantage k of products, and the length at
+// which the two modes take the same time, by the formula and by the clock.
+void forms(const std::string& path, const std::string& measured) {
   const std::size_t headdim = 64, d_state = 128;
   struct Row {
-    std::size_t seqlen;
-    double quadratic, linear, quadratic_count, linear_count;
+    double seqlen, quadratic, linear, quadratic_count, linear_count;
   };
   std::vector<Row> rows;
   double time_of_one = 1e9;  // milliseconds for a multiply-add of the linear mode, at its best
@@ -115,7 +111,7 @@ void forms(const std::string& path) {
                C = random_matrix<float>(seqlen, d_state);
     const auto dA = random_decay<float>(seqlen);
     const double T = static_cast<double>(seqlen);
-    rows.push_back({seqlen, 1e3 * seconds([&] { mamba2::dual_quadratic(X, dA, B, C); }),
+    rows.push_back({T, 1e3 * seconds([&] { mamba2::dual_quadratic(X, dA, B, C); }),
                     1e3 * seconds([&] { mamba2::dual_linear(X, dA, B, C); }),
                     mamba2::cost_quadratic(T, d_state, headdim).multiply_adds,
                     mamba2::cost_linear(T, d_state, headdim).multiply_adds});
@@ -123,8 +119,54 @@ void forms(const std::string& path) {
   }
   const File file = create(path);
   for (const Row& row : rows)
-    std::fprintf(file.get(), "%zu %g %g %g %g\n", row.seqlen, row.quadratic, row.linear,
+    std::fprintf(file.get(), "%.0f %g %g %g %g\n", row.seqlen, row.quadratic, row.linear,
                  row.quadratic_count * time_of_one, row.linear_count * time_of_one);
+
+  const Row& last = rows.back();
+  const double advantage = last.linear / last.linear_count / (last.quadratic / last.quadratic_count);
+  double crossing = std::nan("");  // between two lengths, on the straight line in logarithms
+  for (std::size_t i = 0; i + 1 < rows.size(); ++i) {
+    const double before = std::log(rows[i].quadratic / rows[i].linear),
+                 after = std::log(rows[i + 1].quadratic / rows[i + 1].linear);
+    if (before <= 0 && after > 0) crossing = rows[i].seqlen * std::exp2(-before / (after - before));
+  }
+  const File text = create(measured);
+  const double per_advantage = 3.0 * d_state * headdim / (d_state + headdim);
+  std::fprintf(text.get(), "[crossing]\n");
+  std::fprintf(text.get(), "multiply-adds, product against loop   k = %.1f\n", advantage);
+  std::fprintf(text.get(), "the square wins, by the formula       up to %.0f tokens\n",
+               advantage * per_advantage);
+  std::fprintf(text.get(), "the square wins, by the clock         up to %.0f tokens\n", crossing);
+}
+
+// Facts at random addresses, each asked for once: the number of facts, and for each size of the
+// state the error of the answers beside the size of the values.
+void capacity(const std::string& path) {
+  const File file = create(path);
+  const std::vector<std::size_t> states{4, 16, 64, 128};
+  for (std::size_t K = 1; K <= 128; K = std::max(K + 1, K * 5 / 4)) {
+    std::fprintf(file.get(), "%zu", K);
+    for (const std::size_t N : states) {
+      double wrong = 0, size = 0;
+      for (int trial = 0; trial < 200; ++trial) {
+        Tensor<double, 2> B = random_matrix<double>(2 * K, N), C = B;
+        auto X = zeros<double>(2 * K, 1);
+        for (std::size_t k = 0; k < K; ++k) {
+          double length = 0;
+          for (std::size_t n = 0; n < N; ++n) length += B(k, n) * B(k, n);
+          X(k, 0) = next_random(-1, 1);
+          for (std::size_t n = 0; n < N; ++n) C(K + k, n) = B(k, n) /= std::sqrt(length);
+        }
+        const auto Y = mamba2::dual_linear(X, zeros<double>(2 * K), B, C);
+        for (std::size_t k = 0; k < K; ++k) {
+          wrong += std::pow(Y(K + k, 0) - X(k, 0), 2);
+          size += std::pow(X(k, 0), 2);
+        }
+      }
+      std::fprintf(file.get(), " %.4f", std::sqrt(wrong / size));
+    }
+    std::fprintf(file.get(), "\n");
+  }
 }
 
 // A matrix as squares: blue where positive, red where negative, the stronger the larger.
@@ -188,5 +230,6 @@ int main(int argc, char** argv) {
   const std::string folder = argv[1];
   three_matrices(folder + "/three_matrices.svg");
   rates(folder + "/rates.dat");
-  forms(folder + "/forms.dat");
+  forms(folder + "/forms.dat", folder + "/measured.txt");
+  capacity(folder + "/capacity.dat");
 }

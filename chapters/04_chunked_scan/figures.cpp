@@ -1,10 +1,10 @@
-// The data of this chapter's figures: chunk_size.dat, three_forms.dat and the drawing blocks.svg.
+// The data of this chapter's figures: chunk_size.dat, three_forms.dat, measured.txt and the drawing blocks.svg.
+#include <demo/demo.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -33,11 +33,7 @@ File create(const std::string& path) {
   return file;
 }
 
-double next_random(double low, double high) {
-  static std::uint64_t seed = 9;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+demo::Random next_random(9);
 
 template <class Real>
 struct Head {
@@ -84,8 +80,9 @@ double count(double chunk_size) {
          kState * kHeaddim / chunk_size;
 }
 
-// Milliseconds for 4096 tokens: chunk size, measured, by count at the rate of the last.
-void chunk_size(const std::string& path) {
+// Milliseconds for 4096 tokens: chunk size, measured, by count at the rate of the last. The sizes
+// that are best go to measured.txt.
+void chunk_size(const std::string& path, const std::string& measured) {
   const File file = create(path);
   const Head<float> h(4096, kHeaddim, kState);
   const std::vector<std::size_t> sizes{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
@@ -96,6 +93,15 @@ void chunk_size(const std::string& path) {
   for (std::size_t k = 0; k < sizes.size(); ++k)
     std::fprintf(file.get(), "%zu %g %g\n", sizes[k], times[k],
                  rate * count(static_cast<double>(sizes[k])));
+
+  const auto fastest = std::min_element(times.begin(), times.end());
+  const File text = create(measured);
+  std::fprintf(text.get(), "[best_chunk]\nfastest                  Q = %zu\n",
+               sizes[static_cast<std::size_t>(fastest - times.begin())]);
+  std::fprintf(text.get(), "at most a fifth slower   Q =");
+  for (std::size_t k = 0; k < sizes.size(); ++k)
+    if (times[k] <= 1.2 * *fastest) std::fprintf(text.get(), " %zu", sizes[k]);
+  std::fprintf(text.get(), "\n");
 }
 
 // Milliseconds: length, recurrence, quadratic, chunked.
@@ -237,6 +243,6 @@ int main(int argc, char** argv) {
   if (openblas_set_num_threads) openblas_set_num_threads(1);
   const std::string folder = argv[1];
   blocks(folder + "/blocks.svg");
-  chunk_size(folder + "/chunk_size.dat");
+  chunk_size(folder + "/chunk_size.dat", folder + "/measured.txt");
   three_forms(folder + "/three_forms.dat");
 }

@@ -1,16 +1,12 @@
 // The data of this chapter's figures: figures_NN OUTDIR.
-#include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <string>
 
 using namespace mamba2;
-
-extern "C" [[gnu::weak]] void openblas_set_num_threads(int);
 
 namespace {
 
@@ -19,31 +15,6 @@ void step_size_data(std::ofstream out) {
   for (double raw = -5; raw <= 5.001; raw += 0.05)
     out << raw << ' ' << step_size(raw, {}) << ' ' << step_size(raw, {.dt_min = 0.5, .dt_max = 2})
         << '\n';
-}
-
-// Chunk size, time of ssd() and counted work, each as a multiple of its smallest value.
-void chunk_size_data(std::ofstream out) {
-  constexpr std::size_t seqlen = 2048, P = 64, N = 128, kSizes = 10;
-  ScanInput<float> in;
-  in.x = Tensor<float, 4>({1, seqlen, 1, P}, 0.5f);
-  in.dt = Tensor<float, 3>({1, seqlen, 1}, -4.0f);
-  in.A = Tensor<float, 1>{-1};
-  in.B = in.C = Tensor<float, 4>({1, seqlen, 1, N}, 0.1f);
-  std::array<double, kSizes> seconds, work;
-  seconds.fill(1e9);
-  for (int repetition = 0; repetition < 9;
-       ++repetition)  // the best of nine rounds: other programs disturb some of them
-    for (std::size_t i = 0; i < kSizes; ++i) {
-      const std::size_t Q = std::size_t{2} << i;
-      work[i] = cost_chunked(seqlen, N, P, static_cast<double>(Q)).multiply_adds;
-      const std::clock_t start = std::clock();
-      ssd(in, {.chunk_size = Q});
-      seconds[i] = std::min(seconds[i], static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-    }
-  const double fastest = *std::min_element(seconds.begin(), seconds.end());
-  const double least = *std::min_element(work.begin(), work.end());
-  for (std::size_t i = 0; i < kSizes; ++i)
-    out << (2 << i) << ' ' << seconds[i] / fastest << ' ' << work[i] / least << '\n';
 }
 
 // A drawing of boxes, lines and words, in the colours of the book.
@@ -135,10 +106,8 @@ void draw_packed(const std::string& path) {
 }  // namespace
 
 int main(int, char** arguments) {
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
   const std::string folder = std::string(arguments[1]) + "/";
   step_size_data(std::ofstream(folder + "step_size.dat"));
-  chunk_size_data(std::ofstream(folder + "chunk_size.dat"));
   draw_head_groups(folder + "head_groups.svg");
   draw_packed(folder + "packed.svg");
 }

@@ -153,7 +153,8 @@ TEST_CASE("safetensors: headers of another make are refused", "[safetensors][hos
 
 TEST_CASE("safetensors: names that would control the terminal or fill it are cut to size", "[safetensors][hostile]") {
   contains(refusal("{\"\\u001b[2J\":1}", ""), "tensor '?[2J': shape is missing");
-  const std::string message = refusal("{\"" + std::string(1'000'000, 'n') + "\":1}", "");
+  std::string header = "{\"";
+  const std::string message = refusal(header.append(1'000'000, 'n').append("\":1}"), "");
   contains(message, "nnn ... nnn");
   contains(message, "shape is missing or no list");
   CHECK(message.size() < 10'000);

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <functional>
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -96,8 +97,8 @@ TEST_CASE("both dialects of the golden configuration say the same", "[config]") 
     CHECK(config.norm_eps == 1e-5);
   }
   CHECK(a.vocab_size == 623);
-  CHECK(b.eos_token_id == 0);
-  CHECK(!a.eos_token_id);
+  CHECK(b.eos_token_ids == std::vector<std::int64_t>{0});
+  CHECK(a.eos_token_ids.empty());
 }
 
 TEST_CASE("the published reference configuration is read", "[config]") {
@@ -128,7 +129,7 @@ TEST_CASE("every option of ssm_cfg is honoured", "[config]") {
   CHECK(std::isinf(with("\"dt_limit\": [0.0, Infinity]").dt_limit_max));
   CHECK(std::isinf(with(R"("dt_limit": [0.0, {"__float__": "Infinity"}])").dt_limit_max));
   contains(refused_config(replaced(reference_config, "\"headdim\": 8", "\"headdim\": 8, \"d_sate\": 3")),
-           "ssm_cfg: d_sate: an option that is not known");
+           "ssm_cfg.d_sate: an option that is not known");
 }
 
 TEST_CASE("Hugging Face's options are honoured, and what its code ignores is ignored", "[config]") {
@@ -156,7 +157,7 @@ TEST_CASE("configurations that cannot be right are refused with their key", "[co
     return refused_config(replaced(hugging_face_config, what, with));
   };
   contains(refused_config("{}"), "neither d_model nor hidden_size");
-  contains(refused_config("[1]"), "expected an object");
+  contains(refused_config("[1]"), "config.json: expected an object, got [1]");
   contains(refused_config("{\"d_model\": 3"), "not valid JSON near byte");
   contains(refused_config("{\"d_model\": 3}"), "n_layer: missing");
   contains(refused_config("{\"hidden_size\": 3}"), "num_hidden_layers: missing");
@@ -170,7 +171,7 @@ TEST_CASE("configurations that cannot be right are refused with their key", "[co
   contains(reference("32,", "0,"), "d_model");
   contains(reference("32,", "33,"), "headdim");
   contains(reference("\"n_layer\": 3", "\"n_layer\": 1000000"), "n_layer: expected 1 to 4096, got 1000000");
-  contains(reference("\"Mamba2\"", "\"Mamba1\""), "layer: \"Mamba1\", but only");
+  contains(reference("\"Mamba2\"", "\"Mamba1\""), "layer: is \"Mamba1\", but only");
   contains(reference("\"layer\": \"Mamba2\",", ""), "layer: missing, which means Mamba1");
   contains(reference("\"attn_layer_idx\": []", "\"attn_layer_idx\": [3]"), "attn_layer_idx: layers of attention");
   contains(reference("\"d_intermediate\": 0", "\"d_intermediate\": 64"), "d_intermediate: is 64, but");
@@ -179,7 +180,7 @@ TEST_CASE("configurations that cannot be right are refused with their key", "[co
            "tie_embeddings: expected true or false, got 1");
   contains(reference("\"headdim\": 8", "\"headdim\": 8, \"dt_limit\": 3"), "dt_limit: expected two numbers");
   contains(reference("\"headdim\": 8", "\"headdim\": 8, \"dt_limit\": [\"a\", 3]"),
-           "dt_limit: expected a number, got \"a\"");
+           "dt_limit[0]: expected a number, got \"a\"");
   contains(reference("\"headdim\": 8", "\"headdim\": 8, \"dt_limit\": [3, 1]"), "dt_limit");
   contains(reference("\"ngroups\": 1", "\"ngroups\": 3"), "ngroups");
   contains(hugging_face("\"num_heads\": 8", "\"num_heads\": 4"),
@@ -189,7 +190,226 @@ TEST_CASE("configurations that cannot be right are refused with their key", "[co
   contains(hugging_face("\"silu\"", "\"gelu\""), "hidden_act: is \"gelu\", but only SiLU");
 }
 
-TEST_CASE("what config_text() writes, parse_config() reads", "[config]") {
+TEST_CASE("configurations that are published are read", "[config]") {
+  // As transformers wrote them: Codestral Mamba, and a conversion of mamba2-2.7b.
+  const auto codestral = parse_config(
+      R"({"_name_or_path": "/raid/codestral-hf-good/", "architectures": ["Mamba2ForCausalLM"], "bos_token_id": 0,
+          "chunk_size": 256, "conv_kernel": 4, "eos_token_id": 0, "expand": 2, "head_dim": 64, "hidden_act": "silu",
+          "hidden_size": 4096, "initializer_range": 0.1, "intermediate_size": 8192, "layer_norm_epsilon": 1e-05,
+          "model_type": "mamba2", "n_groups": 8, "norm_before_gate": true, "num_heads": 128, "num_hidden_layers": 64,
+          "pad_token_id": 0, "rescale_prenorm_residual": false, "residual_in_fp32": true, "rms_norm": true,
+          "state_size": 128, "tie_word_embeddings": false, "time_step_floor": 0.0001, "time_step_init_scheme": "random",
+          "time_step_limit": [0.0, Infinity], "time_step_max": 0.1, "time_step_min": 0.001, "time_step_rank": 256,
+          "time_step_scale": 1.0, "torch_dtype": "bfloat16", "transformers_version": "4.44.0.dev0", "use_bias": false,
+          "use_cache": true, "use_conv_bias": true, "vocab_size": 32768})",
+      "codestral");
+  CHECK(codestral.mixer.ngroups == 8);
+  CHECK(!codestral.tie_embeddings);
+  CHECK(parameter_count(codestral) == 7'285'403'648);
+  const auto converted = parse_config(
+      R"({"bos_token_id": 0, "chunk_size": 256, "conv_kernel": 4, "dtype": "float32", "eos_token_id": 0, "expand": 2,
+          "head_dim": 64, "hidden_act": "silu", "hidden_size": 2560, "initializer_range": 0.1, "layer_norm_epsilon": 1e-05,
+          "model_type": "mamba2", "n_groups": 1, "num_heads": 80, "num_hidden_layers": 64, "output_hidden_states": false,
+          "pad_token_id": 0, "rescale_prenorm_residual": false, "residual_in_fp32": true, "rms_norm": true,
+          "state_size": 128, "tie_word_embeddings": true, "time_step_floor": 0.0001,
+          "time_step_limit": [0.0, {"__float__": "Infinity"}], "time_step_max": 0.1, "time_step_min": 0.001,
+          "time_step_rank": "auto", "transformers_version": "5.0.0", "use_bias": false, "use_cache": true,
+          "use_conv_bias": true, "vocab_size": 50288})",
+      "converted");
+  CHECK(parameter_count(converted) == 2'702'599'680);
+}
+
+TEST_CASE("names that libraries for training give to the same values are read", "[config]") {
+  const std::string base = R"("model_type": "mamba2", "hidden_size": 12, "num_hidden_layers": 2, "vocab_size": 48,
+    "head_dim": 3, "n_groups": 1, "state_size": 5, "attn": null, "fuse_norm": true, "fuse_cross_entropy": true,
+    "use_l2warp": false, "initializer_range": 0.02, "hidden_dropout": 0.0, "max_position_embeddings": 2048)";
+  const auto with = [&](const std::string& more) { return parse_config("{" + base + ", " + more + "}", "c"); };
+  for (const char* name : {"norm_eps", "layer_norm_epsilon", "norm_epsilon", "rms_norm_eps"}) {
+    const auto config = with("\"" + std::string(name) + "\": 1e-3");
+    CHECK(config.norm_eps == 1e-3);
+    CHECK(config.mixer.norm_eps == 1e-3);
+  }
+  CHECK(with("\"norm_eps\": 1e-3, \"layer_norm_epsilon\": 0.001").norm_eps == 1e-3);
+  const auto other = with(R"("dt_limit": [0.25, 3.0], "dt_min": 0.01, "dt_max": 0.5, "dt_init_floor": 0.02,
+    "A_init_range": [2, 9], "conv_init": 0.5, "D_has_hdim": true, "rmsnorm": false, "norm_before_gate": true)")
+                         .mixer;
+  CHECK(other.dt_limit_min == 0.25);
+  CHECK(other.dt_limit_max == 3);
+  CHECK(other.dt_min == 0.01);
+  CHECK(other.dt_max == 0.5);
+  CHECK(other.dt_init_floor == 0.02);
+  CHECK(other.A_init_max == 9);
+  CHECK(other.conv_init == 0.5);
+  CHECK(other.D_has_hdim);
+  CHECK(!other.rmsnorm);
+  CHECK(other.norm_before_gate);
+  contains(refused_config("{" + base + R"(, "norm_eps": 1e-3, "layer_norm_epsilon": 1e-5})"),
+           "norm_eps: says another thing than 'layer_norm_epsilon'");
+  contains(refused_config("{" + base + R"(, "dt_limit": [0, 1], "time_step_limit": [0, 2]})"),
+           "dt_limit: says another thing than 'time_step_limit'");
+}
+
+TEST_CASE("unknown keys pass if their names say nothing of what is computed, and are refused if they do", "[config]") {
+  const std::string rest = hugging_face_config.substr(hugging_face_config.find('{') + 1);
+  const std::string reference_rest = reference_config.substr(reference_config.find('{') + 1);
+  for (const char* key : {"wandb_project", "seed", "training_steps", "batch_size", "learning_rate", "_commit_hash",
+                          "auto_map", "torch_dtype", "model_size", "use_cache", "weight_decay", "warmup_steps",
+                          "gradient_checkpointing", "tokenizer_class", "embedding_init_std", "max_seq_len"})
+    for (const auto& text : {rest, reference_rest}) {
+      CAPTURE(key);
+      if (text == rest && std::string(key) == "torch_dtype") continue;  // there already
+      CHECK_NOTHROW(parse_config("{\"" + std::string(key) + "\": 1, " + text, "c"));
+    }
+  for (const char* key :
+       {"residual_scale", "norm_type", "embedding_multiplier", "rope_theta", "attn_window", "dtLimit2", "num_kv_heads",
+        "mlp_ratio_dim", "logits_scaling", "quantization_config", "n_layers", "layerNormEps", "activation_fn",
+        "timestep_bound", "mamba2_head_dim", "final_logit_softcap", "RMS_NORM_EPS"})
+    for (const auto& text : {rest, reference_rest}) {
+      contains(refused_config("{\"" + std::string(key) + "\": 1, " + text),
+               std::string(key) + ": a key that is not known");
+      CHECK_NOTHROW(parse_config("{\"" + std::string(key) + "\": null, " + text, "c"));  // switched off
+      CHECK_NOTHROW(parse_config("{\"" + std::string(key) + "\": [], " + text, "c"));
+    }
+  // Options of the block at the top, and the other dialect's names.
+  for (const char* key : {"d_state", "headdim", "ngroups", "dt_limit", "norm_eps", "norm_epsilon", "rmsnorm"})
+    contains(refused_config("{\"" + std::string(key) + "\": 1, " + reference_rest), std::string(key) + ": a key that");
+  for (const char* key : {"d_model", "ssm_cfg", "d_intermediate"})
+    contains(refused_config("{\"" + std::string(key) + "\": 1, " + rest), std::string(key) + ": a key that");
+}
+
+TEST_CASE("a configuration may name several tokens that end a text, in two files", "[config][directory]") {
+  using Ids = std::vector<std::int64_t>;
+  const auto with = [](const std::string& value) {
+    return parse_config(replaced(hugging_face_config, "\"eos_token_id\": 0", "\"eos_token_id\": " + value), "c")
+        .eos_token_ids;
+  };
+  CHECK(with("5") == Ids{5});
+  CHECK(with("[5, 7, 5]") == Ids{5, 7});
+  CHECK(with("[]").empty());
+  CHECK(with("null").empty());
+  const auto refused = [](const std::string& value) {
+    return refused_config(replaced(hugging_face_config, "\"eos_token_id\": 0", "\"eos_token_id\": " + value));
+  };
+  contains(refused("\"5\""), "eos_token_id: expected a whole number from 0 to 623, got \"5\"");
+  contains(refused("[1, -2]"), "eos_token_id[1]: expected a whole number from 0 to 623, got -2");
+  contains(refused("2.5"), "eos_token_id: expected a whole number");
+  contains(refused("true"), "eos_token_id: expected a whole number");
+  contains(refused("{\"a\": 1}"), "eos_token_id: expected a whole number");
+  contains(refused("624"), "eos_token_id: expected a whole number from 0 to 623, got 624");
+
+  for (const auto layout : {CheckpointLayout::reference, CheckpointLayout::hugging_face}) {
+    const SavedModel saved(layout);
+    const fs::path file = saved.directory / "generation_config.json";
+    CHECK(!fs::exists(file));
+    write_file(file, R"({"eos_token_id": [4, 44], "temperature": 0.7, "do_sample": true})");
+    CHECK(open_model(saved.directory.path()).config.eos_token_ids == Ids{4, 44});
+    CHECK(load_language_model<float>(saved.directory.path()).config().eos_token_ids == Ids{4, 44});
+    write_file(file, R"({"eos_token_id": 48})");
+    contains(refused_model(saved.directory.path()),
+             "generation_config.json: eos_token_id: expected a whole number from 0 to 47");
+    write_file(file, "<html>");
+    contains(refused_model(saved.directory.path()), "generation_config.json: is a web page");
+  }
+  const SavedModel saved;
+  const fs::path config = saved.directory / "config.json";
+  write_file(config, replaced(read_file(config), "{", "{\"eos_token_id\": 9,"));
+  write_file(saved.directory / "generation_config.json", R"({"eos_token_id": [4, 9]})");
+  CHECK(open_model(saved.directory.path()).config.eos_token_ids == Ids{9, 4});
+}
+
+TEST_CASE("where the rows are padded already, the tokenizer says how many tokens there are", "[directory]") {
+  const SavedModel saved;
+  const fs::path config = saved.directory / "config.json", tokenizer = saved.directory / "tokenizer.json";
+  write_file(config, replaced(replaced(read_file(config), "\"unpadded_vocab_size\": 45,", ""),
+                              "\"pad_vocab_size_multiple\": 8", "\"seed\": 1"));
+  const auto read = [&](const std::string& text) {
+    write_file(tokenizer, text);
+    const auto found = load_language_model<float>(saved.directory.path()).config();
+    CHECK(found.padded_vocab_size() == 48);
+    return std::pair(found.vocab_size, found.pad_vocab_size_multiple);
+  };
+  CHECK(open_model(saved.directory.path()).config.vocab_size == 48);
+  CHECK(read(R"({"model": {"vocab": {"a": 0, "b": 41}}, "added_tokens": [{"id": 44}]})") ==
+        std::pair<std::size_t, std::size_t>(45, 4));
+  CHECK(read(R"({"model": {"vocab": {"a": 0, "b": 41}}})") == std::pair<std::size_t, std::size_t>(42, 8));
+  CHECK(read(R"({"model": {"vocab": {"a": 0, "b": 18}}})") == std::pair<std::size_t, std::size_t>(19, 48));
+  CHECK(read(R"({"model": {"vocab": [["a", -1.5], ["b", -2]]}})").first == 2);
+  CHECK(read(R"({"model": {"vocab": {"a": 0, "b": 99}}})").first == 48);
+  for (const char* no_tokenizer :
+       {"", "{}", "<html>", R"({"model": {"vocab": {}}})", R"({"model": {"vocab": {"a": "b"}}})"})
+    CHECK(read(no_tokenizer).first == 48);
+}
+
+TEST_CASE("the golden directory of Hugging Face's layout has as many tokens as its tokenizer", "[directory]") {
+  const auto config = open_model(golden_path("lm/tiny-hf")).config;
+  CHECK(config.vocab_size == 623);
+  CHECK(config.padded_vocab_size() == 624);
+}
+
+// Every field that can be changed, to a value that is not the one it comes with.
+const std::vector<std::pair<const char*, std::function<void(LanguageModelConfig&)>>> changes = {
+    {"n_layer", [](auto& c) { c.n_layer = 3; }},
+    {"vocab_size", [](auto& c) { c.vocab_size = 41; }},
+    {"vocab_size without padding", [](auto& c) { c.vocab_size = 48; }},
+    {"pad_vocab_size_multiple", [](auto& c) { c.pad_vocab_size_multiple = 1; }},
+    {"pad_vocab_size_multiple of 7", [](auto& c) { c.pad_vocab_size_multiple = 7; }},
+    {"tie_embeddings", [](auto& c) { c.tie_embeddings = false; }},
+    {"norm_eps", [](auto& c) { c.norm_eps = c.mixer.norm_eps = 1e-6; }},
+    {"norm_eps of the block alone", [](auto& c) { c.mixer.norm_eps = 1e-6; }},
+    {"norm_eps outside the block", [](auto& c) { c.norm_eps = 1e-6; }},
+    {"eos_token_ids", [](auto& c) { c.eos_token_ids = {3}; }},
+    {"several eos_token_ids",
+     [](auto& c) {
+       c.eos_token_ids = {3, 1};
+     }},
+    {"d_model", [](auto& c) { c.mixer.d_model = 18; }},
+    {"d_state", [](auto& c) { c.mixer.d_state = 6; }},
+    {"d_conv", [](auto& c) { c.mixer.d_conv = 3; }},
+    {"expand", [](auto& c) { c.mixer.expand = 3; }},
+    {"headdim", [](auto& c) { c.mixer.headdim = 6; }},
+    {"d_ssm", [](auto& c) { c.mixer.d_ssm = 18; }},
+    {"d_ssm of all channels", [](auto& c) { c.mixer.d_ssm = 24; }},
+    {"ngroups", [](auto& c) { c.mixer.ngroups = 2; }},
+    {"chunk_size", [](auto& c) { c.mixer.chunk_size = 9; }},
+    {"A_init_min", [](auto& c) { c.mixer.A_init_min = 2; }},
+    {"A_init_max", [](auto& c) { c.mixer.A_init_max = 9; }},
+    {"dt_min", [](auto& c) { c.mixer.dt_min = 0.002; }},
+    {"dt_max", [](auto& c) { c.mixer.dt_max = 0.3; }},
+    {"dt_init_floor", [](auto& c) { c.mixer.dt_init_floor = 0.0002; }},
+    {"conv_init", [](auto& c) { c.mixer.conv_init = 0.25; }},
+    {"dt_limit_min", [](auto& c) { c.mixer.dt_limit_min = 0.01; }},
+    {"dt_limit_max", [](auto& c) { c.mixer.dt_limit_max = 4; }},
+    {"D_has_hdim", [](auto& c) { c.mixer.D_has_hdim = true; }},
+    {"rmsnorm", [](auto& c) { c.mixer.rmsnorm = false; }},
+    {"norm_before_gate", [](auto& c) { c.mixer.norm_before_gate = true; }},
+    {"norm_over_all_channels", [](auto& c) { c.mixer.norm_over_all_channels = true; }},
+    {"bias", [](auto& c) { c.mixer.bias = true; }},
+    {"conv_bias", [](auto& c) { c.mixer.conv_bias = false; }}};
+
+TEST_CASE("a model that is saved loads with the same configuration, or is not saved", "[config][directory]") {
+  std::string not_saved;
+  for (const auto& [name, change] : changes)
+    for (const auto layout : {CheckpointLayout::reference, CheckpointLayout::hugging_face}) {
+      CAPTURE(name, layout == CheckpointLayout::reference);
+      auto config = small_config();
+      change(config);
+      const TemporaryDirectory directory;
+      try {
+        save_language_model(LanguageModel<float>(config, 3), directory.path(), layout);
+      } catch (const ValueError& error) {
+        not_saved += (layout == CheckpointLayout::reference ? "r: " : "h: ") + std::string(name) + "\n";
+        CHECK(fs::is_empty(directory.path()));
+        continue;
+      }
+      CHECK(load_language_model<float>(directory.path()).config() == config);
+    }
+  CHECK(not_saved ==
+        "r: norm_eps\nr: norm_eps of the block alone\nh: norm_eps of the block alone\nr: norm_eps outside the block\n"
+        "h: norm_eps outside the block\nh: d_ssm\nh: d_ssm of all channels\nh: D_has_hdim\nh: rmsnorm\n"
+        "h: norm_before_gate\nr: norm_over_all_channels\n");
+}
+
+TEST_CASE("all options at once: what config_text() writes, parse_config() reads", "[config]") {
   auto config = small_config();
   config.tie_embeddings = false;
   config.mixer.d_ssm = 18;
@@ -204,30 +424,51 @@ TEST_CASE("what config_text() writes, parse_config() reads", "[config]") {
   config.mixer.D_has_hdim = config.mixer.norm_before_gate = config.mixer.bias = true;
   config.mixer.rmsnorm = config.mixer.conv_bias = false;
   config.mixer.ngroups = 2;
-  const std::string text = config_text(config, CheckpointLayout::reference);
-  CHECK(config_text(parse_config(text, "c"), CheckpointLayout::reference) == text);
-  for (const char* value : {"0.25", "18", "0.002", "0.3", "0.001", "0.01", "4.0"}) contains(text, value);
+  CHECK(parse_config(config_text(config, CheckpointLayout::reference), "c") == config);
   contains(config_text(small_config(), CheckpointLayout::reference), "Infinity");
 
   auto plain = small_config();
   plain.norm_eps = plain.mixer.norm_eps = 1e-6;
-  plain.eos_token_id = 3;
-  plain.mixer.bias = true;
-  const std::string other = config_text(plain, CheckpointLayout::hugging_face);
-  const auto again = parse_config(other, "c");
-  CHECK(config_text(again, CheckpointLayout::hugging_face) == other);
-  CHECK(again.padded_vocab_size() == 48);
-  CHECK(again.norm_eps == 1e-6);
-  CHECK(again.eos_token_id == 3);
-  CHECK_THROWS_AS(config_text(plain, CheckpointLayout::reference), ValueError);  // other eps
-  for (int option = 0; option < 4; ++option) {
-    auto beyond = small_config();
-    if (option == 0) beyond.mixer.d_ssm = 18;
-    if (option == 1) beyond.mixer.D_has_hdim = true;
-    if (option == 2) beyond.mixer.rmsnorm = false;
-    if (option == 3) beyond.mixer.norm_before_gate = true;
-    CHECK_THROWS_AS(config_text(beyond, CheckpointLayout::hugging_face), ValueError);
+  plain.eos_token_ids = {3, 7};
+  plain.mixer.bias = plain.mixer.norm_over_all_channels = true;
+  plain.mixer.ngroups = 4;
+  plain.mixer.A_init_max = 5;
+  plain.mixer.dt_max = 0.3;
+  CHECK(parse_config(config_text(plain, CheckpointLayout::hugging_face), "c") == plain);
+}
+
+TEST_CASE("a model is not saved beside a file that names other ends of a text", "[directory]") {
+  auto config = small_config();
+  config.eos_token_ids = {5};
+  const LanguageModel<float> model(config, 3);
+  for (const auto layout : {CheckpointLayout::reference, CheckpointLayout::hugging_face}) {
+    const TemporaryDirectory directory;
+    save_language_model(model, directory.path(), layout);
+    save_language_model(model, directory.path(), layout);  // over itself
+    const std::string mine = R"({"eos_token_id": [5], "temperature": 0.5})", other = R"({"eos_token_id": [5, 6]})";
+    write_file(directory / "generation_config.json", mine);
+    save_language_model(model, directory.path(), layout);
+    CHECK(read_file(directory / "generation_config.json") == mine);
+    write_file(directory / "generation_config.json", other);
+    contains(message_of<FileError>([&] { save_language_model(model, directory.path(), layout); }),
+             "generation_config.json: names other tokens that end a text than the model does");
   }
+}
+
+TEST_CASE("a file that becomes shorter while it is loaded is an error, and the process goes on",
+          "[directory][hostile]") {
+  for (const auto layout : {CheckpointLayout::reference, CheckpointLayout::hugging_face})
+    for (const auto type : {ElementType::float32, ElementType::float16}) {
+      const SavedModel saved(layout);
+      const fs::path path =
+          saved.directory / (layout == CheckpointLayout::reference ? "pytorch_model.bin" : "model.safetensors");
+      save_language_model(saved.model, saved.directory.path(), layout, type);
+      contains(message_of<FileError>([&] {
+                 load_language_model<float>(saved.directory.path(),
+                                            [&](std::size_t, std::size_t) { fs::resize_file(path, 100); });
+               }),
+               path.filename().string() + ": has become shorter while it was read");
+    }
 }
 
 TEMPLATE_TEST_CASE("a model saved in either layout loads as it was", "[directory]", float, double) {
@@ -294,7 +535,9 @@ TEST_CASE("a configuration that claims a huge model allocates nothing", "[direct
   write_file(saved.directory / "config.json",
              replaced(replaced(config, "\"hidden_size\": 12", "\"hidden_size\": 16777215"), "\"num_heads\": 8,", ""));
   contains(refused_model(saved.directory.path()), "should be (48, 16777215)");
-  write_file(saved.directory / "config.json", replaced(config, "\"vocab_size\": 48", "\"vocab_size\": 16000000"));
+  write_file(
+      saved.directory / "config.json",
+      replaced(replaced(config, "\"vocab_size\": 48", "\"vocab_size\": 16000000"), "_size\": 45", "_size\": 15999995"));
   contains(refused_model(saved.directory.path()), "should be (16000000, 12)");
 }
 
@@ -358,9 +601,8 @@ TEST_CASE("weights split over several files are found by their index", "[directo
     const std::string name = "backbone.norm_f.weight", first = tensors[0].name;
     for (const std::string& trick : {"../" + stem + "-0" + extension, "/etc/passwd"s, ".hidden"s, ""s, "a\\b"s,
                                      "sub/dir"s + extension, "nul\0byte"s})
-      contains(refused([&](Json& j) { j["weight_map"][name] = trick; }), "is not the plain name of a file");
-    contains(refused([&](Json& j) { j["weight_map"][name] = 3; }),
-             "weight_map['" + name + "']: 3 is not the plain name");
+      contains(refused([&](Json& j) { j["weight_map"][name] = trick; }), "expected the plain name of a file, got ");
+    contains(refused([&](Json& j) { j["weight_map"][name] = 3; }), "weight_map." + name + ": expected a text, got 3");
     contains(refused([&](Json& j) { j["weight_map"][first] = "config.json"; }), "does not end in " + extension);
     contains(refused([&](Json& j) { j["weight_map"][first] = "missing" + extension; }),
              "missing" + extension + ": cannot be opened");
@@ -369,8 +611,8 @@ TEST_CASE("weights split over several files are found by their index", "[directo
     contains(refused([&](Json& j) { j["weight_map"]["more"] = stem + "-0" + extension; }),
              "tensor 'more' is not in '" + stem + "-0" + extension + "'");
     contains(refused([&](Json& j) { j["weight_map"][first] = stem + "-1" + extension; }), "is not here according to");
-    contains(refused([&](Json& j) { j.erase("weight_map"); }), "weight_map is missing");
-    contains(refused([&](Json& j) { j["weight_map"] = Json::array(); }), "weight_map is missing or no object");
+    contains(refused([&](Json& j) { j.erase("weight_map"); }), "weight_map: missing");
+    contains(refused([&](Json& j) { j["weight_map"] = Json::array(); }), "weight_map: expected an object, got []");
     fs::remove(file);
   }
 }

@@ -73,7 +73,7 @@ function(add_book)
   foreach(module IN ITEMS bind reference api code plain doxygen markup report)
     list(APPEND binding "${WEAVER_DIR}/${module}.py")
   endforeach()
-  file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp")
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp" "${PROJECT_SOURCE_DIR}/src/demo/*.hpp")
   file(GLOB theme CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/theme/*")
 
   set(docs "${PROJECT_SOURCE_DIR}/docs")
@@ -141,7 +141,7 @@ macro(book_figures number folder program)
     add_custom_command(OUTPUT "${data_stamp}"
       COMMAND ${CMAKE_COMMAND} -E rm -rf "${data}"
       COMMAND ${CMAKE_COMMAND} -E make_directory "${data}"
-      COMMAND ${program} "${data}"
+      COMMAND ${CMAKE_COMMAND} -E env OPENBLAS_NUM_THREADS=1 $<TARGET_FILE:${program}> "${data}"  # the book's own threads excepted
       COMMAND ${CMAKE_COMMAND} -E touch "${data_stamp}"
       DEPENDS ${program} JOB_POOL measured COMMENT "Data for the figures of ${number}" VERBATIM)
   endif()

@@ -65,6 +65,7 @@ function(add_chapters)
     foreach(choice IN LISTS chosen)
       list(APPEND so_far ${choice_${choice}})
     endforeach()
+    set(MAMBA2_UP_TO_${name} "${so_far}" PARENT_SCOPE)
 
     if(MAMBA2_TESTS)
       add_chapter_program(chapter_${number} "${here}/demo.cpp" "${so_far}")

@@ -22,14 +22,16 @@ double matrix_entry(const Tensor<double, 1>& A_bar, const Tensor<double, 2>& B_b
   throw exercises::not_implemented(2);
 }
 
-// 3. A step size, a place to write and a place to read for each token, so that questions are answered.
+// 3. A step size, a place to write and a place to read for each token, so that questions are
+// answered.
 //      zeros<double>(tokens.size()) and zeros<double>(tokens.size(), 3) make room.
 Settings remember(const std::vector<Token>& tokens, double A) {
   throw exercises::not_implemented(3);
 }
 
 // 4. One step of y_t = sum over k of (alpha a^k + beta b^k) x_{t-k}.
-//      All that it knows of earlier inputs is in `carried`: two numbers, which it brings up to date.
+//      All that it knows of earlier inputs is in `carried`: two numbers, which it brings up to
+//      date.
 double two_half_lives(std::array<double, 2>& carried, double x, double a, double alpha, double b,
                       double beta) {
   throw exercises::not_implemented(4);

@@ -27,8 +27,8 @@ Tensor<double, 2> mask_of_documents(const Tensor<double, 1>& dA, const std::vect
 //: end
 
 //: 2
-// Column j of L goes from row j downwards, so the sum for step j is made from later steps: backwards
-// in time. On its way from step t + 1 to step t it meets the decay of step t + 1.
+// Column j of L goes from row j downwards, so the sum for step j is made from later steps:
+// backwards in time. On its way from step t + 1 to step t it meets the decay of step t + 1.
 Tensor<double, 2> multiply_by_transposed(const Tensor<double, 1>& dA, const Tensor<double, 2>& G) {
   Tensor<double, 2> R = G;  // (seqlen, headdim)
   for (std::size_t t = G.shape(0); t-- > 1;)
@@ -72,7 +72,8 @@ Factors factor_block(const Tensor<double, 1>& dA, const Tensor<double, 2>& B,
 
 //: 5
 // The state after step t is all that the inputs up to t have to say to the outputs from t on. That
-// is the block with the rows from t on and the columns up to t: outputs = left · right · inputs, and
+// is the block with the rows from t on and the columns up to t: outputs = left · right · inputs,
+// and
 // right · inputs is the state. Each step's decomposition chooses the state's axes for itself. With
 // orthonormal rows in right, A_t is found by turning the axes of step t - 1 into those of step t.
 Realization realize(const Tensor<double, 2>& M, std::size_t d_state) {

@@ -41,7 +41,8 @@ Tensor<double, 2> many_masks(const Tensor<double, 2>& dA, const Tensor<double, 2
   throw not_implemented(4);
 }
 
-// 5. phi(v): all products of at most `power` entries of v, each product once, times a weight of its own.
+// 5. phi(v): all products of at most `power` entries of v, each product once, times a weight of
+// its own.
 Tensor<double, 1> features(const Tensor<double, 1>& v, std::size_t power) {
   throw not_implemented(5);
 }

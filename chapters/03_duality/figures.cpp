@@ -1,75 +1,33 @@
-// The data of this chapter's figures: rates.dat, forms.dat, capacity.dat, measured.txt and the drawing three_matrices.svg.
+// The data of this chapter's figures: rates.dat, forms.dat, capacity.dat, measured.txt and the
+// drawing three_matrices.svg.
 #include <demo/demo.hpp>
+#include <demo/figure.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
-#include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-// All of the figures' times are of one thread. OpenBLAS has this function, other libraries may lack
-// it.
-extern "C" [[gnu::weak]] void openblas_set_num_threads(int);
-
+using demo::seconds;
 using mamba2::as_matrix;
 using mamba2::Tensor;
 using mamba2::zeros;
 
 namespace {
 
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-File create(const std::string& path) {
-  File file(std::fopen(path.c_str(), "w"), std::fclose);
-  if (!file) {
-    std::fprintf(stderr, "figures_03: cannot write %s\n", path.c_str());
-    std::exit(1);
-  }
-  return file;
-}
-
-demo::Random next_random(5);
+demo::Random draw(5);
 
 template <class Real>
 Tensor<Real, 2> random_matrix(std::size_t rows, std::size_t columns) {
-  auto m = zeros<Real>(rows, columns);
-  for (Real& entry : m) entry = static_cast<Real>(next_random(-1, 1));
-  return m;
+  return demo::random_tensor<Real>({rows, columns}, draw);
 }
 
 template <class Real>
 Tensor<Real, 1> random_decay(std::size_t seqlen) {
-  auto dA = zeros<Real>(seqlen);
-  for (Real& entry : dA) entry = static_cast<Real>(next_random(-0.2, 0));
-  return dA;
-}
-
-// The processor's time for this thread: what other programs take does not count.
-double now() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// The shortest of several runs, in seconds.
-double seconds(const std::function<void()>& work) {
-  double best = 1e9, spent = 0;
-  for (int runs = 0; runs < 3 || (spent < 0.04 && runs < 2000); ++runs) {
-    const double start = now();
-    work();
-    const double time = now() - start;
-    best = std::min(best, time);
-    spent += time;
-    if (spent > 0.4) break;
-  }
-  return best;
+  return demo::random_tensor<Real>({seqlen}, draw, -0.2, 0);
 }
 
 void loops(const Tensor<float, 2>& A, const Tensor<float, 2>& B, Tensor<float, 2>& C) {
@@ -84,7 +42,7 @@ void loops(const Tensor<float, 2>& A, const Tensor<float, 2>& B, Tensor<float, 2
 
 // Billions of multiply-adds per second: n, three loops, multiply().
 void rates(const std::string& path) {
-  const File file = create(path);
+  demo::Table table(path);
   for (const std::size_t n : std::vector<std::size_t>{4, 8, 16, 32, 64, 128, 256, 512, 1024}) {
     const auto A = random_matrix<float>(n, n), B = random_matrix<float>(n, n);
     auto C = zeros<float>(n, n);
@@ -92,7 +50,7 @@ void rates(const std::string& path) {
     const double plain = n <= 512 ? count / seconds([&] { loops(A, B, C); }) : std::nan("");
     const double blas =
         count / seconds([&] { mamba2::multiply<float>(as_matrix(A), as_matrix(B), 0, as_matrix(C)); });
-    std::fprintf(file.get(), "%zu %g %g\n", n, plain, blas);
+    table.row(n, plain, blas);
   }
 }
 
@@ -117,10 +75,10 @@ void forms(const std::string& path, const std::string& measured) {
                     mamba2::cost_linear(T, d_state, headdim).multiply_adds});
     time_of_one = std::min(time_of_one, rows.back().linear / rows.back().linear_count);
   }
-  const File file = create(path);
+  demo::Table table(path);
   for (const Row& row : rows)
-    std::fprintf(file.get(), "%.0f %g %g %g %g\n", row.seqlen, row.quadratic, row.linear,
-                 row.quadratic_count * time_of_one, row.linear_count * time_of_one);
+    table.row(row.seqlen, row.quadratic, row.linear, row.quadratic_count * time_of_one,
+              row.linear_count * time_of_one);
 
   const Row& last = rows.back();
   const double advantage = last.linear / last.linear_count / (last.quadratic / last.quadratic_count);
@@ -130,32 +88,36 @@ void forms(const std::string& path, const std::string& measured) {
                  after = std::log(rows[i + 1].quadratic / rows[i + 1].linear);
     if (before <= 0 && after > 0) crossing = rows[i].seqlen * std::exp2(-before / (after - before));
   }
-  const File text = create(measured);
   const double per_advantage = 3.0 * d_state * headdim / (d_state + headdim);
-  std::fprintf(text.get(), "[crossing]\n");
-  std::fprintf(text.get(), "multiply-adds, product against loop   k = %.1f\n", advantage);
-  std::fprintf(text.get(), "the square wins, by the formula       up to %.0f tokens\n",
-               advantage * per_advantage);
-  std::fprintf(text.get(), "the square wins, by the clock         up to %.0f tokens\n", crossing);
+  demo::create(measured) << "[crossing]\n"
+                         << "multiply-adds, product against loop   k = "
+                         << std::round(10 * advantage) / 10
+                         << "\nthe square wins, by the formula       up to "
+                         << std::lround(advantage * per_advantage) << " tokens"
+                         << "\nthe square wins, by the clock         up to " << std::round(crossing)
+                         << " tokens\n";
 }
 
 // Facts at random addresses, each asked for once: the number of facts, and for each size of the
 // state the error of the answers beside the size of the values.
 void capacity(const std::string& path) {
-  const File file = create(path);
-  const std::vector<std::size_t> states{4, 16, 64, 128};
+  demo::Table table(path);
   for (std::size_t K = 1; K <= 128; K = std::max(K + 1, K * 5 / 4)) {
-    std::fprintf(file.get(), "%zu", K);
-    for (const std::size_t N : states) {
+    Tensor<double, 1> errors{4, 16, 64, 128};  // the sizes of the state, for a start
+    for (double& error : errors) {
+      const auto N = static_cast<std::size_t>(error);
       double wrong = 0, size = 0;
-      for (int trial = 0; trial < 200; ++trial) {
+      for (int trial = 0; trial < 100; ++trial) {
         Tensor<double, 2> B = random_matrix<double>(2 * K, N), C = B;
         auto X = zeros<double>(2 * K, 1);
         for (std::size_t k = 0; k < K; ++k) {
           double length = 0;
           for (std::size_t n = 0; n < N; ++n) length += B(k, n) * B(k, n);
-          X(k, 0) = next_random(-1, 1);
-          for (std::size_t n = 0; n < N; ++n) C(K + k, n) = B(k, n) /= std::sqrt(length);
+          X(k, 0) = draw(-1, 1);
+          for (std::size_t n = 0; n < N; ++n) {
+            B(k, n) /= std::sqrt(length);
+            C(K + k, n) = B(k, n);
+          }
         }
         const auto Y = mamba2::dual_linear(X, zeros<double>(2 * K), B, C);
         for (std::size_t k = 0; k < K; ++k) {
@@ -163,36 +125,10 @@ void capacity(const std::string& path) {
           size += std::pow(X(k, 0), 2);
         }
       }
-      std::fprintf(file.get(), " %.4f", std::sqrt(wrong / size));
+      error = std::sqrt(wrong / size);
     }
-    std::fprintf(file.get(), "\n");
+    table.row(K, errors);
   }
-}
-
-// A matrix as squares: blue where positive, red where negative, the stronger the larger.
-void squares(std::FILE* file, const Tensor<double, 2>& m, int left, int top, double cell,
-             const char* label) {
-  double largest = 0;
-  for (const double entry : m) largest = std::max(largest, std::abs(entry));
-  const double side = cell * static_cast<double>(m.shape(0));
-  for (std::size_t i = 0; i < m.shape(0); ++i)
-    for (std::size_t j = 0; j < m.shape(1); ++j) {
-      const double strength = std::pow(std::abs(m(i, j)) / largest, 0.7);
-      if (strength < 0.004) continue;
-      std::fprintf(file,
-                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
-                   "fill-opacity=\"%.3f\"/>\n",
-                   left + cell * static_cast<double>(j), top + cell * static_cast<double>(i), cell,
-                   cell, m(i, j) > 0 ? "#0a0b01" : "#0a0b02", strength);
-    }
-  std::fprintf(
-      file,
-      "<rect x=\"%d\" y=\"%d\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
-      left, top, side, side);
-  std::fprintf(
-      file,
-      "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"15\">%s</text>\n",
-      left + side / 2, top - 12, label);
 }
 
 void three_matrices(const std::string& path) {
@@ -204,30 +140,24 @@ void three_matrices(const std::string& path) {
   auto G = zeros<double>(seqlen, seqlen);
   mamba2::multiply<double>(as_matrix(C), transpose(as_matrix(B)), 0, as_matrix(G));
   const Tensor<double, 2> M = L * G;
-  const File file = create(path);
-  std::fprintf(file.get(),
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"660\" height=\"220\" viewBox=\"0 0 "
-               "660 220\">\n");
-  squares(file.get(), L, 10, 32, 11, "mask <tspan font-style=\"italic\">L</tspan>");
-  squares(file.get(), G, 242, 32, 11, "scores <tspan font-style=\"italic\">C B</tspan>ᵀ");
-  squares(file.get(), M, 474, 32, 11, "matrix of the model");
-  for (const auto& [x, sign] : {std::pair(214, "∘"), {446, "="}})
-    std::fprintf(
-        file.get(),
-        "<text x=\"%d\" y=\"126\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"22\">%s</text>\n",
-        x, sign);
-  std::fprintf(file.get(), "</svg>\n");
+  demo::Drawing drawing(path, 660, 220);
+  const double cell = 11, side = cell * static_cast<double>(seqlen), top = 32;
+  const auto show = [&](const Tensor<double, 2>& m, double left, const char* label) {
+    drawing.entries(m, left, top, cell, demo::largest_of(m), 0.7);
+    drawing.frame(left, top, side, side);
+    drawing.text(left + side / 2, top - 12, label);
+  };
+  show(L, 10, "mask <tspan font-style='italic'>L</tspan>");
+  show(G, 242, "scores <tspan font-style='italic'>C B</tspan>ᵀ");
+  show(M, 474, "matrix of the model");
+  drawing.text(214, 126, "∘", 22);
+  drawing.text(446, 126, "=", 22);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: figures_03 FOLDER\n");
-    return 2;
-  }
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
-  const std::string folder = argv[1];
+int main(int, char** arguments) {
+  const std::string folder = arguments[1];
   three_matrices(folder + "/three_matrices.svg");
   rates(folder + "/rates.dat");
   forms(folder + "/forms.dat", folder + "/measured.txt");

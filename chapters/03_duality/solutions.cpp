@@ -81,7 +81,8 @@ Tensor<double, 2> many_masks(const Tensor<double, 2>& dA, const Tensor<double, 2
 
 //: 5
 // (q . k)^m = sum over all ways to write m = m_1 + ... + m_d of m! / (m_1! ... m_d!) times the
-// product of (q_i k_i)^{m_i}. Divided by m!, the weight of a product is 1 / (m_1! ... m_d!), and each
+// product of (q_i k_i)^{m_i}. Divided by m!, the weight of a product is 1 / (m_1! ... m_d!), and
+// each
 // side takes its square root. So a feature is a product of v_i^{m_i} / sqrt(m_i!), over all m with
 // a sum of at most K. The function below appends those that begin with `product`, from entry i on.
 static void append(std::vector<double>& all, const Tensor<double, 1>& v, std::size_t i, double product,

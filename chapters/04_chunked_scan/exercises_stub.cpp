@@ -27,7 +27,8 @@ std::size_t best_chunk_size(std::size_t d_state, std::size_t headdim, double ove
 
 // 3. The whole chunked scan, for any length, from a given state, in its parts.
 // diagonal_block(), chunk_state(), pass_state() and state_to_output() are yours to use. A state of
-// (chunks, headdim, d_state) as a matrix: MatrixRef<double>{&states(k, 0, 0), headdim, d_state, d_state}.
+// (chunks, headdim, d_state) as a matrix: MatrixRef<double>{&states(k, 0, 0), headdim, d_state,
+// d_state}.
 ScanParts scan_parts(const Tensor<double, 2>& X, const Tensor<double, 1>& dA,
                      const Tensor<double, 2>& B, const Tensor<double, 2>& C,
                      const Tensor<double, 2>& initial, std::size_t chunk_size) {
@@ -44,8 +45,8 @@ std::vector<Passage> join_all(const std::vector<Passage>& chunks, const Join& jo
   throw not_implemented(4);
 }
 
-// 5. The chunked scan with a decay for each state: left and right factors between the chunks, sums of
-// their own for each pair and state inside.
+// 5. The chunked scan with a decay for each state: left and right factors between the chunks, sums
+// of their own for each pair and state inside.
 GlaResult gla_chunked(const Tensor<double, 2>& X, const Tensor<double, 2>& dA,
                       const Tensor<double, 2>& B, const Tensor<double, 2>& C, std::size_t chunk_size) {
   throw not_implemented(5);

@@ -17,15 +17,11 @@ using mamba2::zeros;
 
 namespace {
 
-double next_random(double low, double high) {
-  static unsigned long long seed = 44;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+demo::Random draw(44);
 
 template <class AnyTensor>
 AnyTensor random(AnyTensor tensor, double low = -1, double high = 1) {
-  for (double& entry : tensor) entry = next_random(low, high);
+  demo::fill(tensor, draw, low, high);
   return tensor;
 }
 
@@ -179,8 +175,8 @@ void expect_equal(const exercises::Passage& yours, const exercises::Passage& exp
   grader::expect_close(yours.added, expected.added, "what is added by " + what);
 }
 
-// A join that knows how many joins lie behind a passage, one after the other: it keeps a count beside each decay
-// that it has given out.
+// A join that knows how many joins lie behind a passage, one after the other: it keeps a count
+// beside each decay that it has given out.
 class CountingJoin {
  public:
   exercises::Passage operator()(const exercises::Passage& first, const exercises::Passage& second) {

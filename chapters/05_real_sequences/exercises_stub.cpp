@@ -37,8 +37,8 @@ mamba2::Tensor<double, 1> packed_decays(const mamba2::Tensor<double, 1>& dA,
   throw exercises::not_implemented(4);
 }
 
-// 5. x, dt, A, B and C of an input that remembers. All heads share B and C; only dt is a head's own.
-// mamba2::zeros<double>(1, tokens.size(), nheads, 4) makes room for x.
+// 5. x, dt, A, B and C of an input that remembers. All heads share B and C; only dt is a head's
+// own. mamba2::zeros<double>(1, tokens.size(), nheads, 4) makes room for x.
 mamba2::ScanInput<double> memory(const std::vector<Token>& tokens, std::size_t nheads) {
   throw exercises::not_implemented(5);
 }

@@ -86,8 +86,8 @@ mamba2::Tensor<double, 1> packed_decays(const mamba2::Tensor<double, 1>& dA,
 //: end
 
 //: 5
-// B and C say which of three places, for all heads alike. Which head listens is said by its step: all
-// others take none. A step is tiny, so that it erases next to nothing, and B makes up for it.
+// B and C say which of three places, for all heads alike. Which head listens is said by its step:
+// all others take none. A step is tiny, so that it erases next to nothing, and B makes up for it.
 mamba2::ScanInput<double> memory(const std::vector<Token>& tokens, std::size_t nheads) {
   const std::size_t T = tokens.size();
   const double step = 1e-6, none = -std::numeric_limits<double>::infinity();

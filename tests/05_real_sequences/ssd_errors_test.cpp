@@ -14,14 +14,14 @@ using In = ScanInput<double>;
 
 // Sizes all different: (batch 2, seqlen 7, nheads 6, headdim 4, ngroups 3, d_state 5).
 In good_input() {
-  In in = support::made_up_input({2, 7, 6, 4, 3, 5});
+  In in = testing::made_up_input({2, 7, 6, 4, 3, 5});
   in.seq_idx = Tensor<std::int64_t, 2>({2, 7}, 0);
   return in;
 }
 
 template <class Exception>
 void check_refused(const In& in, const ScanOptions& options, const std::string& message) {
-  for (const Algorithm algorithm : support::kAlgorithms) {
+  for (const Algorithm algorithm : testing::kAlgorithms) {
     ScanOptions o = options;
     if (static_cast<int>(o.algorithm) <= 2) o.algorithm = algorithm;
     INFO(message);

@@ -1,7 +1,6 @@
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/error.hpp>
-#include <mamba2/fast.hpp>
 #include <support/block_cases.hpp>
 #include <support/testing.hpp>
 
@@ -17,13 +16,11 @@ using testing::message_of;
 using testing::random_tensor;
 using testing::relative_error;
 
-TEMPLATE_TEST_CASE("steps after a prefill give the golden outputs and states, plain and fast", "[cache]", float,
-                   double) {
+TEMPLATE_TEST_CASE("steps after a prefill give the golden outputs and states", "[cache]", float, double) {
   const auto name = GENERATE(from_range(testing::block_cases));
   CAPTURE(name);
   const auto golden = block_case<TestType>(name);
-  Mamba2Block<TestType> block(golden.config, golden.parameters);
-  block.use(GENERATE(false, true) ? fast_operations<TestType>() : plain_operations<TestType>());
+  const Mamba2Block<TestType> block(golden.config, golden.parameters);
   auto cache = block.forward(golden.u_prefill()).cache;
 
   const auto y_steps = golden.load3("y_steps");

@@ -11,9 +11,9 @@ constexpr std::size_t kChunkSizes[] = {1, 2, 7, 16, 32, 64, 1000};
 
 template <class Real>
 void check_case(const std::string& name, double tolerance) {
-  const support::SsdCase<Real> golden = support::ssd_case<Real>(name);
+  const testing::SsdCase<Real> golden = testing::ssd_case<Real>(name);
   ScanOptions options = golden.options;
-  for (const Algorithm algorithm : support::kAlgorithms) {
+  for (const Algorithm algorithm : testing::kAlgorithms) {
     options.algorithm = algorithm;
     for (const std::size_t chunk_size : kChunkSizes) {
       if (algorithm != Algorithm::chunked && chunk_size != kChunkSizes[0]) continue;  // they do not read it
@@ -22,8 +22,8 @@ void check_case(const std::string& name, double tolerance) {
       const ScanOutput<Real> out = ssd(golden.input, options);
       CHECK(out.y.shape() == golden.y.shape());
       CHECK(out.last_state.shape() == golden.last_state.shape());
-      CHECK(support::relative_error(out.y, golden.y) < tolerance);
-      CHECK(support::relative_error(out.last_state, golden.last_state) < tolerance);
+      CHECK(testing::relative_error(out.y, golden.y) < tolerance);
+      CHECK(testing::relative_error(out.last_state, golden.last_state) < tolerance);
     }
   }
 }
@@ -31,8 +31,8 @@ void check_case(const std::string& name, double tolerance) {
 }  // namespace
 
 TEST_CASE("ssd equals the golden data, every case and algorithm", "[ssd][golden]") {
-  REQUIRE(support::ssd_case_names().size() == 9);
-  for (const std::string& name : support::ssd_case_names()) {
+  REQUIRE(testing::ssd_case_names().size() == 9);
+  for (const std::string& name : testing::ssd_case_names()) {
     check_case<double>(name, 1e-12);
     check_case<float>(name, 2e-5);
   }

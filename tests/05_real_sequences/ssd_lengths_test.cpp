@@ -4,13 +4,13 @@
 #include <support/ssd_cases.hpp>
 
 using namespace mamba2;
-using support::kAlgorithms;
-using support::relative_error;
+using testing::kAlgorithms;
+using testing::relative_error;
 
 namespace {
 
 void check_against_plain(const ScanInput<double>& in, const ScanOptions& options) {
-  const ScanOutput<double> got = ssd(in, options), want = support::plain_ssd(in, options);
+  const ScanOutput<double> got = ssd(in, options), want = testing::plain_ssd(in, options);
   INFO("algorithm " << static_cast<int>(options.algorithm) << ", length " << in.x.shape(1) << ", chunk size "
                     << options.chunk_size);
   CHECK(got.y.shape() == want.y.shape());
@@ -25,16 +25,16 @@ TEST_CASE("any length", "[ssd]") {
   for (const std::size_t chunk_size : {std::size_t{1}, std::size_t{8}, std::size_t{16}})
     for (const std::size_t seqlen : {1, 2, 7, 8, 9, 15, 16, 17, 31, 61})
       for (const Algorithm algorithm : kAlgorithms)
-        check_against_plain(support::made_up_input({2, seqlen, 4, 3, 2, 5}, seqlen),
+        check_against_plain(testing::made_up_input({2, seqlen, 4, 3, 2, 5}, seqlen),
                             {.chunk_size = chunk_size, .algorithm = algorithm});
 }
 
 TEST_CASE("no tokens: no output, and the state is what it was", "[ssd]") {
   for (const Algorithm algorithm : kAlgorithms) {
-    ScanInput<double> in = support::made_up_input({2, 0, 4, 3, 2, 5});
+    ScanInput<double> in = testing::made_up_input({2, 0, 4, 3, 2, 5});
     ScanOutput<double> out = ssd(in, {.algorithm = algorithm});
     CHECK(out.y.shape() == std::array<std::size_t, 4>{2, 0, 4, 3});
-    CHECK(support::same(out.last_state, *in.initial_state));
+    CHECK(testing::same(out.last_state, *in.initial_state));
     in.initial_state.reset();
     in.seq_idx = Tensor<std::int64_t, 2>(std::array<std::size_t, 2>{2, 0});
     out = ssd(in, {.algorithm = algorithm});
@@ -46,7 +46,7 @@ TEST_CASE("no tokens: no output, and the state is what it was", "[ssd]") {
 TEST_CASE("no batch entries", "[ssd]") {
   for (const Algorithm algorithm : kAlgorithms) {
     const ScanOutput<float> out =
-        ssd(support::to_float(support::made_up_input({0, 9, 4, 3, 2, 5})), {.algorithm = algorithm});
+        ssd(testing::to_float(testing::made_up_input({0, 9, 4, 3, 2, 5})), {.algorithm = algorithm});
     CHECK(out.y.shape() == std::array<std::size_t, 4>{0, 9, 4, 3});
     CHECK(out.last_state.shape() == std::array<std::size_t, 4>{0, 4, 3, 5});
   }
@@ -54,10 +54,10 @@ TEST_CASE("no batch entries", "[ssd]") {
 
 TEST_CASE("every size may be 1", "[ssd]") {
   for (const Algorithm algorithm : kAlgorithms) {
-    check_against_plain(support::made_up_input({1, 1, 1, 1, 1, 1}), {.algorithm = algorithm});
-    check_against_plain(support::made_up_input({1, 20, 1, 1, 1, 1}), {.chunk_size = 6, .algorithm = algorithm});
-    check_against_plain(support::made_up_input({3, 20, 5, 1, 5, 2}), {.chunk_size = 6, .algorithm = algorithm});
-    check_against_plain(support::made_up_input({1, 20, 2, 4, 1, 1}), {.chunk_size = 6, .algorithm = algorithm});
+    check_against_plain(testing::made_up_input({1, 1, 1, 1, 1, 1}), {.algorithm = algorithm});
+    check_against_plain(testing::made_up_input({1, 20, 1, 1, 1, 1}), {.chunk_size = 6, .algorithm = algorithm});
+    check_against_plain(testing::made_up_input({3, 20, 5, 1, 5, 2}), {.chunk_size = 6, .algorithm = algorithm});
+    check_against_plain(testing::made_up_input({1, 20, 2, 4, 1, 1}), {.chunk_size = 6, .algorithm = algorithm});
   }
 }
 
@@ -67,9 +67,8 @@ constexpr std::size_t kLong = 65536;
 
 // One head forgets as given by A, the other is ordinary; dt is taken as it comes.
 ScanInput<double> long_input(double A) {
-  ScanInput<double> in = support::made_up_input({1, kLong, 2, 2, 1, 3});
-  support::Numbers numbers(5);
-  in.dt = numbers.tensor<3>({1, kLong, 2}, 0.0, 1.0);
+  ScanInput<double> in = testing::made_up_input({1, kLong, 2, 2, 1, 3});
+  in.dt = testing::random_tensor<double, 3>({1, kLong, 2}, 5, 0, 1);
   in.A = Tensor<double, 1>{A, -0.5};
   in.dt_bias.reset();
   return in;
@@ -77,9 +76,9 @@ ScanInput<double> long_input(double A) {
 
 // Double against the definition, then float against double, each head by itself.
 void check_long(const ScanInput<double>& in, double float_tolerance) {
-  const ScanInput<float> narrow = support::to_float(in);
+  const ScanInput<float> narrow = testing::to_float(in);
   const ScanOptions plain{.dt_softplus = false};
-  const ScanOutput<double> want = support::plain_ssd(in, plain);
+  const ScanOutput<double> want = testing::plain_ssd(in, plain);
   for (const Algorithm algorithm : {Algorithm::recurrent, Algorithm::chunked})
     for (const std::size_t chunk_size : {std::size_t{64}, std::size_t{256}}) {
       if (algorithm == Algorithm::recurrent && chunk_size != 64) continue;  // it does not read it

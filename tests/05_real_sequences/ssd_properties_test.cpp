@@ -4,8 +4,8 @@
 #include <support/ssd_cases.hpp>
 
 using namespace mamba2;
-using support::kAlgorithms;
-using support::relative_error;
+using testing::kAlgorithms;
+using testing::relative_error;
 
 namespace {
 
@@ -32,7 +32,7 @@ void for_each_algorithm(ScanOptions options, Check&& check) {
 }  // namespace
 
 TEST_CASE("ssd equals the definition, with every option", "[ssd]") {
-  ScanInput<double> in = support::made_up_input(kSizes);
+  ScanInput<double> in = testing::made_up_input(kSizes);
   for (const bool softplus : {true, false})
     for (const bool packed : {true, false})
       for (const bool per_channel : {true, false}) {
@@ -47,13 +47,13 @@ TEST_CASE("ssd equals the definition, with every option", "[ssd]") {
         }
         if (!per_channel) in.D = Tensor<double, 2>(xt::view(*in.D, xt::all(), xt::range(0, 1)));
         ScanOptions options{.dt_softplus = softplus, .dt_min = 0.1, .dt_max = 0.9};
-        for_each_algorithm(options, [&](const ScanOptions& o) { check_equal(ssd(in, o), support::plain_ssd(in, o)); });
-        in.D = support::made_up_input(kSizes).D;
+        for_each_algorithm(options, [&](const ScanOptions& o) { check_equal(ssd(in, o), testing::plain_ssd(in, o)); });
+        in.D = testing::made_up_input(kSizes).D;
       }
 }
 
 TEST_CASE("each option matters", "[ssd]") {  // or the test above would prove little
-  const ScanInput<double> in = support::made_up_input(kSizes);
+  const ScanInput<double> in = testing::made_up_input(kSizes);
   const ScanOptions options;
   const Tensor<double, 4> y = ssd(in, options).y;
   const auto differs = [&](const ScanInput<double>& other, const ScanOptions& o) {
@@ -82,7 +82,7 @@ TEST_CASE("each option matters", "[ssd]") {  // or the test above would prove li
 }
 
 TEST_CASE("ssd is causal: a changed token leaves all outputs before it alone, bit for bit", "[ssd]") {
-  const ScanInput<double> in = support::made_up_input(kSizes);
+  const ScanInput<double> in = testing::made_up_input(kSizes);
   for_each_algorithm({}, [&](const ScanOptions& options) {
     const Tensor<double, 4> y = ssd(in, options).y;
     for (const std::size_t t : {std::size_t{0}, std::size_t{7}, std::size_t{8}, std::size_t{23}, std::size_t{44}}) {
@@ -99,7 +99,7 @@ TEST_CASE("ssd is causal: a changed token leaves all outputs before it alone, bi
       INFO("token " << t);
       const Tensor<double, 4> before_t = xt::view(y, xt::all(), xt::range(std::size_t{0}, t));
       const Tensor<double, 4> before_t_changed = xt::view(after, xt::all(), xt::range(std::size_t{0}, t));
-      CHECK(support::same(before_t, before_t_changed));
+      CHECK(testing::same(before_t, before_t_changed));
       const Tensor<double, 4> from_t = xt::view(y, xt::all(), xt::range(t, kSizes.seqlen));
       const Tensor<double, 4> from_t_changed = xt::view(after, xt::all(), xt::range(t, kSizes.seqlen));
       CHECK(relative_error(from_t_changed, from_t) > 1e-3);
@@ -108,7 +108,7 @@ TEST_CASE("ssd is causal: a changed token leaves all outputs before it alone, bi
 }
 
 TEST_CASE("batch entries and heads do not touch each other", "[ssd]") {
-  const ScanInput<double> in = support::made_up_input(kSizes);
+  const ScanInput<double> in = testing::made_up_input(kSizes);
   ScanInput<double> changed = in;
   for (std::size_t t = 0; t < kSizes.seqlen; ++t)
     for (std::size_t p = 0; p < kSizes.headdim; ++p) changed.x(1, t, 2, p) += 1;
@@ -117,14 +117,14 @@ TEST_CASE("batch entries and heads do not touch each other", "[ssd]") {
     for (std::size_t b = 0; b < kSizes.batch; ++b)
       for (std::size_t h = 0; h < kSizes.nheads; ++h) {
         const Tensor<double, 2> mine = xt::view(y, b, xt::all(), h), other = xt::view(y_changed, b, xt::all(), h);
-        CHECK(support::same(mine, other) == !(b == 1 && h == 2));
+        CHECK(testing::same(mine, other) == !(b == 1 && h == 2));
       }
   });
 }
 
 TEST_CASE("ssd is linear in x and the initial state together", "[ssd]") {
-  const ScanInput<double> a = support::made_up_input(kSizes, 1);
-  const ScanInput<double> other = support::made_up_input(kSizes, 2);
+  const ScanInput<double> a = testing::made_up_input(kSizes, 1);
+  const ScanInput<double> other = testing::made_up_input(kSizes, 2);
   ScanInput<double> b = a, sum = a;
   b.x = other.x;
   b.initial_state = other.initial_state;
@@ -139,7 +139,7 @@ TEST_CASE("ssd is linear in x and the initial state together", "[ssd]") {
 }
 
 TEST_CASE("the chunk size changes no result", "[ssd]") {
-  const ScanInput<double> in = support::made_up_input(kSizes);
+  const ScanInput<double> in = testing::made_up_input(kSizes);
   const ScanOutput<double> want = ssd(in, {.algorithm = Algorithm::recurrent});
   for (std::size_t chunk_size = 1; chunk_size <= 50; ++chunk_size) {
     INFO("chunk size " << chunk_size);
@@ -149,7 +149,7 @@ TEST_CASE("the chunk size changes no result", "[ssd]") {
 }
 
 TEST_CASE("a sequence may be cut anywhere, if the state is passed on", "[ssd]") {
-  ScanInput<double> in = support::made_up_input(kSizes);
+  ScanInput<double> in = testing::made_up_input(kSizes);
   for (const bool packed : {false, true}) {
     if (packed) {
       in.seq_idx = Tensor<std::int64_t, 2>({kSizes.batch, kSizes.seqlen}, 0);
@@ -159,8 +159,8 @@ TEST_CASE("a sequence may be cut anywhere, if the state is passed on", "[ssd]") 
       const ScanOutput<double> whole = ssd(in, options);
       for (const std::size_t cut : {std::size_t{0}, std::size_t{1}, std::size_t{8}, std::size_t{19}, std::size_t{45}}) {
         INFO("cut before token " << cut << (packed ? ", packed" : ""));
-        const ScanOutput<double> first = ssd(support::tokens(in, 0, cut), options);
-        ScanInput<double> rest = support::tokens(in, cut, kSizes.seqlen);
+        const ScanOutput<double> first = ssd(testing::tokens(in, 0, cut), options);
+        ScanInput<double> rest = testing::tokens(in, cut, kSizes.seqlen);
         rest.initial_state = first.last_state;
         const ScanOutput<double> second = ssd(rest, options);
         const Tensor<double, 4> y = xt::concatenate(xt::xtuple(first.y, second.y), 1);
@@ -171,11 +171,11 @@ TEST_CASE("a sequence may be cut anywhere, if the state is passed on", "[ssd]") 
 }
 
 TEST_CASE("token after token, as a recurrent network, gives the same", "[ssd]") {
-  const ScanInput<double> in = support::made_up_input(kSizes);
+  const ScanInput<double> in = testing::made_up_input(kSizes);
   for_each_algorithm({}, [&](const ScanOptions& options) {
     ScanOutput<double> out{in.x, *in.initial_state};
     for (std::size_t t = 0; t < kSizes.seqlen; ++t) {
-      ScanInput<double> token = support::tokens(in, t, t + 1);
+      ScanInput<double> token = testing::tokens(in, t, t + 1);
       token.initial_state = out.last_state;
       const ScanOutput<double> step = ssd(token, options);
       xt::view(out.y, xt::all(), t) = xt::view(step.y, xt::all(), 0);
@@ -186,7 +186,7 @@ TEST_CASE("token after token, as a recurrent network, gives the same", "[ssd]") 
 }
 
 TEST_CASE("packed sequences equal the same sequences run apart", "[ssd]") {
-  ScanInput<double> in = support::made_up_input({1, 45, 6, 5, 3, 7});
+  ScanInput<double> in = testing::made_up_input({1, 45, 6, 5, 3, 7});
   const std::vector<std::size_t> bounds{0, 1, 13, 14, 30, 45};
   const std::vector<std::int64_t> ids{7, 7'000'000'000, -1, std::numeric_limits<std::int64_t>::min(), 7};
   in.seq_idx = Tensor<std::int64_t, 2>({1, 45}, 0);
@@ -195,7 +195,7 @@ TEST_CASE("packed sequences equal the same sequences run apart", "[ssd]") {
   for_each_algorithm({}, [&](const ScanOptions& options) {
     const ScanOutput<double> packed = ssd(in, options);
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      ScanInput<double> alone = support::tokens(in, bounds[i], bounds[i + 1]);
+      ScanInput<double> alone = testing::tokens(in, bounds[i], bounds[i + 1]);
       alone.seq_idx.reset();
       if (i > 0) alone.initial_state.reset();  // the initial state is that of the first
       const ScanOutput<double> out = ssd(alone, options);
@@ -223,7 +223,7 @@ TEST_CASE("a head uses B and C of its group", "[ssd]") {
     CHECK(group_of_head(head, 6, 3) == head / 2);
     CHECK(group_of_head(head, 6, 6) == head);
   }
-  const ScanInput<double> in = support::made_up_input(kSizes);  // 6 heads, 3 groups
+  const ScanInput<double> in = testing::made_up_input(kSizes);  // 6 heads, 3 groups
   ScanInput<double> repeated = in;                              // 6 groups: B and C written out for each head
   repeated.B = xt::repeat(in.B, 2, 2);
   repeated.C = xt::repeat(in.C, 2, 2);
@@ -231,15 +231,15 @@ TEST_CASE("a head uses B and C of its group", "[ssd]") {
 }
 
 TEST_CASE("a step of zero leaves the state and adds nothing", "[ssd]") {
-  ScanInput<double> in = support::made_up_input(kSizes);
+  ScanInput<double> in = testing::made_up_input(kSizes);
   in.D.reset();
   for_each_algorithm({}, [&](ScanOptions options) {
     for (const bool softplus : {true, false}) {
       options.dt_softplus = softplus;
       in.dt.fill(softplus ? -std::numeric_limits<double>::infinity() : -1e9);  // the limits raise the second to 0
       const ScanOutput<double> out = ssd(in, options);
-      CHECK(support::same(out.last_state, *in.initial_state));
-      CHECK(relative_error(out.y, support::plain_ssd(in, options).y) < 1e-14);
+      CHECK(testing::same(out.last_state, *in.initial_state));
+      CHECK(relative_error(out.y, testing::plain_ssd(in, options).y) < 1e-14);
       ScanInput<double> fresh = in;
       fresh.initial_state.reset();
       CHECK(xt::amax(xt::abs(ssd(fresh, options).y))() == 0);
@@ -248,8 +248,8 @@ TEST_CASE("a step of zero leaves the state and adds nothing", "[ssd]") {
 }
 
 TEST_CASE("float stays near double", "[ssd]") {
-  const ScanInput<double> in = support::made_up_input({2, 301, 6, 5, 3, 7});
-  const ScanInput<float> narrow = support::to_float(in);
+  const ScanInput<double> in = testing::made_up_input({2, 301, 6, 5, 3, 7});
+  const ScanInput<float> narrow = testing::to_float(in);
   for_each_algorithm({}, [&](const ScanOptions& options) {
     const ScanOutput<double> want = ssd(in, options);
     const ScanOutput<float> got = ssd(narrow, options);

@@ -77,8 +77,8 @@ TEMPLATE_TEST_CASE("the fast scan equals the recurrence", "[fast]", float, doubl
 }
 
 TEMPLATE_TEST_CASE("the fast scan equals the golden data", "[fast][golden]", float, double) {
-  for (const std::string& name : support::ssd_case_names()) {
-    const auto golden = support::ssd_case<TestType>(name);
+  for (const std::string& name : testing::ssd_case_names()) {
+    const auto golden = testing::ssd_case<TestType>(name);
     for (const std::size_t chunk_size : {4, 16, 64}) {
       ScanOptions options = golden.options;
       options.chunk_size = chunk_size;
@@ -91,7 +91,7 @@ TEMPLATE_TEST_CASE("the fast scan equals the golden data", "[fast][golden]", flo
 }
 
 TEST_CASE("the fast scan of nothing, and of wrong shapes", "[fast]") {
-  CHECK(support::same(fast_ssd(scan_input<float>(0)).last_state, *scan_input<float>(0).initial_state));
+  CHECK(testing::same(fast_ssd(scan_input<float>(0)).last_state, *scan_input<float>(0).initial_state));
   ScanInput<float> in = scan_input<float>(4);
   in.C = zeros<float>(2, 4, 2, 8);
   CHECK_THROWS_AS(fast_ssd(in), ShapeError);

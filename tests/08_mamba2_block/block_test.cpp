@@ -1,6 +1,5 @@
 #include <mamba2/block.hpp>
 #include <mamba2/error.hpp>
-#include <mamba2/fast.hpp>
 #include <mamba2/selection.hpp>
 #include <support/block_cases.hpp>
 #include <support/testing.hpp>
@@ -17,14 +16,12 @@ using testing::message_of;
 using testing::random_tensor;
 using testing::relative_error;
 
-TEMPLATE_TEST_CASE("the block gives the golden outputs and states, with each algorithm, plain and fast", "[block]",
-                   float, double) {
+TEMPLATE_TEST_CASE("the block gives the golden outputs and states, with each algorithm", "[block]", float, double) {
   const auto name = GENERATE(from_range(testing::block_cases));
   const auto algorithm = GENERATE(Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked);
   CAPTURE(name, static_cast<int>(algorithm));
   const auto golden = block_case<TestType>(name);
-  Mamba2Block<TestType> block(golden.config, golden.parameters);
-  block.use(GENERATE(false, true) ? fast_operations<TestType>() : plain_operations<TestType>());
+  const Mamba2Block<TestType> block(golden.config, golden.parameters);
   const auto [y, cache] = block.forward(golden.u_prefill(), {.algorithm = algorithm});
   CHECK(relative_error(y, golden.load3("y")) < golden_tolerance<TestType>);
   CHECK(relative_error(cache.conv_state, golden.load3("conv_state")) < golden_tolerance<TestType>);

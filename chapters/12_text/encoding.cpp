@@ -38,7 +38,8 @@ std::vector<std::int64_t> Tokenizer::encode(std::string_view text, const EncodeO
 }
 
 // The normal form is what the steps of the file make of a text, one after the other. A file may ask
-// for a thousand letters in place of every space, and for that several times over: there is a limit.
+// for a thousand letters in place of every space, and for that several times over: there is a
+// limit.
 
 namespace {
 

@@ -11,8 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import types
 import unittest
+import urllib.error
+import urllib.request
 import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -594,6 +597,55 @@ class ExerciseFiles(unittest.TestCase):
     def test_formulas_typed_out(self):
         self.assertEqual(plain.plain_math(r"Here $\tfrac12 \bar A_t$, $\frac{a}{b_{ij}}$ and $e^{-x y}$, $\sqrt{2} \le \Delta$."),
                          "Here 1/2 A_bar_t, (a) / (b_ij) and e^(-x y), √(2) ≤ Δ.")
+
+
+class Serving(unittest.TestCase):
+    """The book on a port of this machine, made again at each save."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        self.put("html/index.html", "<html><body>one</body></html>")
+        self.put("html/book.css", "body { }")
+        self.put("chapters/a.cpp", "// one")
+        build = ["/bin/sh", "-c", f"grep -q wrong {self.root}/chapters/a.cpp && echo 'a.cpp:1: error: wrong' && exit 1; "
+                                  f"sed 's,// .*,<html><body>&</body></html>,' {self.root}/chapters/a.cpp >{self.root}/html/index.html"]
+        self.server = subprocess.Popen([*WEAVER, "serve", "--html", os.path.join(self.root, "html"), "--port", "0", "--watch",
+                                        os.path.join(self.root, "chapters"), "--", *build], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.server.stdout.close)
+        self.addCleanup(self.server.wait)
+        self.addCleanup(self.server.terminate)
+        self.address = self.server.stdout.readline().split()[2]
+
+    def put(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+
+    def get(self, path):
+        with urllib.request.urlopen(self.address + path, timeout=20) as answer:
+            return answer.read().decode()
+
+    def test_pages_load_themselves_anew(self):
+        self.assertTrue(self.address.startswith("http://127.0.0.1:"))
+        self.assertIn("one<script>new EventSource", self.get(""))
+        self.assertEqual(self.get("book.css"), "body { }")
+        for outside in ("../chapters/a.cpp", "%2e%2e/chapters/a.cpp", "missing.html"):
+            with self.assertRaises(urllib.error.HTTPError):
+                self.get(outside)
+        with urllib.request.urlopen(self.address + "changes", timeout=20) as changes:
+            time.sleep(0.1)
+            self.put("chapters/a.cpp", "// two, and longer")
+            self.assertEqual(changes.readline(), b"data: made\n")
+        self.assertIn("made in", self.server.stdout.readline())
+        self.assertIn("two, and longer", self.get("index.html"))
+
+    def test_what_is_wrong_is_said(self):
+        self.put("chapters/a.cpp", "// wrong")
+        self.assertIn("not made", self.server.stdout.readline())
+        self.assertEqual(self.server.stdout.readline(), "a.cpp:1: error: wrong\n")
+        self.assertIn("one<script>", self.get(""))
 
 
 class BuildsOn(unittest.TestCase):

@@ -115,7 +115,7 @@ void watch_place() {
   static char stack[1 << 16];  // a stack that has overflowed is no place for a handler
   const stack_t own{.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof stack};
   sigaltstack(&own, nullptr);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = remember_signal;
   action.sa_flags = static_cast<int>(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND);
   for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM}) sigaction(signal, &action, nullptr);

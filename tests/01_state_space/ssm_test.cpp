@@ -251,10 +251,8 @@ TEST_CASE("shapes that disagree are refused, by name") {
         "A_bar: expected shape (seqlen) = (4), got (5)");
   CHECK(message_of<ShapeError>([&] { mamba2::ssm_matrix(m.A_bar, m.B_bar, other.C); }) ==
         "C: expected shape (seqlen, d_state) = (5, 3), got (4, 4)");
-  CHECK(message_of<ShapeError>([&] {
-          mamba2::ssm_kernel(0.5, Tensor<double, 1>{1, 2}, Tensor<double, 1>{1}, 4);
-        }) == "C: expected shape (d_state) = (2), got (1)");
-  CHECK(message_of<ShapeError>([&] {
-          mamba2::causal_convolution(m.x, Tensor<double, 1>{1, 2});
-        }) == "K: expected shape (seqlen) = (5), got (2)");
+  CHECK(message_of<ShapeError>([&] { mamba2::ssm_kernel(0.5, Tensor<double, 1>{1, 2}, Tensor<double, 1>{1}, 4); }) ==
+        "C: expected shape (d_state) = (2), got (1)");
+  CHECK(message_of<ShapeError>([&] { mamba2::causal_convolution(m.x, Tensor<double, 1>{1, 2}); }) ==
+        "K: expected shape (seqlen) = (5), got (2)");
 }

@@ -161,7 +161,7 @@ TEST_CASE("a sequence split at any token, the state carried over, is the sequenc
     auto Y = zeros<double>(seqlen, headdim);
     auto state = zeros<double>(headdim, d_state), own = zeros<double>(headdim, d_state);
     for (const auto& [first, length] : {std::pair<std::size_t, std::size_t>{0, split}, {split, seqlen - split}}) {
-      const auto part = [first = first, length = length](auto m) { return mamba2::row_block(m, first, length); };
+      const auto part = [from = first, n = length](auto m) { return mamba2::row_block(m, from, n); };
       const std::span<const double> dA = as_span(h.dA).subspan(first, length);
       mamba2::diagonal_block<double>(part(as_matrix(h.X)), dA, part(as_matrix(h.B)), part(as_matrix(h.C)),
                                      part(as_matrix(Y)));

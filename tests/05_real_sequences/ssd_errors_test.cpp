@@ -76,11 +76,8 @@ TEST_CASE("wrong shapes are refused by name", "[ssd][errors]") {
   check_shape_refused(
       [](In& in) { in.initial_state = zeros<double>(1, 6, 4, 5); },
       "initial_state: expected shape (batch, nheads, headdim, d_state) = (2, 6, 4, 5), got (1, 6, 4, 5)");
-  check_shape_refused(
-      [](In& in) {
-        in.seq_idx = Tensor<std::int64_t, 2>({7, 2}, 0);
-      },
-      "seq_idx: expected shape (batch, seqlen) = (2, 7), got (7, 2)");
+  check_shape_refused([](In& in) { in.seq_idx = Tensor<std::int64_t, 2>({7, 2}, 0); },
+                      "seq_idx: expected shape (batch, seqlen) = (2, 7), got (7, 2)");
   check_shape_refused([](In& in) { in.x = zeros<double>(2, 6, 6, 4); },
                       "dt: expected shape (batch, seqlen, nheads) = (2, 6, 6), got (2, 7, 6)");
 }

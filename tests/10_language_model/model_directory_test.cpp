@@ -358,10 +358,7 @@ const std::vector<std::pair<const char*, std::function<void(LanguageModelConfig&
     {"norm_eps of the block alone", [](auto& c) { c.mixer.norm_eps = 1e-6; }},
     {"norm_eps outside the block", [](auto& c) { c.norm_eps = 1e-6; }},
     {"eos_token_ids", [](auto& c) { c.eos_token_ids = {3}; }},
-    {"several eos_token_ids",
-     [](auto& c) {
-       c.eos_token_ids = {3, 1};
-     }},
+    {"several eos_token_ids", [](auto& c) { c.eos_token_ids = {3, 1}; }},
     {"d_model", [](auto& c) { c.mixer.d_model = 18; }},
     {"d_state", [](auto& c) { c.mixer.d_state = 6; }},
     {"d_conv", [](auto& c) { c.mixer.d_conv = 3; }},
@@ -480,10 +477,9 @@ TEMPLATE_TEST_CASE("a model saved in either layout loads as it was", "[directory
       const TemporaryDirectory directory;
       const auto type = std::is_same_v<TestType, double> ? ElementType::float64 : ElementType::float32;
       save_language_model(model, directory / "new/model", layout, type);
-      std::size_t calls = 0, last = 0;
+      std::size_t last = 0;
       const auto again =
           load_language_model<TestType>(directory / "new/model", [&](std::size_t done, std::size_t total) {
-            ++calls;
             CHECK(done > last);
             CHECK(total == parameter_count(config));
             last = done;

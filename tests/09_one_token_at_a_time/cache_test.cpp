@@ -58,9 +58,11 @@ const Mamba2Block<double>& full_block(std::size_t d_conv = 4) {
                       .bias = true};
   Mamba2Block<double> block(config, 17);
   std::uint64_t seed = 500;
-  block.parameters().visit([&](const char*, auto& tensor) {
-    testing::Random random(seed++);
-    for (auto& value : tensor) value += random.uniform(-0.2, 0.2);
+  block.update([&](auto& parameters) {
+    for (const auto& values : parameter_spans(parameters)) {
+      testing::Random random(seed++);
+      for (double& value : values) value += random.uniform(-0.2, 0.2);
+    }
   });
   return blocks.emplace(d_conv, block).first->second;
 }

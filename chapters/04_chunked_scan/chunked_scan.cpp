@@ -146,13 +146,14 @@ void diagonal_block(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, R
 //
 // How much of token $j$ is left at the end of its chunk? The decays of all later steps have been at
 // it, $r_j = \Delta_{j+1} A + \dots + \Delta_{\text{last}} A$. The sums are taken from the end
-// backwards, each one step longer than the one before.
+// backwards, each one step longer than the one before. (They are doubles, whatever `Real` is: of a
+// head that forgets next to nothing, a sum of many tiny numbers is all there is.)
 
 template <class Real>
 static Tensor<Real, 1> decay_to_end(std::span<const Real> dA) {
   auto decay = zeros<Real>(dA.size());
-  Real sum = 0;  // dA[j+1] + ... + dA[last]
-  for (std::size_t j = dA.size(); j-- > 0; sum += dA[j]) decay(j) = std::exp(sum);
+  double sum = 0;  // dA[j+1] + ... + dA[last]
+  for (std::size_t j = dA.size(); j-- > 0; sum += dA[j]) decay(j) = static_cast<Real>(std::exp(sum));
   return decay;
 }
 
@@ -185,10 +186,10 @@ void chunk_state(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, Matr
 template <class Real>
 void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real> state) {
   require_size("chunk_state", chunk_state, {state.rows, state.columns}, "(headdim, d_state)");
-  const Real decay = std::exp(std::accumulate(dA.begin(), dA.end(), Real(0)));
+  const double decay = std::exp(std::accumulate(dA.begin(), dA.end(), 0.0));
   for (std::size_t p = 0; p < state.rows; ++p)
     for (std::size_t n = 0; n < state.columns; ++n)
-      state[p][n] = decay * state[p][n] + chunk_state[p][n];
+      state[p][n] = static_cast<Real>(decay * state[p][n] + chunk_state[p][n]);
 }
 
 // ## Step 4, the left factor {#chunked_scan_left}
@@ -200,8 +201,8 @@ void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real>
 template <class Real>
 static Tensor<Real, 1> decay_from_start(std::span<const Real> dA) {
   auto decay = zeros<Real>(dA.size());
-  Real sum = 0;  // dA[0] + ... + dA[i]
-  for (std::size_t i = 0; i < dA.size(); ++i) decay(i) = std::exp(sum += dA[i]);
+  double sum = 0;  // dA[0] + ... + dA[i]
+  for (std::size_t i = 0; i < dA.size(); ++i) decay(i) = static_cast<Real>(std::exp(sum += dA[i]));
   return decay;
 }
 

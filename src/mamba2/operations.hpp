@@ -26,12 +26,12 @@ struct Operations {
   /// \brief See mamba2::gated_norm().
   void (*gated_norm)(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out);
   /// \brief See mamba2::unchecked::scan().
-  void (*scan)(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+  void (*scan)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state, MatrixRef<Real> y);
   /// \brief See mamba2::unchecked::convolution_step(); null for that function itself.
   void (*convolution_step)(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                            MatrixRef<Real> state, MatrixRef<Real> y) = nullptr;
   /// \brief See mamba2::unchecked::scan_step(); null for that function itself.
-  void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state,
+  void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state,
                     MatrixRef<Real> y) = nullptr;
   /// \brief linear() with a weight in fewer bytes; null where such weights are not supported.
   void (*linear_compact)(MatrixRef<const Real> x, const CompactWeight& weight, std::span<const Real> bias,

@@ -1,14 +1,19 @@
 #!/usr/bin/env python3
 """Compares mamba2 with PyTorch on the same weights: first the logits, then the speed of a prompt.
 
-  apt install python3-torch
+  apt install python3-torch libopenblas0-openmp
   bench/compare_pytorch.py --model mamba2-130m
+
+Each number of threads gets a process of its own, with PyTorch's threads and those of its BLAS held to it from the start; both
+programs run with an allocator that keeps what it has once had. PyTorch's BLAS should be an OpenBLAS built on OpenMP, whose threads
+are PyTorch's own: others fight with them for the cores, and one thread may mean two. The script says which BLAS it found.
 
 The model in PyTorch is a plain statement of the chunked form, as the book tells it: batched products, no kernels of its own.
 MODEL is a directory in the reference's layout: config.json and pytorch_model.bin. One group, one D a head, tied weights.
 """
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -83,6 +88,20 @@ def run(*command):
     return subprocess.run([str(word) for word in command], check=True, capture_output=True, text=True).stdout
 
 
+def say(text):
+    print(text, flush=True)
+
+
+def blas():
+    """The BLAS that PyTorch computes with, by the files that the process has opened."""
+    files = {line.split()[-1] for line in open("/proc/self/maps") if ".so" in line}
+    for name in ("openblas", "mkl", "blis", "libblas"):
+        for path in sorted(files):
+            if name in path:
+                return path
+    return "built in"
+
+
 def same_logits(model, options, vocabulary):
     ids = torch.randint(0, vocabulary, (2, 77), generator=torch.Generator().manual_seed(1))
     with tempfile.TemporaryDirectory() as scratch:
@@ -91,14 +110,18 @@ def same_logits(model, options, vocabulary):
         ours = torch.from_numpy(numpy.load(f"{scratch}/l.npy"))
     theirs = model.logits(ids)
     error = ((ours - theirs).norm() / theirs.norm()).item()
-    print(f"relative difference of the logits: {error:.1e}")
+    say(f"relative difference of the logits: {error:.1e}")
     if not error < 1e-4:
         sys.exit("compare_pytorch.py: the two are not the same model; there is nothing to compare")
+    path = blas()
+    say(f"PyTorch {torch.__version__}, BLAS: {path}")
+    if "openblas" in path and "openmp" not in path:
+        say("  This OpenBLAS has threads of its own beside PyTorch's. Fair is: apt install libopenblas0-openmp")
 
 
-def compare(model, options, tokens, threads):
+def compare(model, options, tokens):
     """Tokens per second of a prompt; runs take turns, the fastest of each counts."""
-    torch.set_num_threads(threads)
+    threads = options.threads[0]
     ids = torch.full((1, tokens), 7)
     ours = theirs = 0
     for _ in range(options.runs):
@@ -108,7 +131,31 @@ def compare(model, options, tokens, threads):
         report = run(options.mamba2, "bench", "--model", options.model, "--prefill", tokens, "--threads", threads,
                      "--scan", 1, "--logits", 1, "--decode", 0, "--runs", 2, "--json")  # the first run warms up
         ours = max(ours, *(f["tokens_per_second"] for f in json.loads(report)["figures"] if f["what"] == "prefill"))
-    print(f"prefill {tokens:5}, threads {threads}: PyTorch {theirs:8.1f}   mamba2 {ours:8.1f}   ratio {ours / theirs:.2f}")
+    say(f"prefill {tokens:5}, threads {threads}: PyTorch {theirs:8.1f}   mamba2 {ours:8.1f}   ratio {ours / theirs:.2f}")
+
+
+def measure(options):
+    """All prompts with one number of threads, which this process was started for."""
+    torch.set_num_threads(options.threads[0])
+    with torch.inference_mode():
+        model = Model(options.model, options.chunk_size)
+        if options.check:
+            same_logits(model, options, json.loads((options.model / "config.json").read_text())["vocab_size"])
+        model.logits(torch.full((1, max(options.prefill)), 7), last=True)  # warms up
+        for tokens in options.prefill:
+            compare(model, options, tokens)
+
+
+def started_for(threads, check):
+    """Runs this script once more, in an environment for so many threads."""
+    environment = dict(os.environ, COMPARE_PYTORCH_THREADS=str(threads), COMPARE_PYTORCH_CHECK=str(int(check)))
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        environment[variable] = str(threads)
+    # Memory that was in use stays with the process: else each run of PyTorch pays for getting it from the system again.
+    environment.update(MALLOC_TRIM_THRESHOLD_=str(1 << 40), MALLOC_MMAP_MAX_="0")
+    status = subprocess.run([sys.executable, *sys.argv], env=environment).returncode
+    if status:
+        sys.exit(status)
 
 
 def main():
@@ -120,12 +167,13 @@ def main():
     parser.add_argument("--chunk-size", type=int, default=64, metavar="Q", help="of the model in PyTorch")
     parser.add_argument("--runs", type=int, default=3, metavar="N")
     options = parser.parse_args()
-    with torch.inference_mode():
-        model = Model(options.model, options.chunk_size)
-        same_logits(model, options, json.loads((options.model / "config.json").read_text())["vocab_size"])
-        for tokens in options.prefill:
-            for threads in options.threads:
-                compare(model, options, tokens, threads)
+    own = os.environ.get("COMPARE_PYTORCH_THREADS")
+    if own:
+        options.threads, options.check = [int(own)], os.environ["COMPARE_PYTORCH_CHECK"] == "1"
+        measure(options)
+    else:
+        for i, threads in enumerate(options.threads):
+            started_for(threads, check=i == 0)
 
 
 main()

@@ -51,6 +51,7 @@ function(add_book)
   set_property(GLOBAL APPEND PROPERTY JOB_POOLS measured=1)
   book_about()
   book_fonts()
+  book_map()
 
   set(woven_inputs "")
   foreach(folder IN LISTS MAMBA2_CHAPTERS)
@@ -66,13 +67,13 @@ function(add_book)
   foreach(page IN LISTS front)
     list(APPEND woven_inputs "${PROJECT_SOURCE_DIR}/docs/${page}")
   endforeach()
-  foreach(module IN ITEMS weave pages markup literate doxygen report)  # what weaving takes, and what binding takes
+  foreach(module IN ITEMS weave pages chapters exercises markup literate doxygen report)  # what weaving takes, and what binding takes
     list(APPEND weaving "${WEAVER_DIR}/${module}.py")
   endforeach()
-  foreach(module IN ITEMS bind reference api code doxygen markup report)
+  foreach(module IN ITEMS bind reference api code plain doxygen markup report)
     list(APPEND binding "${WEAVER_DIR}/${module}.py")
   endforeach()
-  file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp")
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp" "${PROJECT_SOURCE_DIR}/src/demo/*.hpp")
   file(GLOB theme CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/docs/theme/*")
 
   set(docs "${PROJECT_SOURCE_DIR}/docs")
@@ -96,11 +97,11 @@ function(add_book)
   add_custom_command(OUTPUT "${BOOK_DIR}/bound.stamp"
     COMMAND ${WEAVER} bind --root "${PROJECT_SOURCE_DIR}" --woven "${BOOK_DIR}/woven"
             --doxygen "${BOOK_DIR}/doxygen" --theme "${docs}/theme" --katex "${KATEX_DIR}"
-            --about "${BOOK_DIR}/about.json" --fonts "${BOOK_DIR}/fonts" --out "${BOOK_DIR}/html"
+            --about "${BOOK_DIR}/about.json" --fonts "${BOOK_DIR}/fonts" --map "${BOOK_DIR}/map/builds_on.svg" --out "${BOOK_DIR}/html"
             $<$<BOOL:${BOOK_DRAFT}>:--draft>
     COMMAND ${CMAKE_COMMAND} -E touch "${BOOK_DIR}/bound.stamp"
     DEPENDS ${binding} ${theme} "${BOOK_DIR}/woven/tokens.txt" "${BOOK_DIR}/doxygen.stamp"
-            "${BOOK_DIR}/about.json" ${drawings} ${fonts}
+            "${BOOK_DIR}/about.json" ${drawings} ${fonts} "${BOOK_DIR}/map/builds_on.svg"
     COMMENT "Binding the book" COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(book DEPENDS "${BOOK_DIR}/bound.stamp")
 
@@ -122,8 +123,9 @@ macro(book_chapter folder number name)
   endif()
   book_figures(${number} "${PROJECT_SOURCE_DIR}/chapters/${folder}/figures" figures_${number})
   file(GLOB texts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/chapters/${folder}/*.cpp" "${PROJECT_SOURCE_DIR}/chapters/${folder}/*.md"
-    "${PROJECT_SOURCE_DIR}/chapters/${folder}/parts.txt")
-  list(FILTER texts EXCLUDE REGEX "/(exercises|exercises_stub|exercises_test|figures)\\.cpp$")
+    "${PROJECT_SOURCE_DIR}/chapters/${folder}/parts.txt"
+    "${PROJECT_SOURCE_DIR}/chapters/${folder}/wrong_answers.json")
+  list(FILTER texts EXCLUDE REGEX "/(exercises|figures)\\.cpp$")
   list(APPEND woven_inputs ${texts})
 endmacro()
 
@@ -139,7 +141,7 @@ macro(book_figures number folder program)
     add_custom_command(OUTPUT "${data_stamp}"
       COMMAND ${CMAKE_COMMAND} -E rm -rf "${data}"
       COMMAND ${CMAKE_COMMAND} -E make_directory "${data}"
-      COMMAND ${program} "${data}"
+      COMMAND ${CMAKE_COMMAND} -E env OPENBLAS_NUM_THREADS=1 $<TARGET_FILE:${program}> "${data}"  # the book's own threads excepted
       COMMAND ${CMAKE_COMMAND} -E touch "${data_stamp}"
       DEPENDS ${program} JOB_POOL measured COMMENT "Data for the figures of ${number}" VERBATIM)
   endif()
@@ -152,6 +154,34 @@ macro(book_figures number folder program)
     list(APPEND drawings "${BOOK_DIR}/figures/${number}/drawn.txt")
     list(APPEND woven_inputs "${BOOK_DIR}/figures/${number}/drawn.txt")
   endif()
+endmacro()
+
+# The map of what builds on what, read off the chapters' object files and includes and compared with what the chapters say.
+macro(book_map)
+  set(lines "")
+  set(compiled "")
+  set(said "")
+  foreach(folder IN LISTS MAMBA2_CHAPTERS)
+    string(SUBSTRING ${folder} 0 2 number)
+    string(SUBSTRING ${folder} 3 -1 name)
+    set(library "")
+    foreach(target IN LISTS MAMBA2_OBJECTS_${number})
+      list(APPEND library $<TARGET_OBJECTS:${target}>)
+    endforeach()
+    set(program "")
+    if(TARGET chapter_${number})
+      set(program $<TARGET_OBJECTS:chapter_${number}>)
+    endif()
+    list(APPEND compiled ${library} ${program})
+    list(APPEND said "${PROJECT_SOURCE_DIR}/chapters/${folder}/${name}.cpp")
+    string(APPEND lines "${number}|$<JOIN:${library},|>||$<JOIN:${program},|>\n")
+  endforeach()
+  file(GENERATE OUTPUT "${BOOK_DIR}/map/objects.txt" CONTENT "${lines}")
+  file(GLOB interfaces CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp")
+  add_custom_command(OUTPUT "${BOOK_DIR}/map/builds_on.json" "${BOOK_DIR}/map/builds_on.svg"
+    COMMAND ${WEAVER} builds_on --root "${PROJECT_SOURCE_DIR}" --objects "${BOOK_DIR}/map/objects.txt" --out "${BOOK_DIR}/map" --draft
+    DEPENDS "${WEAVER_DIR}/builds_on.py" "${WEAVER_DIR}/draw.py" "${BOOK_DIR}/map/objects.txt" ${compiled} ${said} ${interfaces}
+    COMMENT "Drawing the map of the chapters" COMMAND_EXPAND_LISTS VERBATIM)
 endmacro()
 
 # The fonts of the pages: the letters that the book uses, cut out of Charis SIL (text) and Inter (headings of boxes, figures).

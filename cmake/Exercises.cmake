@@ -11,15 +11,18 @@ target_compile_features(exercise_settings INTERFACE cxx_std_20)
 target_include_directories(exercise_settings INTERFACE "${PROJECT_SOURCE_DIR}/src")
 target_link_libraries(exercise_settings INTERFACE xtensor xtensor-blas)
 target_compile_definitions(exercise_settings INTERFACE XTENSOR_ENABLE_ASSERT)
-target_compile_options(exercise_settings INTERFACE -Wall -Wextra -Wno-unused-parameter $<$<CONFIG:Release>:-O1>)
+target_compile_options(exercise_settings INTERFACE -Wall -Wextra -Wno-unused-parameter $<$<CONFIG:Release>:-O1>
+  -g1)  # so that a verdict can name the line of a crash
 if(MAMBA2_SANITIZE)
-  target_compile_definitions(exercise_settings INTERFACE GRADER_WITHOUT_MEMORY_LIMIT)  # they reserve more than there is
+  target_compile_definitions(exercise_settings INTERFACE GRADER_SANITIZED)  # they reserve more than there is
   target_compile_options(exercise_settings INTERFACE -fsanitize=${MAMBA2_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(exercise_settings INTERFACE -fsanitize=${MAMBA2_SANITIZE})
 endif()
 
 # The program around the graders, and the precompiled header that makes a verdict quick.
-add_library(grader OBJECT EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/src/exercises/grader.cpp")
+add_library(grader OBJECT EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/src/exercises/grader.cpp"
+  "${PROJECT_SOURCE_DIR}/src/exercises/place.cpp")
+set_source_files_properties("${PROJECT_SOURCE_DIR}/src/exercises/place.cpp" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)  # defines throw
 target_link_libraries(grader PRIVATE exercise_settings)
 target_precompile_headers(grader PRIVATE <exercises/grader.hpp>)
 
@@ -31,6 +34,14 @@ function(exercise_object target source)
   add_library(${target} OBJECT EXCLUDE_FROM_ALL "${source}")
   target_link_libraries(${target} PRIVATE exercise_settings)
   target_precompile_headers(${target} REUSE_FROM grader)
+endfunction()
+
+# exercise_program(target source number here chapters): a grader linked with one of its answers.
+function(exercise_program target source number here chapters)
+  add_executable(${target} EXCLUDE_FROM_ALL "${source}")
+  target_include_directories(${target} PRIVATE "${here}")
+  target_precompile_headers(${target} REUSE_FROM grader)
+  target_link_libraries(${target} PRIVATE exercise_settings grader grader_${number} ${chapters})
 endfunction()
 
 # add_exercises(number folder chapters): the targets of one chapter's exercises.
@@ -58,10 +69,7 @@ function(add_exercises number folder chapters)
     if(kind STREQUAL stubs)
       set(source exercises_stub)
     endif()
-    add_executable(${kind}_${number} EXCLUDE_FROM_ALL "${here}/${source}.cpp")
-    target_include_directories(${kind}_${number} PRIVATE "${here}")
-    target_precompile_headers(${kind}_${number} REUSE_FROM grader)
-    target_link_libraries(${kind}_${number} PRIVATE exercise_settings grader grader_${number} ${chapters})
+    exercise_program(${kind}_${number} "${here}/${source}.cpp" ${number} "${here}" "${chapters}")
   endforeach()
   add_dependencies(graders grader_${number} stubs_${number})
   add_custom_target(check_${number} COMMAND exercises_${number} USES_TERMINAL VERBATIM

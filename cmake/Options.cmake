@@ -6,6 +6,9 @@ option(MAMBA2_ASSERT "Check every index of every tensor (slow)" OFF)
 option(MAMBA2_NATIVE "Compile for this machine's processor only" OFF)
 option(MAMBA2_ONEDNN "Let oneDNN multiply where it is installed" ON)
 option(MAMBA2_FUZZ "Build the fuzz targets of tests/fuzz (needs Clang)" OFF)
+set(MAMBA2_XTENSOR_SOURCES "" CACHE STRING
+  "Folders of the sources of xtl, xtensor and xtensor-blas, separated by semicolons: to be used instead of what is installed")
+set(MAMBA2_CATCH2_SOURCE "" CACHE PATH "The folder of Catch2's sources: to be used instead of what is installed")
 set(MAMBA2_SANITIZE "" CACHE STRING "Sanitizers to build the library and its tests with, such as address or undefined")
 
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES AND PROJECT_IS_TOP_LEVEL)
@@ -19,6 +22,30 @@ endif()
 # In a folder of another project, that project's targets have to see xtensor's too.
 set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
 
+# use_xtensor_sources(): the targets xtensor and xtensor-blas from the folders of MAMBA2_XTENSOR_SOURCES; they are all headers.
+function(use_xtensor_sources)
+  set(folders "")
+  foreach(folder IN LISTS MAMBA2_XTENSOR_SOURCES)
+    if(EXISTS "${folder}/include")
+      string(APPEND folder "/include")
+    endif()
+    list(APPEND folders "${folder}")
+  endforeach()
+  foreach(header IN ITEMS xtl/xsequence.hpp xtensor/containers/xtensor.hpp xtensor-blas/xlinalg.hpp)
+    find_file(found_${header} ${header} PATHS ${folders} NO_DEFAULT_PATH NO_CACHE)
+    if(NOT found_${header})
+      message(FATAL_ERROR "MAMBA2_XTENSOR_SOURCES: there is no ${header} in ${MAMBA2_XTENSOR_SOURCES}.\n"
+        "It takes the folders of xtl, xtensor (0.26 or newer) and xtensor-blas, separated by semicolons.")
+    endif()
+  endforeach()
+  find_package(BLAS REQUIRED)
+  find_package(LAPACK REQUIRED)
+  add_library(xtensor INTERFACE IMPORTED GLOBAL)
+  add_library(xtensor-blas INTERFACE IMPORTED GLOBAL)
+  target_include_directories(xtensor SYSTEM INTERFACE ${folders})
+  target_link_libraries(xtensor-blas INTERFACE xtensor ${BLAS_LIBRARIES} ${LAPACK_LIBRARIES})
+endfunction()
+
 # OpenBLAS where it is installed, else any BLAS. xtensor-blas's target carries it to the linker.
 if(NOT BLA_VENDOR)
   set(BLA_VENDOR OpenBLAS)
@@ -27,8 +54,12 @@ if(NOT BLA_VENDOR)
     unset(BLA_VENDOR)
   endif()
 endif()
-find_package(xtensor REQUIRED)
-find_package(xtensor-blas REQUIRED)
+if(MAMBA2_XTENSOR_SOURCES)
+  use_xtensor_sources()
+else()
+  find_package(xtensor REQUIRED)
+  find_package(xtensor-blas REQUIRED)
+endif()
 
 # What every target of the project is compiled with. It never reaches those who link the library.
 add_library(mamba2_settings INTERFACE)
@@ -41,6 +72,8 @@ target_compile_options(mamba2_settings INTERFACE
   $<$<BOOL:${MAMBA2_WERROR}>:-Werror>
   # Lets the compiler vectorise loops with conversions and comparisons; never -ffast-math, which changes results.
   -fno-trapping-math -fopenmp-simd
+  # From 13 on, GCC sees accesses out of bounds in xtensor's and the standard library's own code that are none.
+  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,13>>:-Wno-array-bounds>
   # Clang warns of each loop that a slow build does not vectorise, and counts a change of sign as a conversion, GCC not.
   "$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed;-Wno-sign-conversion>"
   $<$<CONFIG:Release>:-O3>
@@ -57,3 +90,20 @@ if(MAMBA2_FUZZ)
   endif()
   target_compile_options(mamba2_settings INTERFACE -fsanitize=fuzzer-no-link)  # counts which branches are taken
 endif()
+
+# say_what_is_used(): a line on the compiler and one on the libraries, where the whole is configured.
+function(say_what_is_used)
+  list(GET BLAS_LIBRARIES 0 blas)
+  file(REAL_PATH "${blas}" blas)
+  set(products "${blas}")
+  if(ONEDNN_FOUND)
+    set(products "oneDNN where weights are multiplied, else ${blas}")
+  endif()
+  set(tensors "xtensor ${xtensor_VERSION}")
+  if(MAMBA2_XTENSOR_SOURCES)
+    set(tensors "xtensor from ${MAMBA2_XTENSOR_SOURCES}")
+  endif()
+  message(STATUS "Compiler: ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE} ${MAMBA2_SANITIZE}")
+  message(STATUS "Tensors: ${tensors}")
+  message(STATUS "Products: ${products}")
+endfunction()

@@ -70,8 +70,9 @@ class Cells {
     for (std::size_t level = 0; level < levels; ++level)
       for (std::size_t colour = 0; colour < 2; ++colour)
         if (!paths_[level][colour].empty())
-          out += "<path style=\"fill:var(" + std::string(colour == 0 ? "--plot-1" : "--plot-2") + ")\" fill-opacity=\"" +
-                 std::to_string(double(level + 1) / levels).substr(0, 4) + "\" d=\"" + paths_[level][colour] + "\"/>\n";
+          out += "<path style=\"fill:var(" + std::string(colour == 0 ? "--plot-1" : "--plot-2") +
+                 ")\" fill-opacity=\"" + std::to_string(double(level + 1) / levels).substr(0, 4) + "\" d=\"" +
+                 paths_[level][colour] + "\"/>\n";
     return out;
   }
 
@@ -81,7 +82,9 @@ class Cells {
   std::vector<std::array<std::string, 2>> paths_ = std::vector<std::array<std::string, 2>>(levels);
 };
 
-const char* colour_of(double value) { return value >= 0 ? "--plot-1" : "--plot-2"; }
+const char* colour_of(double value) {
+  return value >= 0 ? "--plot-1" : "--plot-2";
+}
 
 double largest(const Tensor<double, 2>& values) {
   double most = 0;
@@ -99,8 +102,8 @@ std::string panel(double left, const Tensor<double, 2>& values, double scale) {
 }
 
 std::string text(double x, double y, const std::string& words, const char* more = "") {
-  return "<text x=\"" + std::to_string(x) + "\" y=\"" + std::to_string(y) + "\" text-anchor=\"middle\" fill=\"currentColor\" " + more +
-         ">" + words + "</text>\n";
+  return "<text x=\"" + std::to_string(x) + "\" y=\"" + std::to_string(y) +
+         "\" text-anchor=\"middle\" fill=\"currentColor\" " + more + ">" + words + "</text>\n";
 }
 
 /// What a form returned, as bars around a line.
@@ -109,7 +112,8 @@ std::string outputs(double left, const Tensor<double, 2>& y) {
   std::string path;
   for (std::size_t t = 0; t < T; ++t) {
     char bar[64];
-    std::snprintf(bar, sizeof bar, "M%.4g 240v%.4gh%.3gv%.4gz", left + step * double(t), -scale * y(t, 0), step * 0.7, scale * y(t, 0));
+    std::snprintf(bar, sizeof bar, "M%.4g 240v%.4gh%.3gv%.4gz", left + step * double(t), -scale * y(t, 0), step * 0.7,
+                  scale * y(t, 0));
     path += bar;
   }
   return "<path fill=\"currentColor\" fill-opacity=\"0.8\" d=\"" + path + "\"/>\n";
@@ -126,7 +130,8 @@ Tensor<double, 2> states(const Sequence& s) {
 
 void require_equal(const Tensor<double, 2>& y, const Tensor<double, 2>& expected, const char* which) {
   for (std::size_t t = 0; t < T; ++t)
-    if (std::abs(y(t, 0) - expected(t, 0)) > 1e-12) throw std::runtime_error(std::string(which) + " disagrees with the recurrence");
+    if (std::abs(y(t, 0) - expected(t, 0)) > 1e-12)
+      throw std::runtime_error(std::string(which) + " disagrees with the recurrence");
 }
 
 std::string drawing() {
@@ -142,7 +147,9 @@ std::string drawing() {
   require_equal(dual, recurrent, "the masked attention");
   require_equal(chunked, recurrent, "the chunked scan");
 
-  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 292\" width=\"760\" height=\"292\" font-size=\"14\">\n";
+  std::string out =
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 760 292\" width=\"760\" height=\"292\" "
+      "font-size=\"14\">\n";
   const double left[] = {10, 203, 397, 590};
 
   // A recurrence: the state as it changes.
@@ -177,7 +184,8 @@ std::string drawing() {
         for (std::size_t b = 0; b < Q; ++b) norm += M(i * Q + a, j * Q + b) * M(i * Q + a, j * Q + b);
       char box[200];
       std::snprintf(box, sizeof box,
-                    "<rect x=\"%.4g\" y=\"%.4g\" width=\"%.4g\" height=\"%.4g\" rx=\"3\" style=\"fill:var(--plot-3)\" fill-opacity=\"%.2f\"/>\n",
+                    "<rect x=\"%.4g\" y=\"%.4g\" width=\"%.4g\" height=\"%.4g\" rx=\"3\" style=\"fill:var(--plot-3)\" "
+                    "fill-opacity=\"%.2f\"/>\n",
                     left[3] + block * double(j) + 1.5, 34 + block * double(i) + 1.5, block - 3, block - 3,
                     0.12 + 0.7 * std::min(1.0, std::sqrt(norm / double(Q * Q)) / scale * 2.5));
       out += box;

@@ -1,42 +1,28 @@
 // ## The program {#state_space_program}
 //
 // The chapter's program builds the tables shown above and holds each form against the last. First
-// its tools. The test data has to be the same on every machine, so it comes from a short
-// formula[^lcg] and not from the system's random numbers.
+// two tools, which the programs of all chapters share. The test data has to be the same on every
+// machine, so it comes from a short formula[^lcg] and not from the system's random numbers.
 //
 // [^lcg]: A linear congruential generator: multiply, add, keep the upper bits. Too regular for
 // statistics, good enough for numbers without a pattern.
-
-#include <mamba2/ssm.hpp>
-
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-
-using mamba2::Tensor;
-using mamba2::zeros;
-
-static double next_random(double low, double high) {
-  static std::uint64_t state = 1;
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(state >> 11) * 0x1p-53;
-}
-
-template <class AnyTensor>
-static void fill_random(AnyTensor& tensor, double low, double high) {
-  for (double& entry : tensor) entry = next_random(low, high);
-}
-
+//
+// @quote src/demo/demo.hpp#random
+//
 // Two results are called equal if no entry differs by more than $10^{-12}$. In double precision
 // rounding leaves about sixteen digits, and each output here is a sum of a few dozen terms.
+//
+// @quote src/demo/demo.hpp#agree
 
-static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
-  return worst < 1e-12 ? "yes" : "no";
-}
+#include <demo/demo.hpp>
+#include <mamba2/ssm.hpp>
+
+#include <cmath>
+#include <cstdio>
+
+using demo::agree;
+using mamba2::Tensor;
+using mamba2::zeros;
 
 // **One number.** An impulse, then nothing: the output is the state, fading by the same factor at
 // each step.
@@ -126,10 +112,11 @@ static void show_forms() {
   auto x = zeros<double>(T, P);
   auto A_bar = zeros<double>(T);
   auto B_bar = zeros<double>(T, N), C = zeros<double>(T, N);
-  fill_random(x, -1, 1);
-  fill_random(A_bar, 0.5, 1);
-  fill_random(B_bar, -1, 1);
-  fill_random(C, -1, 1);
+  demo::Random random;
+  demo::fill(x, random);
+  demo::fill(A_bar, random, 0.5, 1);
+  demo::fill(B_bar, random);
+  demo::fill(C, random);
   std::printf(
       "loop and matrix agree to 1e-12:               %s\n",
       agree(mamba2::ssm_recurrent(x, A_bar, B_bar, C), mamba2::ssm_quadratic(x, A_bar, B_bar, C)));

@@ -1,30 +1,16 @@
 // The data of this chapter's figures: decay.dat, hold.dat, gain.dat and the drawing matrices.svg.
+#include <demo/figure.hpp>
 #include <mamba2/ssm.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
-#include <memory>
 #include <string>
 
 using mamba2::Tensor;
 using mamba2::zeros;
 
 namespace {
-
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-File create(const std::string& path) {
-  File file(std::fopen(path.c_str(), "w"), std::fclose);
-  if (!file) {
-    std::fprintf(stderr, "figures_01: cannot write %s\n", path.c_str());
-    std::exit(1);
-  }
-  return file;
-}
 
 // A model with one state and one channel, B = C = 1.
 Tensor<double, 2> run(const Tensor<double, 2>& x, double A_bar, double B_bar) {
@@ -39,24 +25,23 @@ Tensor<double, 2> run(const Tensor<double, 2>& x, double A_bar, double B_bar) {
 
 // What is left of an impulse after t steps of length 0.1, for five rates.
 void decay(const std::string& path) {
-  const File file = create(path);
+  demo::Table table(path);
   const std::size_t T = 81;
   auto x = zeros<double>(T, 1);
   x(0, 0) = 1;
   const std::array<double, 5> rates{0, -0.1, -0.3, -1, -4};
-  for (std::size_t t = 0; t < T; ++t) {
-    std::fprintf(file.get(), "%zu", t);
-    for (const double A : rates)
-      std::fprintf(file.get(), " %.6f", run(x, mamba2::discretize_mamba2(A, 0.1).A_bar, 1)(t, 0));
-    std::fprintf(file.get(), "\n");
-  }
+  std::array<Tensor<double, 2>, 5> left;
+  for (std::size_t k = 0; k < 5; ++k)
+    left[k] = run(x, mamba2::discretize_mamba2(rates[k], 0.1).A_bar, 1);
+  for (std::size_t t = 0; t < T; ++t)
+    table.row(t, left[0](t, 0), left[1](t, 0), left[2](t, 0), left[3](t, 0), left[4](t, 0));
 }
 
 // A staircase goes into h' = A h + x with steps so long that Euler's rule shows what it is. The
 // first block holds the exact solution between the steps (the zero-order hold over a part of the
 // step), the second the three rules after each step.
 void hold(const std::string& path) {
-  const File file = create(path);
+  demo::Table table(path);
   const double A = -1.5, dt = 1;
   const Tensor<double, 2> x{{1}, {1}, {1}, {0}, {0}, {0.5}, {0.5}, {-0.5}, {0}, {0}};
   const std::size_t T = x.shape(0);
@@ -68,45 +53,21 @@ void hold(const std::string& path) {
     for (int part = 0; part < 20; ++part) {
       const auto piece = mamba2::discretize_zero_order_hold(A, dt * part / 20);
       const double before = t == 0 ? 0 : exact(t - 1, 0);
-      std::fprintf(file.get(), "%.3f %.5f %.5f\n", double(t) + part / 20.0,
-                   piece.A_bar * before + piece.B_bar * x(t, 0), x(t, 0));
+      table.row(double(t) + part / 20.0, piece.A_bar * before + piece.B_bar * x(t, 0), x(t, 0));
     }
-  std::fprintf(file.get(), "\n\n");
-  for (std::size_t t = 0; t < T; ++t)
-    std::fprintf(file.get(), "%zu %.5f %.5f %.5f\n", t + 1, exact(t, 0), euler(t, 0), ours(t, 0));
+  table.next_block();
+  for (std::size_t t = 0; t < T; ++t) table.row(t + 1, exact(t, 0), euler(t, 0), ours(t, 0));
 }
 
 // The weight of a new token against the step size, A = -1.
 void gain(const std::string& path) {
-  const File file = create(path);
+  demo::Table table(path);
   for (int i = 0; i <= 120; ++i) {
     const double dt = 0.025 * i;
     const auto exact = mamba2::discretize_zero_order_hold(-1.0, dt),
                ours = mamba2::discretize_mamba2(-1.0, dt);
-    std::fprintf(file.get(), "%.3f %.5f %.5f %.5f\n", dt, exact.B_bar, ours.B_bar, ours.A_bar);
+    table.row(dt, exact.B_bar, ours.B_bar, ours.A_bar);
   }
-}
-
-// One square for each entry of M: blue for positive entries, red for negative ones, the stronger
-// the larger.
-void draw_matrix(std::FILE* file, const Tensor<double, 2>& M, double left, double top, double cell) {
-  const std::size_t T = M.shape(0);
-  double largest = 0;
-  for (const double entry : M) largest = std::max(largest, std::abs(entry));
-  for (std::size_t i = 0; i < T; ++i)
-    for (std::size_t j = 0; j <= i; ++j) {
-      const double strength = std::abs(M(i, j)) / largest;
-      if (strength < 0.004) continue;
-      std::fprintf(file,
-                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
-                   "fill-opacity=\"%.3f\"/>\n",
-                   left + double(j) * cell, top + double(i) * cell, cell, cell,
-                   M(i, j) > 0 ? "#0a0b01" : "#0a0b02", std::sqrt(strength));
-    }
-  std::fprintf(
-      file,
-      "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
-      left, top, double(T) * cell, double(T) * cell);
 }
 
 // The matrix of one model under three decays: none, the same at every step, and one that depends on
@@ -124,11 +85,7 @@ void matrices(const std::string& path) {
     for (std::size_t t = 0; t < T; ++t) A(t) = A_bar(t);
     return mamba2::ssm_matrix(A, B, C);
   };
-  const File file = create(path);
-  std::fprintf(
-      file.get(),
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"680\" height=\"262\" viewBox=\"0 0 680 262\" "
-      "shape-rendering=\"crispEdges\">\n");
+  demo::Drawing draw(path, 680, 262);
   const double side = 208, cell = side / double(T);
   const std::array<const char*, 3> titles{"no decay", "one decay for all steps",
                                           "a decay for each step"};
@@ -137,23 +94,17 @@ void matrices(const std::string& path) {
       [](std::size_t t) { return t == 11 || t == 22 ? 0.03 : 0.97; }};
   for (std::size_t k = 0; k < 3; ++k) {
     const double left = 12 + double(k) * 224;
-    draw_matrix(file.get(), with_decay(decays[k]), left, 10, cell);
-    std::fprintf(file.get(),
-                 "<text x=\"%.1f\" y=\"242\" font-size=\"14\" text-anchor=\"middle\" "
-                 "fill=\"#010203\">%s</text>\n",
-                 left + side / 2, titles[k]);
+    const Tensor<double, 2> M = with_decay(decays[k]);
+    draw.entries(M, left, 10, cell, demo::largest_of(M), 0.5);
+    draw.frame(left, 10, side, side);
+    draw.text(left + side / 2, 242, titles[k], 14);
   }
-  std::fprintf(file.get(), "</svg>\n");
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: figures_01 OUTDIR\n");
-    return 2;
-  }
-  const std::string out = argv[1];
+int main(int, char** arguments) {
+  const std::string out = arguments[1];
   decay(out + "/decay.dat");
   hold(out + "/hold.dat");
   gain(out + "/gain.dat");

@@ -1,38 +1,22 @@
 // ## The program {#semiseparable_program}
 //
-// The same small generator of test data as in @chapter{state_space}, and a comparison that says yes
-// or no.
+// The test data and the comparison that says yes or no are those of @chapter{state_space}. New is a
+// function that prints a small matrix.
 
+#include <demo/demo.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <limits>
 
+using demo::agree;
 using mamba2::Tensor;
 using mamba2::zeros;
 
-static double next_random(double low, double high) {
-  static std::uint64_t state = 1;
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(state >> 11) * 0x1p-53;
-}
-
-template <class AnyTensor>
-static void fill_random(AnyTensor& tensor, double low, double high) {
-  for (auto& entry : tensor)
-    entry = static_cast<typename AnyTensor::value_type>(next_random(low, high));
-}
-
-static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
-  return worst < 1e-12 ? "yes" : "no";
-}
+static demo::Random draw;
 
 template <class Real>
 static void print(const Tensor<Real, 2>& m) {
@@ -85,7 +69,7 @@ static void show_cancellation() {
   std::printf("steps   running sum   error, naive   error, stable\n");
   for (const std::size_t T : {32u, 128u, 512u, 2048u}) {
     auto dA = zeros<float>(T);
-    fill_random(dA, -2, 0);
+    demo::fill(dA, draw, -2, 0);
     double sum = 0;
     for (const float a : dA) sum += static_cast<double>(a);
     std::printf("%5zu   %11.0f   %12.0e   %13.0e\n", T, sum, worst_error(mamba2::segsum_naive(dA), dA),
@@ -138,9 +122,9 @@ struct Model {
 
 static Model random_model(std::size_t N) {
   Model m{zeros<double>(T), zeros<double>(T, N), zeros<double>(T, N)};
-  fill_random(m.dA, -0.2, 0);
-  fill_random(m.B, 0, 1);
-  fill_random(m.C, 0, 1);
+  demo::fill(m.dA, draw, -0.2, 0);
+  demo::fill(m.B, draw, 0, 1);
+  demo::fill(m.C, draw, 0, 1);
   return m;
 }
 

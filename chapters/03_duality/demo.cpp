@@ -5,15 +5,16 @@
 // They serve three purposes. They print the example, they count, and they check the library's fast
 // versions.
 
+#include <demo/demo.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 
+using demo::agree;
 using mamba2::Tensor;
 using mamba2::zeros;
 
@@ -79,7 +80,7 @@ static Tensor<double, 2> read(const Tensor<double, 2>& C, const Tensor<double, 3
   return Y;
 }
 
-// Data for one head, the same on every machine, and the usual comparison.
+// Data for one head.
 
 struct Head {
   Tensor<double, 2> X, B, C;
@@ -87,24 +88,12 @@ struct Head {
 };
 
 static Head random_head(std::size_t seqlen, std::size_t headdim, std::size_t d_state) {
-  static std::uint64_t seed = 3;
-  const auto next = [](double low, double high) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-  };
+  static demo::Random draw(3);
   Head h{zeros<double>(seqlen, headdim), zeros<double>(seqlen, d_state), zeros<double>(seqlen, d_state),
          zeros<double>(seqlen)};
-  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C})
-    for (double& entry : *tensor) entry = next(-1, 1);
-  for (double& entry : h.dA) entry = next(-0.5, 0);
+  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C}) demo::fill(*tensor, draw);
+  demo::fill(h.dA, draw, -0.5, 0);
   return h;
-}
-
-static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
-  return worst < 1e-12 ? "yes" : "no";
 }
 
 // **The example**, in both orders. The matrices of one order stand side by side, each as wide as it

@@ -456,8 +456,8 @@ Cost cost_linear(double seqlen, double d_state, double headdim) {
 // What it gets for this is precision. A softmax can put all its weight on a single token, a
 // thousand tokens back, and reproduce it exactly. A state of $P N$ numbers cannot hold a thousand
 // tokens apart; it holds a faded mixture, in which things written with similar keys overlap. How
-// much this hurts depends on the task, and a larger $N$ helps. In exchange the recurrence has what attention lacks: memory and work per token that do
-// not depend on how much came before.
+// much this hurts depends on the task, and a larger $N$ helps. In exchange the recurrence has what
+// attention lacks: memory and work per token that do not depend on how much came before.
 //
 // The mask differs too. Attention, apart from looking only backwards, does not know the order of
 // its tokens and has to be told by position embeddings. Here $L_{ij}$ depends on what lies

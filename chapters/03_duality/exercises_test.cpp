@@ -1,6 +1,7 @@
 // The grader of this chapter.
 #include "exercises.hpp"
 
+#include <demo/demo.hpp>
 #include <exercises/grader.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
@@ -8,17 +9,11 @@
 using mamba2::Tensor;
 using mamba2::zeros;
 
-static double next_random(double low, double high) {
-  static unsigned long long seed = 33;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+static demo::Random draw(33);
 
 static Tensor<double, 2> random_matrix(std::size_t rows, std::size_t columns, double low = -1,
                                        double high = 1) {
-  auto m = zeros<double>(rows, columns);
-  for (double& entry : m) entry = next_random(low, high);
-  return m;
+  return demo::random_tensor<double>({rows, columns}, draw, low, high);
 }
 
 static Tensor<double, 1> row_of(const Tensor<double, 2>& m, std::size_t i) {
@@ -29,7 +24,7 @@ static Tensor<double, 1> row_of(const Tensor<double, 2>& m, std::size_t i) {
 
 GRADE(1, "a mask from factors") {
   auto dA = zeros<double>(7);
-  for (double& entry : dA) entry = next_random(-1, -0.1);
+  demo::fill(dA, draw, -1, -0.1);
   Tensor<double, 1> a = xt::exp(dA);
   grader::expect_close(exercises::mask_from_factors(a), mamba2::decay_mask(dA),
                        "the mask of seven random decays");

@@ -1,79 +1,32 @@
 // The data of this chapter's figures: rates.dat, forms.dat and the drawing three_matrices.svg.
+#include <demo/demo.hpp>
+#include <demo/figure.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <ctime>
-#include <functional>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-// All of the figures' times are of one thread. OpenBLAS has this function, other libraries may lack
-// it.
-extern "C" [[gnu::weak]] void openblas_set_num_threads(int);
-
+using demo::seconds;
 using mamba2::as_matrix;
 using mamba2::Tensor;
 using mamba2::zeros;
 
 namespace {
 
-using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-
-File create(const std::string& path) {
-  File file(std::fopen(path.c_str(), "w"), std::fclose);
-  if (!file) {
-    std::fprintf(stderr, "figures_03: cannot write %s\n", path.c_str());
-    std::exit(1);
-  }
-  return file;
-}
-
-double next_random(double low, double high) {
-  static std::uint64_t seed = 5;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+demo::Random draw(5);
 
 template <class Real>
 Tensor<Real, 2> random_matrix(std::size_t rows, std::size_t columns) {
-  auto m = zeros<Real>(rows, columns);
-  for (Real& entry : m) entry = static_cast<Real>(next_random(-1, 1));
-  return m;
+  return demo::random_tensor<Real>({rows, columns}, draw);
 }
 
 template <class Real>
 Tensor<Real, 1> random_decay(std::size_t seqlen) {
-  auto dA = zeros<Real>(seqlen);
-  for (Real& entry : dA) entry = static_cast<Real>(next_random(-0.2, 0));
-  return dA;
-}
-
-// The processor's time for this thread: what other programs take does not count.
-double now() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// The shortest of several runs, in seconds.
-double seconds(const std::function<void()>& work) {
-  double best = 1e9, spent = 0;
-  for (int runs = 0; runs < 3 || (spent < 0.04 && runs < 2000); ++runs) {
-    const double start = now();
-    work();
-    const double time = now() - start;
-    best = std::min(best, time);
-    spent += time;
-    if (spent > 0.4) break;
-  }
-  return best;
+  return demo::random_tensor<Real>({seqlen}, draw, -0.2, 0);
 }
 
 void loops(const Tensor<float, 2>& A, const Tensor<float, 2>& B, Tensor<float, 2>& C) {
@@ -88,7 +41,7 @@ void loops(const Tensor<float, 2>& A, const Tensor<float, 2>& B, Tensor<float, 2
 
 // Billions of multiply-adds per second: n, three loops, multiply().
 void rates(const std::string& path) {
-  const File file = create(path);
+  demo::Table table(path);
   for (const std::size_t n : std::vector<std::size_t>{4, 8, 16, 32, 64, 128, 256, 512, 1024}) {
     const auto A = random_matrix<float>(n, n), B = random_matrix<float>(n, n);
     auto C = zeros<float>(n, n);
@@ -96,7 +49,7 @@ void rates(const std::string& path) {
     const double plain = n <= 512 ? count / seconds([&] { loops(A, B, C); }) : std::nan("");
     const double blas =
         count / seconds([&] { mamba2::multiply<float>(as_matrix(A), as_matrix(B), 0, as_matrix(C)); });
-    std::fprintf(file.get(), "%zu %g %g\n", n, plain, blas);
+    table.row(n, plain, blas);
   }
 }
 
@@ -121,36 +74,10 @@ void forms(const std::string& path) {
                     mamba2::cost_linear(T, d_state, headdim).multiply_adds});
     time_of_one = std::min(time_of_one, rows.back().linear / rows.back().linear_count);
   }
-  const File file = create(path);
+  demo::Table table(path);
   for (const Row& row : rows)
-    std::fprintf(file.get(), "%zu %g %g %g %g\n", row.seqlen, row.quadratic, row.linear,
-                 row.quadratic_count * time_of_one, row.linear_count * time_of_one);
-}
-
-// A matrix as squares: blue where positive, red where negative, the stronger the larger.
-void squares(std::FILE* file, const Tensor<double, 2>& m, int left, int top, double cell,
-             const char* label) {
-  double largest = 0;
-  for (const double entry : m) largest = std::max(largest, std::abs(entry));
-  const double side = cell * static_cast<double>(m.shape(0));
-  for (std::size_t i = 0; i < m.shape(0); ++i)
-    for (std::size_t j = 0; j < m.shape(1); ++j) {
-      const double strength = std::pow(std::abs(m(i, j)) / largest, 0.7);
-      if (strength < 0.004) continue;
-      std::fprintf(file,
-                   "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
-                   "fill-opacity=\"%.3f\"/>\n",
-                   left + cell * static_cast<double>(j), top + cell * static_cast<double>(i), cell,
-                   cell, m(i, j) > 0 ? "#0a0b01" : "#0a0b02", strength);
-    }
-  std::fprintf(
-      file,
-      "<rect x=\"%d\" y=\"%d\" width=\"%.2f\" height=\"%.2f\" fill=\"none\" stroke=\"#808080\"/>\n",
-      left, top, side, side);
-  std::fprintf(
-      file,
-      "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"15\">%s</text>\n",
-      left + side / 2, top - 12, label);
+    table.row(row.seqlen, row.quadratic, row.linear, row.quadratic_count * time_of_one,
+              row.linear_count * time_of_one);
 }
 
 void three_matrices(const std::string& path) {
@@ -162,30 +89,24 @@ void three_matrices(const std::string& path) {
   auto G = zeros<double>(seqlen, seqlen);
   mamba2::multiply<double>(as_matrix(C), transpose(as_matrix(B)), 0, as_matrix(G));
   const Tensor<double, 2> M = L * G;
-  const File file = create(path);
-  std::fprintf(file.get(),
-               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"660\" height=\"220\" viewBox=\"0 0 "
-               "660 220\">\n");
-  squares(file.get(), L, 10, 32, 11, "mask <tspan font-style=\"italic\">L</tspan>");
-  squares(file.get(), G, 242, 32, 11, "scores <tspan font-style=\"italic\">C B</tspan>ᵀ");
-  squares(file.get(), M, 474, 32, 11, "matrix of the model");
-  for (const auto& [x, sign] : {std::pair(214, "∘"), {446, "="}})
-    std::fprintf(
-        file.get(),
-        "<text x=\"%d\" y=\"126\" text-anchor=\"middle\" fill=\"#010203\" font-size=\"22\">%s</text>\n",
-        x, sign);
-  std::fprintf(file.get(), "</svg>\n");
+  demo::Drawing drawing(path, 660, 220);
+  const double cell = 11, side = cell * static_cast<double>(seqlen), top = 32;
+  const auto show = [&](const Tensor<double, 2>& m, double left, const char* label) {
+    drawing.entries(m, left, top, cell, demo::largest_of(m), 0.7);
+    drawing.frame(left, top, side, side);
+    drawing.text(left + side / 2, top - 12, label);
+  };
+  show(L, 10, "mask <tspan font-style='italic'>L</tspan>");
+  show(G, 242, "scores <tspan font-style='italic'>C B</tspan>ᵀ");
+  show(M, 474, "matrix of the model");
+  drawing.text(214, 126, "∘", 22);
+  drawing.text(446, 126, "=", 22);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: figures_03 FOLDER\n");
-    return 2;
-  }
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
-  const std::string folder = argv[1];
+int main(int, char** arguments) {
+  const std::string folder = arguments[1];
   three_matrices(folder + "/three_matrices.svg");
   rates(folder + "/rates.dat");
   forms(folder + "/forms.dat");

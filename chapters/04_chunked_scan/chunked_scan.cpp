@@ -194,9 +194,9 @@ void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real>
 
 // ## Step 4, the left factor {#chunked_scan_left}
 //
-// Token $i$ reads the state from before the chunk, which by then has faded by $l_i = \Delta_{\text{first}}
-// A + \dots +
-// \Delta_i A$. Here token $i$'s own decay is included, unlike in step 2: the state is shrunk before token $i$ reads it.
+// Token $i$ reads the state from before the chunk, which by then has faded by
+// $l_i = \Delta_{\text{first}} A + \dots + \Delta_i A$. Here token $i$'s own decay is included,
+// unlike in step 2: the state is shrunk before token $i$ reads it.
 
 template <class Real>
 static Tensor<Real, 1> decay_from_start(std::span<const Real> dA) {

@@ -1,18 +1,19 @@
 // ## The program {#chunked_scan_program}
 //
 // It takes the small example apart, holds the chunked scan against the recurrence, and computes the
-// tables above. Data for a head comes from the usual formula.
+// tables above.
 
+#include <demo/demo.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstdio>
 #include <vector>
 
+using demo::agree;
 using mamba2::as_matrix;
 using mamba2::as_span;
 using mamba2::row_block;
@@ -24,31 +25,19 @@ struct Head {
   Tensor<double, 1> dA;
 };
 
-static double next_random(double low, double high) {
-  static std::uint64_t seed = 4;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+static demo::Random draw(4);
 
 static Head random_head(std::size_t seqlen, std::size_t headdim, std::size_t d_state) {
   Head h{zeros<double>(seqlen, headdim), zeros<double>(seqlen, d_state), zeros<double>(seqlen, d_state),
          zeros<double>(seqlen)};
-  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C})
-    for (double& entry : *tensor) entry = next_random(-1, 1);
-  for (double& entry : h.dA) entry = next_random(-0.5, 0);
+  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C}) demo::fill(*tensor, draw);
+  demo::fill(h.dA, draw, -0.5, 0);
   return h;
 }
 
 static Tensor<double, 2> recurrent(const Head& h) {
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   return mamba2::ssm_recurrent(h.X, A_bar, h.B, h.C);
-}
-
-static const char* agree(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    worst = std::max(worst, std::abs(a.data()[i] - b.data()[i]));
-  return worst < 1e-12 ? "yes" : "no";
 }
 
 // **The example.** First the tokens and the matrix, cut into blocks.
@@ -128,19 +117,10 @@ static void show_forms() {
 // from @chapter{semiseparable}'s naive segment sums, in `float`, against step 1, in `float`; what
 // is right is computed in `double`.
 
-static double relative_error(const Tensor<float, 2>& got, const Tensor<double, 2>& want) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    difference += std::pow(static_cast<double>(got.data()[i]) - want.data()[i], 2);
-    size += std::pow(want.data()[i], 2);
-  }
-  return std::sqrt(difference / size);
-}
-
 static void show_precision() {
   const std::size_t Q = 256, P = 8, N = 16;
   Head h = random_head(Q, P, N);
-  for (std::size_t t = 0; t < Q; ++t) h.dA(t) = t % 2 == 0 ? -16 : next_random(-0.01, 0);
+  for (std::size_t t = 0; t < Q; ++t) h.dA(t) = t % 2 == 0 ? -16 : draw(-0.01, 0);
   const Tensor<float, 2> X = h.X, B = h.B, C = h.C;
   const Tensor<float, 1> dA = h.dA;
   h.X = X, h.B = B, h.C = C, h.dA = dA;  // the same numbers in double
@@ -151,9 +131,9 @@ static void show_precision() {
   mamba2::multiply<float>(as_matrix(C), transpose(as_matrix(B)), 0, as_matrix(G));
   G *= L;
   mamba2::multiply<float>(as_matrix(G), as_matrix(X), 0, as_matrix(Y));
-  const double differences = relative_error(Y, want);
+  const double differences = demo::relative_difference(Y, want);
   mamba2::diagonal_block<float>(as_matrix(X), as_span(dA), as_matrix(B), as_matrix(C), as_matrix(Y));
-  const double own_sums = relative_error(Y, want);
+  const double own_sums = demo::relative_difference(Y, want);
 
   const auto order = [](double error) {
     if (error > 1e-5) return "above 1e-5";

@@ -1,6 +1,7 @@
 // The grader of this chapter.
 #include "exercises.hpp"
 
+#include <demo/demo.hpp>
 #include <exercises/grader.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssm.hpp>
@@ -10,15 +11,11 @@ using mamba2::zeros;
 
 namespace {
 
-double next_random(double low, double high) {
-  static unsigned long long seed = 44;
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return low + (high - low) * static_cast<double>(seed >> 11) * 0x1p-53;
-}
+demo::Random draw(44);
 
 template <class AnyTensor>
 AnyTensor random(AnyTensor tensor, double low = -1, double high = 1) {
-  for (double& entry : tensor) entry = next_random(low, high);
+  demo::fill(tensor, draw, low, high);
   return tensor;
 }
 

@@ -3,6 +3,7 @@
 // The program shows each piece by itself, in the order of the chapter. Its inputs are made up, but
 // they are the same everywhere.
 
+#include <demo/demo.hpp>
 #include <mamba2/activation.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssd.hpp>
@@ -22,31 +23,21 @@ namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 
-template <std::size_t N>
-Tensor<double, N> numbers(const std::array<std::size_t, N>& shape, double low, double high) {
-  static std::uint32_t state = 5;
-  Tensor<double, N> t(shape);
-  for (std::size_t i = 0; i < t.size(); ++i) {
-    state = state * 1664525u + 1013904223u;
-    t.data()[i] = low + (high - low) * state / 4294967296.0;
-  }
-  return t;
-}
-
 // All sizes are different, so that a confusion of two axes cannot go unseen.
 
 ScanInput<double> make_input(std::size_t batch, std::size_t seqlen) {
   const std::size_t nheads = 6, headdim = 4, ngroups = 3, d_state = 5;
+  static demo::Random draw(5);
   ScanInput<double> in;
-  in.x = numbers<4>({batch, seqlen, nheads, headdim}, -1, 1);
-  in.dt = numbers<3>({batch, seqlen, nheads}, -3, 1);
-  in.A = numbers<1>({nheads}, -2, -0.1);
-  in.B = numbers<4>({batch, seqlen, ngroups, d_state}, -1, 1);
-  in.C = numbers<4>({batch, seqlen, ngroups, d_state}, -1, 1);
-  in.D = numbers<2>({nheads, headdim}, -1, 1);
-  in.z = numbers<4>({batch, seqlen, nheads, headdim}, -2, 2);
-  in.dt_bias = numbers<1>({nheads}, -1, 1);
-  in.initial_state = numbers<4>({batch, nheads, headdim, d_state}, -1, 1);
+  in.x = demo::random_tensor<double>({batch, seqlen, nheads, headdim}, draw);
+  in.dt = demo::random_tensor<double>({batch, seqlen, nheads}, draw, -3, 1);
+  in.A = demo::random_tensor<double>({nheads}, draw, -2, -0.1);
+  in.B = demo::random_tensor<double>({batch, seqlen, ngroups, d_state}, draw);
+  in.C = demo::random_tensor<double>({batch, seqlen, ngroups, d_state}, draw);
+  in.D = demo::random_tensor<double>({nheads, headdim}, draw);
+  in.z = demo::random_tensor<double>({batch, seqlen, nheads, headdim}, draw, -2, 2);
+  in.dt_bias = demo::random_tensor<double>({nheads}, draw);
+  in.initial_state = demo::random_tensor<double>({batch, nheads, headdim, d_state}, draw);
   return in;
 }
 
@@ -67,16 +58,8 @@ ScanInput<double> tokens(const ScanInput<double>& in, std::size_t begin, std::si
 }
 
 template <class A, class B>
-double difference(const A& a, const B& b) {
-  double largest = a.shape() == b.shape() ? 0 : inf;
-  for (std::size_t i = 0; i < a.size() && largest < inf; ++i)
-    largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
-  return largest;
-}
-
-template <class A, class B>
 void print_agreement(const char* what, const A& a, const B& b) {
-  std::printf("%-38s agree to 1e-12: %s\n", what, difference(a, b) < 1e-12 ? "yes" : "no");
+  std::printf("%-38s agree to 1e-12: %s\n", what, demo::agree(a, b));
 }
 
 // The step size, without limits and within limits:
@@ -152,7 +135,7 @@ void padding() {
     const ScanOutput<double> got = ssd(padded, {.chunk_size = 8});
     const Tensor<double, 4> y = xt::view(got.y, xt::all(), xt::range(0, 10));
     std::printf("padded with raw dt = %4g: outputs differ by %.2f, the last state by %.2f\n", raw,
-                difference(y, want.y), difference(got.last_state, want.last_state));
+                demo::difference(y, want.y), demo::difference(got.last_state, want.last_state));
   }
 }
 

@@ -1,5 +1,6 @@
 #include "exercises.hpp"
 
+#include <demo/demo.hpp>
 #include <exercises/grader.hpp>
 #include <mamba2/chunked_scan.hpp>
 
@@ -12,14 +13,9 @@ namespace {
 constexpr double inf = std::numeric_limits<double>::infinity();
 
 template <std::size_t N>
-Tensor<double, N> numbers(const std::array<std::size_t, N>& shape, double low, double high) {
-  static std::uint32_t state = 55;
-  Tensor<double, N> t(shape);
-  for (std::size_t i = 0; i < t.size(); ++i) {
-    state = state * 1664525u + 1013904223u;
-    t.data()[i] = low + (high - low) * state / 4294967296.0;
-  }
-  return t;
+Tensor<double, N> numbers(const std::size_t (&sizes)[N], double low, double high) {
+  static demo::Random draw(55);
+  return demo::random_tensor<double>(sizes, draw, low, high);
 }
 
 ScanInput<double> make_input(std::size_t seqlen) {

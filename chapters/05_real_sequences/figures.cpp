@@ -1,28 +1,25 @@
 // The data of this chapter's figures: figures_NN OUTDIR.
+#include <demo/figure.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
-#include <ctime>
-#include <fstream>
-#include <sstream>
+#include <array>
 #include <string>
+#include <vector>
 
 using namespace mamba2;
-
-extern "C" [[gnu::weak]] void openblas_set_num_threads(int);
 
 namespace {
 
 // Raw number, softplus, softplus within limits.
-void step_size_data(std::ofstream out) {
+void step_size_data(demo::Table out) {
   for (double raw = -5; raw <= 5.001; raw += 0.05)
-    out << raw << ' ' << step_size(raw, {}) << ' ' << step_size(raw, {.dt_min = 0.5, .dt_max = 2})
-        << '\n';
+    out.row(raw, step_size(raw, {}), step_size(raw, {.dt_min = 0.5, .dt_max = 2}));
 }
 
 // Chunk size, time of ssd() and counted work, each as a multiple of its smallest value.
-void chunk_size_data(std::ofstream out) {
+void chunk_size_data(demo::Table out) {
   constexpr std::size_t seqlen = 2048, P = 64, N = 128, kSizes = 10;
   ScanInput<float> in;
   in.x = Tensor<float, 4>({1, seqlen, 1, P}, 0.5f);
@@ -30,65 +27,26 @@ void chunk_size_data(std::ofstream out) {
   in.A = Tensor<float, 1>{-1};
   in.B = in.C = Tensor<float, 4>({1, seqlen, 1, N}, 0.1f);
   std::array<double, kSizes> seconds, work;
-  seconds.fill(1e9);
-  for (int repetition = 0; repetition < 9;
-       ++repetition)  // the best of nine rounds: other programs disturb some of them
-    for (std::size_t i = 0; i < kSizes; ++i) {
-      const std::size_t Q = std::size_t{2} << i;
-      work[i] = cost_chunked(seqlen, N, P, static_cast<double>(Q)).multiply_adds;
-      const std::clock_t start = std::clock();
-      ssd(in, {.chunk_size = Q});
-      seconds[i] = std::min(seconds[i], static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
-    }
+  for (std::size_t i = 0; i < kSizes; ++i) {
+    const std::size_t Q = std::size_t{2} << i;
+    work[i] = cost_chunked(seqlen, N, P, static_cast<double>(Q)).multiply_adds;
+    seconds[i] = demo::seconds([&] { ssd(in, {.chunk_size = Q}); });
+  }
   const double fastest = *std::min_element(seconds.begin(), seconds.end());
   const double least = *std::min_element(work.begin(), work.end());
-  for (std::size_t i = 0; i < kSizes; ++i)
-    out << (2 << i) << ' ' << seconds[i] / fastest << ' ' << work[i] / least << '\n';
+  for (std::size_t i = 0; i < kSizes; ++i) out.row(2 << i, seconds[i] / fastest, work[i] / least);
 }
-
-// A drawing of boxes, lines and words, in the colours of the book.
-class Drawing {
- public:
-  void box(double x, double y, double width, double height, int colour) {
-    body_ << "<rect x='" << x << "' y='" << y << "' width='" << width << "' height='" << height
-          << "' rx='4' fill='#0a0b0" << colour << "' fill-opacity='0.22' stroke='#0a0b0" << colour
-          << "'/>\n";
-  }
-  void line(double x1, double y1, double x2, double y2, int colour = 0) {
-    body_ << "<line x1='" << x1 << "' y1='" << y1 << "' x2='" << x2 << "' y2='" << y2 << "' stroke='"
-          << ink(colour) << "' stroke-width='1.4'/>\n";
-  }
-  void arrow(double x1, double x2, double y) {  // to the right
-    line(x1, y, x2, y);
-    body_ << "<path d='M" << x2 << ' ' << y << "l-5 -3.5v7z' fill='#010203'/>\n";
-  }
-  void text(double x, double y, const std::string& words, const char* anchor = "middle") {
-    body_ << "<text x='" << x << "' y='" << y << "' text-anchor='" << anchor
-          << "' fill='#010203' font-size='15'>" << words << "</text>\n";
-  }
-  void save(const std::string& path, double width, double height) const {
-    std::ofstream(path) << "<svg xmlns='http://www.w3.org/2000/svg' width='" << width << "' height='"
-                        << height << "' viewBox='0 0 " << width << ' ' << height << "'>\n"
-                        << body_.str() << "</svg>\n";
-  }
-
- private:
-  static std::string ink(int colour) {
-    return colour == 0 ? "#010203" : "#0a0b0" + std::to_string(colour);
-  }
-  std::ostringstream body_;
-};
 
 // Six heads, in 1, 3 and 6 groups.
 void draw_head_groups(const std::string& path) {
   constexpr std::size_t nheads = 6;
-  Drawing d;
+  demo::Drawing d(path, 610, 348);
   double top = 8;
   for (const std::size_t ngroups : {1, 3, 6}) {
     const auto centre = [](std::size_t i, std::size_t n) {
       return 120 + 480 * (static_cast<double>(i) + 0.5) / static_cast<double>(n);
     };
-    const auto colour = [&](std::size_t group) { return static_cast<int>(group) + 1; };
+    const auto colour = [&](std::size_t group) { return demo::colour(group + 1); };
     for (std::size_t h = 0; h < nheads; ++h) {
       const std::size_t g = group_of_head(h, nheads, ngroups);
       d.line(centre(g, ngroups), top + 26, centre(h, nheads), top + 60, colour(g));
@@ -99,10 +57,10 @@ void draw_head_groups(const std::string& path) {
       d.box(centre(g, ngroups) - 26, top, 52, 26, colour(g));
       d.text(centre(g, ngroups), top + 18, "B, C");
     }
-    d.text(0, top + 49, ngroups == 1 ? "1 group" : std::to_string(ngroups) + " groups", "start");
+    d.text(0, top + 49, ngroups == 1 ? "1 group" : std::to_string(ngroups) + " groups", 15, demo::ink,
+           "start");
     top += 122;
   }
-  d.save(path, 610, top - 26);
 }
 
 // Twenty tokens as one sequence and as three, with their chunks.
@@ -110,35 +68,33 @@ void draw_packed(const std::string& path) {
   constexpr std::size_t chunk_size = 4;
   const std::vector<std::int64_t> one(20, 0),
       three{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2};
-  Drawing d;
+  demo::Drawing d(path, 606, 188);
   double top = 6;
   for (const auto& seq_idx : {one, three}) {
     const std::vector<std::size_t> bounds = sequence_bounds(seq_idx);
     const auto at = [](std::size_t token) { return 84 + 26 * static_cast<double>(token); };
-    d.text(0, top + 15, "tokens", "start");
-    d.text(0, top + 61, "chunks", "start");
+    d.text(0, top + 15, "tokens", 15, demo::ink, "start");
+    d.text(0, top + 61, "chunks", 15, demo::ink, "start");
     for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
       for (std::size_t t = bounds[i]; t < bounds[i + 1]; ++t)
-        d.box(at(t), top, 22, 22, static_cast<int>(i) + 1);
+        d.box(at(t), top, 22, 22, demo::colour(i + 1));
       for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += chunk_size) {
         const std::size_t end = std::min(t + chunk_size, bounds[i + 1]);
-        d.box(at(t), top + 42, at(end) - at(t) - 12, 28, static_cast<int>(i) + 1);
+        d.box(at(t), top + 42, at(end) - at(t) - 12, 28, demo::colour(i + 1));
         d.text((at(t) + at(end) - 12) / 2, top + 61, std::to_string(end - t));
         if (end < bounds[i + 1]) d.arrow(at(end) - 11, at(end) - 1, top + 56);
       }
     }
     top += 104;
   }
-  d.save(path, 606, top - 26);
 }
 
 }  // namespace
 
 int main(int, char** arguments) {
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
   const std::string folder = std::string(arguments[1]) + "/";
-  step_size_data(std::ofstream(folder + "step_size.dat"));
-  chunk_size_data(std::ofstream(folder + "chunk_size.dat"));
+  step_size_data(demo::Table(folder + "step_size.dat"));
+  chunk_size_data(demo::Table(folder + "chunk_size.dat"));
   draw_head_groups(folder + "head_groups.svg");
   draw_packed(folder + "packed.svg");
 }

@@ -18,11 +18,11 @@
 //
 // - @Chapter{chunked_scan}: the four steps of the chunked scan, which do all the work
 //   here;
-// - @Chapter{duality}: MatrixRef, a matrix that lies inside a larger tensor;
-// - @Chapter{state_space}: the recurrence, and why the step size $\Delta$ appears twice.
+// - @Chapter{duality}: MatrixRef, a matrix that lies inside a larger tensor.
 //
-// The chapters on the model do not look inside again. The block of @chapter{mamba2_block} calls
-// ssd(), as does the one-token step of @chapter{one_token_at_a_time}.
+// In thought also on @chapter{state_space}: the recurrence, and why the step size $\Delta$ appears
+// twice. The chapters on the model do not look inside again: a block calls ssd(), and so does its
+// step of one token.
 //
 // ## Shapes {#real_sequences_shapes}
 //

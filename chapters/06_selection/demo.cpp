@@ -3,6 +3,7 @@
 // The program does the task of the first section with both models, then proves what the chapter
 // said of gates, biases and scans.
 
+#include <demo/demo.hpp>
 #include <mamba2/activation.hpp>
 #include <mamba2/mamba1.hpp>
 #include <mamba2/selection.hpp>
@@ -13,22 +14,12 @@
 #include <cmath>
 #include <cstdio>
 
+using demo::difference;
+using demo::yes;
 using mamba2::Tensor;
 using mamba2::zeros;
 
 namespace {
-
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
-
-template <std::size_t N>
-double difference(const Tensor<double, N>& a, const Tensor<double, N>& b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
-  return largest;
-}
 
 // The task: values, marks, and what should be said. The best constant model is a state space model
 // itself, so @chapter{state_space}'s recurrence runs it.

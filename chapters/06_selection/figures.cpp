@@ -1,14 +1,12 @@
 // The data of this chapter's figures.
+#include <demo/figure.hpp>
 #include <mamba2/activation.hpp>
 #include <mamba2/mamba1.hpp>
 #include <mamba2/selection.hpp>
 #include <mamba2/ssd.hpp>
 #include <mamba2/ssm.hpp>
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <fstream>
 #include <string>
 
 using namespace mamba2;
@@ -16,7 +14,7 @@ using namespace mamba2;
 namespace {
 
 // Forty tokens of the task: t, value, mark, target, selective model, best constant model.
-void latch(std::ofstream out) {
+void latch(demo::Table out) {
   Random random(4);
   double target = 0, selective = 0, constant = 0;
   for (int t = 0; t < 40; ++t) {
@@ -26,25 +24,24 @@ void latch(std::ofstream out) {
     if (marked) target = value;
     selective = std::exp(-dt) * selective + dt / 12 * value;
     constant = 0.75 * constant + 0.25 * value;
-    out << t << ' ' << value << ' ' << marked << ' ' << target << ' ' << selective << ' ' << constant
-        << '\n';
+    out.row(t, value, marked, target, selective, constant);
   }
 }
 
 // What 24 fresh heads remember after k tokens: k, then one column for each head.
-void memory(std::ofstream out) {
+void memory(demo::Table out) {
   Random random(0);
   const auto dt_bias = initial_dt_bias<double>(24, 1e-3, 0.1, 1e-4, random);
   const auto A = rates(initial_A_log<double>(24, 1, 16, random));
   for (double k = 0.1; k < 10000; k *= 1.12) {
-    out << k;
-    for (std::size_t h = 0; h < 24; ++h) out << ' ' << std::exp(k * softplus(dt_bias(h)) * A(h));
-    out << '\n';
+    auto left = zeros<double>(24);
+    for (std::size_t h = 0; h < 24; ++h) left(h) = std::exp(k * softplus(dt_bias(h)) * A(h));
+    out.row(k, left);
   }
 }
 
 // Kernels: k, a hump of two exponentials, a tail 1 / (1 + k/4) of sixteen, a single one.
-void kernels(std::ofstream out) {
+void kernels(demo::Table out) {
   for (int k = 0; k <= 60; ++k) {
     const double hump = 2.1 * (std::exp(-k / 16.0) - std::exp(-k / 5.0));
     double tail = 0;  // 1 / (1 + u) is the integral of e^(-s) e^(-s u) over s, taken at s = e^v
@@ -52,20 +49,8 @@ void kernels(std::ofstream out) {
       const double v = -7 + 0.6 * n, s = std::exp(v);
       tail += 0.6 * s * std::exp(-s) * std::exp(-s * k / 4.0);
     }
-    out << k << ' ' << hump << ' ' << tail << ' ' << std::exp(-k / 8.0) << '\n';
+    out.row(k, hump, tail, std::exp(-k / 8.0));
   }
-}
-
-template <class Call>
-double seconds(Call call) {
-  double best = 1e9;
-  for (int i = 0; i < 5; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    call();
-    best =
-        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  }
-  return best;
 }
 
 template <std::size_t N>
@@ -77,7 +62,7 @@ Tensor<float, N> noise(const std::array<std::size_t, N>& shape, Random& random, 
 }
 
 // Microseconds for each token of a layer of 256 channels: d_state, selective scan, chunked scan.
-void cost(std::ofstream out) {
+void cost(demo::Table out) {
   const std::size_t seqlen = 512, d_inner = 256, headdim = 64, nheads = d_inner / headdim;
   Random random(2);
   for (const std::size_t d_state : {4, 8, 16, 32, 64, 128}) {
@@ -93,9 +78,9 @@ void cost(std::ofstream out) {
     heads.A = noise<1>({nheads}, random, -16, -1);
     heads.B = noise<4>({1, seqlen, 1, d_state}, random);
     heads.C = noise<4>({1, seqlen, 1, d_state}, random);
-    const double one = seconds([&] { selective_scan(channels); });
-    const double two = seconds([&] { ssd(heads, {.chunk_size = 64}); });
-    out << d_state << ' ' << 1e6 * one / seqlen << ' ' << 1e6 * two / seqlen << '\n';
+    const double one = demo::seconds([&] { selective_scan(channels); });
+    const double two = demo::seconds([&] { ssd(heads, {.chunk_size = 64}); });
+    out.row(d_state, 1e6 * one / seqlen, 1e6 * two / seqlen);
   }
 }
 
@@ -103,8 +88,8 @@ void cost(std::ofstream out) {
 
 int main(int, char** arguments) {
   const std::string folder = std::string(arguments[1]) + "/";
-  latch(std::ofstream(folder + "latch.dat"));
-  memory(std::ofstream(folder + "memory.dat"));
-  kernels(std::ofstream(folder + "kernels.dat"));
-  cost(std::ofstream(folder + "cost.dat"));
+  latch(demo::Table(folder + "latch.dat"));
+  memory(demo::Table(folder + "memory.dat"));
+  kernels(demo::Table(folder + "kernels.dat"));
+  cost(demo::Table(folder + "cost.dat"));
 }

@@ -1,5 +1,6 @@
 // ## The program {#convolution_and_norm_program}
 
+#include <demo/demo.hpp>
 #include <mamba2/activation.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/norm.hpp>
@@ -11,6 +12,8 @@
 #include <cmath>
 #include <cstdio>
 
+using demo::difference;
+using demo::yes;
 using mamba2::as_matrix;
 using mamba2::MatrixRef;
 using mamba2::Tensor;
@@ -18,22 +21,11 @@ using mamba2::zeros;
 
 namespace {
 
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
-
 Tensor<double, 2> noise(std::size_t rows, std::size_t columns, std::uint64_t seed) {
   mamba2::Random random(seed);
   auto m = zeros<double>(rows, columns);
   for (auto& value : m) value = random.uniform(-1, 1);
   return m;
-}
-
-double difference(const Tensor<double, 2>& a, const Tensor<double, 2>& b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(a.data()[i] - b.data()[i]));
-  return largest;
 }
 
 constexpr std::size_t seqlen = 10, channels = 3, d_conv = 4;

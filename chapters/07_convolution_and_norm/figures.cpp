@@ -1,9 +1,9 @@
 // The data of this chapter's figures.
+#include <demo/figure.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/random.hpp>
 
 #include <cmath>
-#include <fstream>
 #include <string>
 
 using namespace mamba2;
@@ -18,7 +18,7 @@ double size(const Tensor<double, 2>& row) {
 
 // Root mean square of a row whose gates all have the value silu(z): z, normed after the gate,
 // normed before.
-void gate_order(std::ofstream out) {
+void gate_order(demo::Table out) {
   Random random(5);
   auto y = zeros<double>(1, 8);
   for (auto& value : y) value = random.uniform(-1, 1);
@@ -29,13 +29,13 @@ void gate_order(std::ofstream out) {
     gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight}, as_matrix(after));
     gated_norm<double>(as_matrix(y), as_matrix(gates), {.weight = weight, .norm_before_gate = true},
                        as_matrix(before));
-    out << z << ' ' << size(after) << ' ' << size(before) << '\n';
+    out.row(z, size(after), size(before));
   }
 }
 
 // Sixteen channels in four groups of different strength: channel, before, normed as one group,
 // normed as four.
-void groups(std::ofstream out) {
+void groups(demo::Table out) {
   Random random(8);
   auto y = zeros<double>(1, 16), one = y, four = y;
   for (std::size_t i = 0; i < 16; ++i)
@@ -44,14 +44,13 @@ void groups(std::ofstream out) {
   const Tensor<double, 1> weight({16}, 1.0);
   gated_norm<double>(as_matrix(y), as_matrix(open), {.weight = weight}, as_matrix(one));
   gated_norm<double>(as_matrix(y), as_matrix(open), {.weight = weight, .groups = 4}, as_matrix(four));
-  for (std::size_t i = 0; i < 16; ++i)
-    out << i << ' ' << y(0, i) << ' ' << one(0, i) << ' ' << four(0, i) << '\n';
+  for (std::size_t i = 0; i < 16; ++i) out.row(i, y(0, i), one(0, i), four(0, i));
 }
 
 }  // namespace
 
 int main(int, char** arguments) {
   const std::string folder = std::string(arguments[1]) + "/";
-  gate_order(std::ofstream(folder + "gate_order.dat"));
-  groups(std::ofstream(folder + "groups.dat"));
+  gate_order(demo::Table(folder + "gate_order.dat"));
+  groups(demo::Table(folder + "groups.dat"));
 }

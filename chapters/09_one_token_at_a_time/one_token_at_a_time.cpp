@@ -17,9 +17,11 @@
 //
 // ## What it builds on {#one_token_at_a_time_builds_on}
 //
-// @Chapter{real_sequences}'s rule for step sizes and groups, step_size() and group_of_head();
-// @chapter{convolution_and_norm}'s convolution and what it must remember; @chapter{mamba2_block}'s
-// block, of which the ends are used again.
+// @Chapter{duality}'s MatrixRef; @chapter{real_sequences}'s rule for step sizes and groups,
+// step_size() and group_of_head(); @chapter{selection}'s rates(); @chapter{mamba2_block}'s block,
+// of which the ends are used again.
+//
+// In thought also on @chapter{convolution_and_norm}: the convolution, and what it must remember.
 //
 // ## Shapes {#one_token_at_a_time_shapes}
 //

@@ -2,9 +2,17 @@
 //
 // The weights of `mamba2-130m` fill half a gigabyte, those of `mamba2-2.7b` ten. To read such a
 // file into a buffer, and then to convert the buffer into tensors, takes twice the memory that the
-// model needs. Instead the file is **mapped**: the system sets aside addresses for it and fetches a
-// page of it when one of its bytes is looked at. As soon as a piece is converted, its pages are
-// given back. So loading takes little more memory than the model itself.
+// model needs. So a file is read in pieces, each where it is needed: the table at its beginning or
+// its end first, and then, for each tensor, its numbers, straight into their place where they are
+// stored as they are wanted, through a small buffer where they are not. Loading takes little more
+// memory than the model itself.
+//
+// There is another way, and it is popular: to **map** the file, so that its bytes appear as memory
+// and the system fetches a page when one of its bytes is looked at. It saves a copy for whoever
+// uses the numbers where they lie; we copy them anyway. And it believes that the file stays as it
+// is. If somebody cuts it short while it is mapped, by starting to write a new version say, then
+// the pages behind its end are gone, and who looks at one is stopped by the system, without a
+// message. A read that comes too late is no worse than an error.
 
 #include <mamba2/checkpoint.hpp>
 #include <mamba2/error.hpp>
@@ -13,14 +21,15 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,43 +49,79 @@ namespace {
 
 // Opening is the first place to be careful. A directory handed to us may hold anything under the
 // name `model.safetensors`: a pipe, at which a reader would wait for ever, or a device without an
-// end. Only a regular file is mapped.
+// end. Only a regular file is read.
 
-MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
-  const int descriptor = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) fail_with_errno(path_, "cannot be opened");
-  struct stat status {};
-  const bool regular = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
-  void* address = nullptr;
-  if (regular && status.st_size > 0) {
-    size_ = static_cast<std::size_t>(status.st_size);
-    address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  }
-  ::close(descriptor);
+InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
+  descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) fail_with_errno(path_, "cannot be opened");
+  struct stat status{};
+  const bool regular = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);
+  if (!regular) ::close(descriptor_);
   if (!regular) fail(path_, "is not a regular file");
-  if (address == MAP_FAILED) fail_with_errno(path_, "cannot be mapped into memory");
-  data_ = static_cast<const std::byte*>(address);
+  size_ = static_cast<std::size_t>(status.st_size);
 }
 
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+InputFile::InputFile(std::string name, std::span<const std::byte> bytes)
+    : path_(std::move(name)), size_(bytes.size()), memory_(bytes.data()) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-// Pages can only be given back whole, so the range shrinks to the pages that lie inside it.
+// One call may bring less than was asked for, so there is a loop. If it brings nothing, the file
+// has ended, and earlier than its length said when it was opened.
 
-void MappedFile::forget(std::size_t offset, std::size_t length) const {
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const std::size_t begin = (offset + page - 1) / page * page, end = (offset + length) / page * page;
-  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+void InputFile::read(std::size_t offset, std::span<std::byte> out) const {
+  if (offset > size_ || out.size() > size_ - offset)
+    fail(path_, "ends too early: at byte " + std::to_string(size_) + ", before byte " +
+                    std::to_string(offset) + " and the " + std::to_string(out.size()) +
+                    " bytes from there");
+  if (descriptor_ < 0) return void(std::copy_n(memory_ + offset, out.size(), out.begin()));
+  for (std::size_t done = 0; done < out.size();) {
+    const ssize_t got =
+        ::pread(descriptor_, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_with_errno(path_, "cannot be read");
+    if (got == 0)
+      fail(path_, "has become shorter while it was read: it ends before byte " +
+                      std::to_string(offset + done) + ", and had " + std::to_string(size_));
+    done += static_cast<std::size_t>(got);
+  }
+}
+
+std::string InputFile::text(std::size_t offset, std::size_t length) const {
+  std::string result(length, '\0');
+  read(offset, std::as_writable_bytes(std::span(result)));
+  return result;
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::size_t limit) {
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
-  if (bytes.size() > limit)
-    fail(path, "is " + std::to_string(bytes.size()) + " bytes long, more than the " +
+  const InputFile file(path);
+  if (file.size() > limit)
+    fail(path, "is " + std::to_string(file.size()) + " bytes long, more than the " +
                    std::to_string(limit) + " that such a file may have");
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  return file.text(0, file.size());
+}
+
+// ### What is no model at all {#language_model_stand_in}
+//
+// The most frequent broken checkpoint is none. Sites that keep models keep large files apart: in
+// the repository lies a *pointer*, three lines of text with the true file's length and checksum,
+// and a clone without Git LFS gets those. And whoever saves the address of a page instead of the
+// file's gets the page. Both deserve a better answer than that a header is broken at byte 17.
+
+void refuse_stand_in(std::string_view beginning, const std::string& where) {
+  if (beginning.starts_with("version https://git-lfs.github.com/"))
+    throw FileError(where + ": is a pointer of Git LFS, not the file that it points to; fetch that" +
+                    " with 'git lfs pull', or download the file itself");
+  const std::size_t first = beginning.find_first_not_of(" \t\r\n\xef\xbb\xbf");
+  if (first == std::string_view::npos) return;
+  std::string tag(beginning.substr(first, 14));
+  for (char& c : tag) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char* start : {"<!doctype html", "<html", "<head", "<?xml", "<!--"})
+    if (tag.starts_with(start))
+      throw FileError(where + ": is a web page, not the file that should be here; was the page's" +
+                      " address downloaded instead of the file's, or a login asked for?");
 }
 
 // ### Reading a tensor {#language_model_read}
@@ -160,7 +205,7 @@ void decode(const std::byte* bytes, ElementType type, std::span<Real> out) {
 
 }  // namespace
 
-Checkpoint::Checkpoint(std::vector<std::unique_ptr<MappedFile>> files, std::vector<TensorEntry> tensors)
+Checkpoint::Checkpoint(std::vector<std::unique_ptr<InputFile>> files, std::vector<TensorEntry> tensors)
     : files_(std::move(files)), tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -175,13 +220,36 @@ const TensorEntry* Checkpoint::find(const std::string& name) const {
 
 std::size_t Checkpoint::bytes() const {
   std::size_t sum = 0;
-  for (const auto& file : files_) sum += file->bytes().size();
+  for (const auto& file : files_) sum += file->size();
   return sum;
 }
 
-// A tensor is read in pieces: rows of its last axes that lie together in the file, at most a
-// million numbers at a time, each piece forgotten as soon as it is converted. A view whose last
-// stride is not 1 is read number by number. It is slow, and rare.
+// Numbers that lie one after the other are read together. If they are stored as they are wanted,
+// they go straight to their place; otherwise through a buffer, small enough to stay in the fastest
+// memory while it is converted.
+
+namespace {
+
+template <class Real>
+void read_run(const InputFile& file, std::size_t offset, ElementType type, std::span<Real> out) {
+  const bool as_wanted =
+      type == (std::is_same_v<Real, double> ? ElementType::float64 : ElementType::float32);
+  if (as_wanted) return file.read(offset, std::as_writable_bytes(out));
+  constexpr std::size_t piece = std::size_t{1} << 16;
+  const std::size_t width = element_size(type);
+  std::vector<std::byte> buffer(std::min(piece, out.size()) * width);
+  for (std::size_t i = 0; i < out.size(); i += piece) {
+    const std::size_t count = std::min(piece, out.size() - i);
+    const auto bytes = std::span(buffer).first(count * width);
+    file.read(offset + i * width, bytes);
+    decode(bytes.data(), type, out.subspan(i, count));
+  }
+}
+
+}  // namespace
+
+// The last axes of a tensor usually lie together, all of them as a rule: a *run* of numbers for
+// each place of the other axes.
 
 template <class Real>
 void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
@@ -190,22 +258,28 @@ void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
     throw ShapeError(path(entry).string() + ": tensor '" + entry.name + "' of shape " +
                      shape_text(entry.shape) + " read into " + std::to_string(out.size()) + " numbers");
   if (size == 0) return;
-  const MappedFile& file = *files_[entry.file];
-  const std::size_t width = element_size(entry.type), most = std::size_t{1} << 20;
-
   std::size_t run = 1, outer = entry.shape.size();  // axes from `outer` on lie together: `run` numbers
   while (outer > 0 && (entry.shape[outer - 1] == 1 || entry.strides[outer - 1] == run))
     run *= entry.shape[--outer];
+  const auto read_at = [&](std::size_t first, std::span<Real> numbers) {
+    read_run(*files_[entry.file], entry.offset + first * element_size(entry.type), entry.type, numbers);
+  };
+
+  // A transpose has no runs; it is read whole, and its numbers are picked from there.
+  std::size_t reach = 1;
+  for (std::size_t axis = 0; axis < entry.shape.size(); ++axis)
+    reach += (entry.shape[axis] - 1) * entry.strides[axis];
+  std::vector<Real> whole(run == 1 && outer > 0 && reach <= 2 * size ? reach : 0);
+  if (!whole.empty()) read_at(0, whole);
 
   std::vector<std::size_t> index(outer, 0);
   for (std::size_t done = 0; done < size; done += run) {
     std::size_t first = 0;
     for (std::size_t axis = 0; axis < outer; ++axis) first += index[axis] * entry.strides[axis];
-    for (std::size_t i = 0; i < run; i += most) {
-      const std::size_t count = std::min(most, run - i), offset = entry.offset + (first + i) * width;
-      decode(file.bytes().data() + offset, entry.type, out.subspan(done + i, count));
-      file.forget(offset, count * width);
-    }
+    if (whole.empty())
+      read_at(first, out.subspan(done, run));
+    else
+      out[done] = whole[first];
     for (std::size_t axis = outer; axis-- > 0 && ++index[axis] == entry.shape[axis];) index[axis] = 0;
   }
 }
@@ -296,7 +370,7 @@ void remove_unfinished_files() noexcept {
 // replaced either.
 
 NewFile::NewFile(std::filesystem::path path) : path_(std::move(path)), end_(end_of_links(path_)) {
-  struct stat status {};
+  struct stat status{};
   const bool exists = ::stat(end_.c_str(), &status) == 0;
   if (const auto own = own_descriptor(end_)) {
     descriptor_ = ::fcntl(*own, F_DUPFD_CLOEXEC, 0);
@@ -359,7 +433,7 @@ void NewFile::commit() {
   };
   if (!closed) undo("cannot be written");
   if (straight) return;
-  struct stat status {};  // something else may stand there by now
+  struct stat status{};  // something else may stand there by now
   if (::lstat(end_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     errno = EEXIST;
     undo("cannot be put in place");

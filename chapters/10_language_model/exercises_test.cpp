@@ -1,6 +1,7 @@
 // The grader of this chapter.
 #include "exercises.hpp"
 
+#include <demo/demo.hpp>
 #include <exercises/grader.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
@@ -85,14 +86,14 @@ GRADE(2, "count the parameters") {
   for (const Sizes& s : {Sizes{.d_model = 768, .n_layer = 24, .padded_vocab_size = 50288},
                          Sizes{.d_model = 2560, .n_layer = 64, .padded_vocab_size = 50288},
                          Sizes{.d_model = 30,
-                         .n_layer = 3,
-                         .padded_vocab_size = 56,
-                         .d_state = 7,
-                         .d_conv = 5,
-                         .expand = 4,
-                         .headdim = 10,
-                         .ngroups = 3,
-                         .tie_embeddings = false}}) {
+                               .n_layer = 3,
+                               .padded_vocab_size = 56,
+                               .d_state = 7,
+                               .d_conv = 5,
+                               .expand = 4,
+                               .headdim = 10,
+                               .ngroups = 3,
+                               .tie_embeddings = false}}) {
     const std::size_t want = mamba2::parameter_count({.n_layer = s.n_layer,
                                                       .vocab_size = s.padded_vocab_size,
                                                       .tie_embeddings = s.tie_embeddings,
@@ -146,17 +147,13 @@ GRADE(3, "read a tensor") {
 }
 
 GRADE(4, "tied scores") {
-  unsigned long long seed = 7;
-  const auto next = [&] {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<double>(seed >> 11) * 0x1p-52 - 1;
-  };
+  demo::Random draw(7);
   auto x = zeros<double>(3, 5);
   auto norm_f = zeros<double>(5);
   auto embedding = zeros<double>(8, 5);
-  for (double& v : x) v = 0.1 * next();
-  for (double& v : norm_f) v = 1 + 0.5 * next();
-  for (double& v : embedding) v = next();
+  demo::fill(x, draw, -0.1, 0.1);
+  demo::fill(norm_f, draw, 0.5, 1.5);
+  demo::fill(embedding, draw);
   const double eps = 1e-3;
   auto normed = zeros<double>(3, 5);
   mamba2::rms_norm<double>(mamba2::as_matrix(std::as_const(x)), norm_f, eps, mamba2::as_matrix(normed));

@@ -12,9 +12,11 @@
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
+#include <mamba2/mapped_file.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
 #include <unordered_set>
 #include <vector>
 
@@ -78,6 +80,7 @@ std::string quote_python_numbers(std::string_view text) {
 }  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
+  refuse_stand_in(text, where);
   if (text.size() > limits.bytes)
     throw FileError(where + ": " + std::to_string(text.size()) + " bytes of JSON, more than the " +
                     std::to_string(limits.bytes) + " that are read");
@@ -94,6 +97,98 @@ nlohmann::json parse_json(std::string_view text, const std::string& where, const
   } catch (const nlohmann::json::exception& error) {
     throw FileError(where + ": not valid JSON: " + error.what());
   }
+}
+
+// ### Asking key by key {#language_model_json_entry}
+//
+// A refusal helps only if it says where. "Expected a number, got a text" is no use in a file of a
+// thousand entries. So whoever reads a file asks for its values through a mamba2::JsonEntry: the
+// value together with the way to it, such as `config.json: ssm_cfg.dt_limit`. Each step deeper adds
+// to the way, and every refusal begins with it.
+
+JsonEntry::JsonEntry(const nlohmann::json& value, std::string where)
+    : value_(&value), where_(std::move(where)) {}
+
+void JsonEntry::refuse(const std::string& reason) const {
+  throw FileError(where_ + (where_.ends_with(": ") ? "" : ": ") + reason);
+}
+
+void JsonEntry::expected(const std::string& what) const {
+  constexpr std::size_t enough = 60;
+  std::string shown = value_->dump(-1, ' ', true);
+  if (shown.size() > enough) shown.replace(enough, std::string::npos, "...");
+  refuse("expected " + what + ", got " + shown);
+}
+
+JsonEntry JsonEntry::at(const std::string& key) const {
+  static const nlohmann::json nothing;
+  asked_.insert(key);
+  const auto place = object().find(key);
+  return {place == object().end() ? nothing : *place,
+          where_ + (where_.ends_with(": ") ? "" : ".") + key};
+}
+
+JsonEntry JsonEntry::require(const std::string& key) const {
+  JsonEntry entry = at(key);
+  if (entry.null()) entry.refuse("missing");
+  return entry;
+}
+
+JsonEntry JsonEntry::element(std::size_t index) const {
+  return {array().at(index), where_ + "[" + std::to_string(index) + "]"};
+}
+
+// An object also remembers which keys it was asked for. So at the end somebody can ask the question
+// that matters most for a configuration: is there anything in the file that *nobody* has read?
+
+std::vector<std::string> JsonEntry::unasked() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object().items())
+    if (!asked_.contains(key)) keys.push_back(key);
+  return keys;
+}
+
+// The rest are the kinds of values. A number may be an infinite one, in any of the spellings that
+// Python's writers have for it: the bare word, which has become a text above, or an object around
+// that text.
+
+bool JsonEntry::null() const {
+  return value_->is_null();
+}
+
+const nlohmann::json& JsonEntry::object() const {
+  if (!value_->is_object()) expected("an object");
+  return *value_;
+}
+
+const nlohmann::json& JsonEntry::array() const {
+  if (!value_->is_array()) expected("a list");
+  return *value_;
+}
+
+std::size_t JsonEntry::whole(std::size_t most) const {
+  if (!value_->is_number_unsigned() || value_->get<std::uint64_t>() > most)
+    expected("a whole number from 0 to " + std::to_string(most));
+  return value_->get<std::size_t>();
+}
+
+double JsonEntry::real() const {
+  const bool wrapped = value_->is_object() && value_->size() == 1 && value_->contains("__float__");
+  const nlohmann::json& spelled = wrapped ? value_->at("__float__") : *value_;
+  if (spelled == "Infinity") return HUGE_VAL;
+  if (spelled == "-Infinity") return -HUGE_VAL;
+  if (!value_->is_number()) expected("a number");
+  return value_->get<double>();
+}
+
+bool JsonEntry::flag() const {
+  if (!value_->is_boolean()) expected("true or false");
+  return value_->get<bool>();
+}
+
+std::string JsonEntry::text() const {
+  if (!value_->is_string()) expected("a text");
+  return value_->get<std::string>();
 }
 
 }  // namespace mamba2

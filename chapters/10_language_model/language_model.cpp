@@ -92,7 +92,7 @@ void LanguageModelConfig::check() const {
   };
   at_least_one("n_layer", n_layer, 4096);
   at_least_one("vocab_size", vocab_size, std::size_t{1} << 24);
-  at_least_one("pad_vocab_size_multiple", pad_vocab_size_multiple, std::size_t{1} << 16);
+  at_least_one("pad_vocab_size_multiple", pad_vocab_size_multiple, std::size_t{1} << 24);
   require(norm_eps >= 0 && norm_eps < 1, "norm_eps", "a small positive number",
           std::to_string(norm_eps));
   mixer.check();

@@ -22,10 +22,10 @@
 // | `tie_embeddings` | `tie_word_embeddings` | false |
 // | `vocab_size` and `pad_vocab_size_multiple` | `vocab_size`, already padded | |
 //
-// Two rules keep this safe. **Nothing is ignored that would change a result**: an unknown key in
-// `ssm_cfg`, an attention layer, another kind of norm, and the file is refused by name, rather than
-// loaded into a model that computes something else. And **every size is bounded** before anything
-// is multiplied or allocated.
+// Two rules keep this safe. **Nothing is passed over that would change a result**: an unknown
+// option of the block, an attention layer, another kind of norm, and the file is refused by name,
+// rather than loaded into a model that computes something else. And **every size is bounded**
+// before anything is multiplied or allocated.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -34,255 +34,376 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <initializer_list>
 #include <set>
+#include <utility>
 
 namespace mamba2 {
 
 namespace {
 
+using namespace std::string_literals;
+
 constexpr std::size_t largest_size = std::size_t{1} << 24;
 
-// An object of the file, asked for its keys one by one. It remembers which ones it was asked for,
-// so that afterwards it can name one that nobody wanted.
+// What a key says is taken over; where it is missing, or null, the default stays.
 
-class Section {
- public:
-  Section(const nlohmann::json& object, std::string where)
-      : object_(object), where_(std::move(where)) {}
+void read(const JsonEntry& entry, std::size_t& size) {
+  if (!entry.null()) size = entry.whole(largest_size);
+}
 
-  [[noreturn]] void refuse(const std::string& key, const std::string& reason) const {
-    throw FileError(where_ + ": " + key + ": " + reason);
-  }
-  // The value of a key; nullptr where it is missing or null, which Python writes for "the default".
-  const nlohmann::json* find(const std::string& key) {
-    asked_.insert(key);
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-  void read(const std::string& key, std::size_t& size) {
-    const auto* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_number_unsigned() || value->get<std::size_t>() > largest_size)
-      refuse(key, "expected a whole number from 0 to " + std::to_string(largest_size) + ", got " +
-                      shown(*value));
-    size = value->get<std::size_t>();
-  }
-  void read(const std::string& key, bool& flag) {
-    const auto* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_boolean()) refuse(key, "expected true or false, got " + shown(*value));
-    flag = value->get<bool>();
-  }
-  void read(const std::string& key, double& number) {
-    if (const auto* value = find(key)) number = real(key, *value);
-  }
-  void read(const std::string& key, double& low, double& high) {
-    const auto* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_array() || value->size() != 2)
-      refuse(key, "expected two numbers, got " + shown(*value));
-    low = real(key, (*value)[0]);
-    high = real(key, (*value)[1]);
-  }
-  void require(const std::string& key) {
-    if (find(key) == nullptr) refuse(key, "missing");
-  }
-  // An option that may only have the one value that is built here.
-  void require_value(const std::string& key, const nlohmann::json& only, const std::string& reason) {
-    const auto* value = find(key);
-    if (value != nullptr && *value != only) refuse(key, "is " + shown(*value) + ", but " + reason);
-  }
-  void refuse_others() const {
-    for (const auto& [key, value] : object_.items())
-      if (!asked_.contains(key)) refuse(key, "an option that is not known");
-  }
+void read(const JsonEntry& entry, bool& flag) {
+  if (!entry.null()) flag = entry.flag();
+}
 
- private:
-  static std::string shown(const nlohmann::json& value) {
-    return value.dump(-1, ' ', true).substr(0, 60);
-  }
+void read(const JsonEntry& entry, double& number) {
+  if (!entry.null()) number = entry.real();
+}
 
-  // A number, or one of the ways in which Python's writers spell an infinite one.
-  double real(const std::string& key, const nlohmann::json& value) const {
-    const nlohmann::json& spelled =
-        value.is_object() && value.size() == 1 && value.contains("__float__") ? value["__float__"]
-                                                                              : value;
-    if (spelled == "Infinity") return HUGE_VAL;
-    if (spelled == "-Infinity") return -HUGE_VAL;
-    if (!value.is_number()) refuse(key, "expected a number, got " + shown(value));
-    return value.get<double>();
-  }
+void read(const JsonEntry& entry, double& low, double& high) {
+  if (entry.null()) return;
+  if (!entry.value().is_array() || entry.array().size() != 2) entry.expected("two numbers");
+  low = entry.element(0).real();
+  high = entry.element(1).real();
+}
 
-  const nlohmann::json& object_;
-  std::string where_;
-  std::set<std::string> asked_;
-};
+// Some options may only have the one value that is built here.
+
+void require_value(const JsonEntry& entry, const nlohmann::json& only, const std::string& reason) {
+  if (!entry.null() && entry.value() != only)
+    entry.refuse("is " + entry.value().dump(-1, ' ', true).substr(0, 60) + ", but " + reason);
+}
+
+// ### Keys that nobody knows {#language_model_config_unknown}
+//
+// And a key that is not known at all? In `ssm_cfg` the answer is easy: its keys are arguments of
+// one constructor, and one that the constructor does not have is a mistake. Around it, and in
+// Hugging Face's files, anybody may write anything: when the file was made, with which version, how
+// fast the model learned. To refuse all that would be to refuse most files.
+//
+// But not everything there is harmless. One library for training writes the same files and calls
+// the number in the norm `norm_eps`, where Hugging Face says `layer_norm_epsilon`. A reader that
+// passes over the name computes with the default, and nobody notices that the scores are a little
+// wrong. So an unknown key is passed over only if its *name* says nothing about what is computed.
+// Names are taken apart into words, and there are three lists.
+
+const std::set<std::string> words_of_meaning = {
+    "act",       "activation",    "attention",  "attn",      "bias",         "block",
+    "cap",       "chunk",         "clamp",      "conv",      "dconv",        "dim",
+    "dinner",    "dmodel",        "dstate",     "dt",        "embd",         "embed",
+    "embedding", "eps",           "epsilon",    "expand",    "expert",       "ffn",
+    "gate",      "gated",         "group",      "head",      "headdim",      "hidden",
+    "inner",     "intermediate",  "layer",      "layernorm", "logit",        "mixer",
+    "mlp",       "moe",           "multiplier", "ngroup",    "nhead",        "nlayer",
+    "norm",      "normalization", "position",   "quant",     "quantization", "quantized",
+    "residual",  "rms",           "rmsnorm",    "rope",      "rotary",       "scale",
+    "scaling",   "softcap",       "softplus",   "ssm",       "state",        "theta",
+    "tie",       "tied",          "timestep",   "vocab",     "width",        "window"};
+
+// A key with one of these says how the model was trained, or how fast it is computed.
+const std::set<std::string> words_of_training = {
+    "batch", "cache", "dataset",  "dropout",   "fuse",  "fused",    "init",  "initializer",
+    "loss",  "lr",    "learning", "optimizer", "train", "training", "warmup"};
+
+// And these have a word of meaning, but none here.
+const std::set<std::string> keys_without_meaning = {"attn_cfg",
+                                                    "chunk_size_feed_forward",
+                                                    "max_position_embeddings",
+                                                    "norm_before_gate",
+                                                    "num_logits_to_keep",
+                                                    "output_attentions",
+                                                    "output_hidden_states",
+                                                    "rescale_prenorm_residual",
+                                                    "residual_in_fp32",
+                                                    "time_step_rank",
+                                                    "time_step_scale",
+                                                    "use_mem_eff_path"};
+
+// The words of a key, in lower case, with and without the s of a plural; and two neighbours as one,
+// so that `time_step` and `timestep` are the same.
+
+std::set<std::string> words_of(const std::string& key) {
+  std::set<std::string> words;
+  std::string word, last;
+  const auto end_word = [&] {
+    if (word.empty()) return;
+    words.insert({word, last + word});
+    if (word.ends_with('s')) words.insert(word.substr(0, word.size() - 1));
+    last = std::exchange(word, "");
+  };
+  bool small = false;  // whether the letter before was
+  for (const char character : key) {
+    const auto c = static_cast<unsigned char>(character);
+    if (std::isalpha(c) == 0 || (small && std::isupper(c) != 0)) end_word();
+    if (std::isalpha(c) != 0) word += static_cast<char>(std::tolower(c));
+    small = std::islower(c) != 0;
+  }
+  end_word();
+  return words;
+}
+
+void refuse_unknown_meaning(const JsonEntry& file) {
+  for (const std::string& key : file.unasked()) {
+    const JsonEntry entry = file.at(key);
+    if (entry.null() || entry.value().empty() || keys_without_meaning.contains(key)) continue;
+    const std::set<std::string> words = words_of(key);
+    const auto has_one_of = [&](const std::set<std::string>& list) {
+      return std::any_of(words.begin(), words.end(), [&](const auto& w) { return list.contains(w); });
+    };
+    if (has_one_of(words_of_meaning) && !has_one_of(words_of_training))
+      entry.refuse("a key that is not known, and by its name could change what is computed");
+  }
+}
 
 // ### The reference's dialect {#language_model_config_reference}
 //
 // `ssm_cfg` holds arguments of the block's constructor. Without `"layer": "Mamba2"` it means a
 // Mamba-1 block: the reference's default is older than Mamba-2.
 
-void read_block_options(Section section, Mamba2Config& block) {
-  const auto* layer = section.find("layer");
-  if (layer == nullptr || *layer != "Mamba2")
-    section.refuse("layer", layer == nullptr
-                                ? "missing, which means Mamba1; only Mamba2 is built here"
-                                : layer->dump().substr(0, 60) + ", but only \"Mamba2\" is built here");
-  section.read("d_state", block.d_state);
-  section.read("d_conv", block.d_conv);
-  section.read("conv_init", block.conv_init);
-  section.read("expand", block.expand);
-  section.read("headdim", block.headdim);
-  section.read("d_ssm", block.d_ssm);
-  section.read("ngroups", block.ngroups);
-  section.read("A_init_range", block.A_init_min, block.A_init_max);
-  section.read("D_has_hdim", block.D_has_hdim);
-  section.read("rmsnorm", block.rmsnorm);
-  section.read("norm_before_gate", block.norm_before_gate);
-  section.read("dt_min", block.dt_min);
-  section.read("dt_max", block.dt_max);
-  section.read("dt_init_floor", block.dt_init_floor);
-  section.read("dt_limit", block.dt_limit_min, block.dt_limit_max);
-  section.read("bias", block.bias);
-  section.read("conv_bias", block.conv_bias);
-  section.read("chunk_size", block.chunk_size);
-  for (const char* harmless : {"use_mem_eff_path", "device", "dtype"}) section.find(harmless);
-  section.refuse_others();
+void read_block_options(const JsonEntry& options, Mamba2Config& block) {
+  const JsonEntry layer = options.at("layer");
+  if (layer.null()) layer.refuse("missing, which means Mamba1; only Mamba2 is built here");
+  require_value(layer, "Mamba2", "only \"Mamba2\" is built here");
+  read(options.at("d_state"), block.d_state);
+  read(options.at("d_conv"), block.d_conv);
+  read(options.at("conv_init"), block.conv_init);
+  read(options.at("expand"), block.expand);
+  read(options.at("headdim"), block.headdim);
+  read(options.at("d_ssm"), block.d_ssm);
+  read(options.at("ngroups"), block.ngroups);
+  read(options.at("A_init_range"), block.A_init_min, block.A_init_max);
+  read(options.at("D_has_hdim"), block.D_has_hdim);
+  read(options.at("rmsnorm"), block.rmsnorm);
+  read(options.at("norm_before_gate"), block.norm_before_gate);
+  read(options.at("dt_min"), block.dt_min);
+  read(options.at("dt_max"), block.dt_max);
+  read(options.at("dt_init_floor"), block.dt_init_floor);
+  read(options.at("dt_limit"), block.dt_limit_min, block.dt_limit_max);
+  read(options.at("bias"), block.bias);
+  read(options.at("conv_bias"), block.conv_bias);
+  read(options.at("chunk_size"), block.chunk_size);
+  for (const char* harmless : {"use_mem_eff_path", "device", "dtype"}) options.at(harmless);
+  for (const std::string& key : options.unasked())
+    options.at(key).refuse("an option that is not known");
 }
 
-void require_only_mamba_layers(Section& section, const std::string& key) {
-  const auto* layers = section.find(key);
-  if (layers != nullptr && !layers->empty())
-    section.refuse(key, "layers of attention are not built here");
-}
-
-LanguageModelConfig read_reference(const nlohmann::json& json, const std::string& where) {
-  Section section(json, where);
+LanguageModelConfig read_reference(const JsonEntry& file) {
   LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {.d_model = 0}};
-  for (const char* key : {"d_model", "n_layer", "vocab_size", "ssm_cfg"}) section.require(key);
-  section.read("d_model", config.mixer.d_model);
-  section.read("n_layer", config.n_layer);
-  section.read("vocab_size", config.vocab_size);
-  section.read("pad_vocab_size_multiple", config.pad_vocab_size_multiple);
-  section.read("tie_embeddings", config.tie_embeddings);
-  section.require_value("d_intermediate", 0, "layers with an MLP are not built here");
-  section.require_value("rms_norm", true, "only RMS norms are built here");
-  require_only_mamba_layers(section, "attn_layer_idx");
-  const auto* block = section.find("ssm_cfg");
-  if (!block->is_object()) section.refuse("ssm_cfg", "expected an object");
-  read_block_options(Section(*block, where + ": ssm_cfg"), config.mixer);
+  read(file.require("d_model"), config.mixer.d_model);
+  read(file.require("n_layer"), config.n_layer);
+  read(file.require("vocab_size"), config.vocab_size);
+  read(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
+  read(file.at("tie_embeddings"), config.tie_embeddings);
+  require_value(file.at("d_intermediate"), 0, "layers with an MLP are not built here");
+  require_value(file.at("rms_norm"), true, "only RMS norms are built here");
+  const JsonEntry attention = file.at("attn_layer_idx");
+  if (!attention.null() && !attention.array().empty())
+    attention.refuse("layers of attention are not built here");
+  read_block_options(file.require("ssm_cfg"), config.mixer);
   return config;
 }
 
 // ### Hugging Face's dialect {#language_model_config_hugging_face}
 //
-// Here keys of other kinds of models and of the training are everywhere, and are passed over. One
-// key is a trap: `norm_before_gate`. Conversions write `true` or `false`, but their model's code
-// multiplies by the gate first, whatever the file says. We do what the code does.
+// Here some values go by several names: Hugging Face's own, and those of libraries for training
+// that write the same files. Any of them is read; two that say different things are not.
 
-LanguageModelConfig read_hugging_face(const nlohmann::json& json, const std::string& where,
-                                      bool head_stored) {
-  Section section(json, where);
-  LanguageModelConfig config{
-      .n_layer = 0, .vocab_size = 0, .pad_vocab_size_multiple = 1, .mixer = {.d_model = 0}};
-  Mamba2Config& block = config.mixer;
-  for (const char* key : {"hidden_size", "num_hidden_layers", "vocab_size"}) section.require(key);
-  section.require_value("model_type", "mamba2", "only mamba2 is built here");
-  section.require_value("hidden_act", "silu", "only SiLU is built here");
-  section.require_value("rms_norm", true, "only RMS norms are built here");
-  section.read("hidden_size", block.d_model);
-  section.read("num_hidden_layers", config.n_layer);
-  section.read("vocab_size", config.vocab_size);
+JsonEntry one_of(const JsonEntry& file, std::initializer_list<const char*> names) {
+  JsonEntry found = file.at(*names.begin());
+  for (const char* name : names) {
+    const JsonEntry entry = file.at(name);
+    if (!found.null() && !entry.null() && found.value() != entry.value())
+      entry.refuse("says another thing than '" + std::string(*names.begin()) +
+                   "' or another name of it, " + found.value().dump(-1, ' ', true).substr(0, 60));
+    if (!entry.null()) found = entry;
+  }
+  return found;
+}
+
+// One key is a trap: `norm_before_gate`. Conversions write `true` or `false`, but Hugging Face's
+// code multiplies by the gate first, whatever the file says. We do what that code does. Only where
+// the file has `rmsnorm` as well was it written by code that means it.
+
+void read_hugging_face_block(const JsonEntry& file, Mamba2Config& block) {
   block.ngroups = 8;
-  section.read("state_size", block.d_state);
-  section.read("conv_kernel", block.d_conv);
-  section.read("expand", block.expand);
-  section.read("head_dim", block.headdim);
-  section.read("n_groups", block.ngroups);
-  section.read("use_bias", block.bias);
-  section.read("use_conv_bias", block.conv_bias);
-  section.read("chunk_size", block.chunk_size);
-  section.read("time_step_limit", block.dt_limit_min, block.dt_limit_max);
-  section.read("layer_norm_epsilon", config.norm_eps);
-  block.norm_eps = config.norm_eps;
-  config.tie_embeddings = !head_stored;
-  section.read("tie_word_embeddings", config.tie_embeddings);
-  if (const auto* eos = section.find("eos_token_id"); eos != nullptr && eos->is_number_integer())
-    config.eos_token_id = eos->get<std::int64_t>();
-  std::size_t nheads = 0;
-  section.read("num_heads", nheads);
+  read(file.at("state_size"), block.d_state);
+  read(file.at("conv_kernel"), block.d_conv);
+  read(file.at("expand"), block.expand);
+  read(file.at("head_dim"), block.headdim);
+  read(file.at("n_groups"), block.ngroups);
+  read(file.at("use_bias"), block.bias);
+  read(file.at("use_conv_bias"), block.conv_bias);
+  read(file.at("chunk_size"), block.chunk_size);
+  read(one_of(file, {"time_step_limit", "dt_limit"}), block.dt_limit_min, block.dt_limit_max);
+  read(one_of(file, {"time_step_min", "dt_min"}), block.dt_min);
+  read(one_of(file, {"time_step_max", "dt_max"}), block.dt_max);
+  read(one_of(file, {"time_step_floor", "dt_init_floor"}), block.dt_init_floor);
+  read(one_of(file, {"A_init_range", "A_initializer_range"}), block.A_init_min, block.A_init_max);
+  read(one_of(file, {"conv_init", "conv_initializer_range"}), block.conv_init);
+  read(file.at("D_has_hdim"), block.D_has_hdim);
+  read(file.at("norm_over_all_channels"), block.norm_over_all_channels);
+  read(file.at("rmsnorm"), block.rmsnorm);
+  if (!file.at("rmsnorm").null()) read(file.at("norm_before_gate"), block.norm_before_gate);
+}
+
+// Two sizes are given twice, and have to agree with themselves.
+
+void check_sizes(const JsonEntry& file, const Mamba2Config& block) {
+  std::size_t nheads = 0, d_inner = block.d_inner();
+  read(file.at("num_heads"), nheads);
   if (nheads != 0 && (block.headdim == 0 || nheads != block.nheads()))
-    section.refuse("num_heads",
-                   std::to_string(nheads) + " times head_dim " + std::to_string(block.headdim) +
-                       " is not expand times hidden_size, " + std::to_string(block.d_inner()));
+    file.at("num_heads")
+        .refuse(std::to_string(nheads) + " times head_dim " + std::to_string(block.headdim) +
+                " is not expand times hidden_size, " + std::to_string(block.d_inner()));
+  read(file.at("intermediate_size"), d_inner);
+  if (d_inner != block.d_inner())
+    file.at("intermediate_size")
+        .refuse(std::to_string(d_inner) + " is not expand times hidden_size, " +
+                std::to_string(block.d_inner()));
+}
+
+// `vocab_size` is the number of rows here, padding included, and the number of tokens is not
+// written. We write it ourselves, under two names that are passed over elsewhere.
+
+void read_vocabulary(const JsonEntry& file, LanguageModelConfig& config) {
+  config.vocab_size = file.require("vocab_size").whole(largest_size);
+  const std::size_t rows = config.vocab_size;
+  const JsonEntry tokens = file.at("unpadded_vocab_size");
+  read(tokens, config.vocab_size);
+  config.pad_vocab_size_multiple = 1;
+  read(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
+  const bool fits = config.pad_vocab_size_multiple > 0 && config.padded_vocab_size() == rows;
+  if (tokens.null() && !fits) config.pad_vocab_size_multiple = 1;  // the rows are what they are
+  if (!tokens.null() && !fits)
+    tokens.refuse(std::to_string(config.vocab_size) + " tokens, padded to a multiple of " +
+                  std::to_string(config.pad_vocab_size_multiple) + ", are not vocab_size, " +
+                  std::to_string(rows));
+}
+
+LanguageModelConfig read_hugging_face(const JsonEntry& file, bool head_stored) {
+  LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {.d_model = 0}};
+  read(file.require("hidden_size"), config.mixer.d_model);
+  read(file.require("num_hidden_layers"), config.n_layer);
+  read_vocabulary(file, config);
+  require_value(file.at("model_type"), "mamba2", "only mamba2 is built here");
+  if (file.at("hidden_act").value() != "swish")  // another name of it
+    require_value(file.at("hidden_act"), "silu", "only SiLU is built here");
+  require_value(file.at("rms_norm"), true, "only RMS norms are built here");
+  read_hugging_face_block(file, config.mixer);
+  read(one_of(file, {"layer_norm_epsilon", "norm_eps", "norm_epsilon", "rms_norm_eps"}),
+       config.norm_eps);
+  config.mixer.norm_eps = config.norm_eps;
+  config.tie_embeddings = !head_stored;
+  read(file.at("tie_word_embeddings"), config.tie_embeddings);
+  check_sizes(file, config.mixer);
   return config;
+}
+
+// ### Where a text ends {#language_model_config_end}
+//
+// A text can end in more than one way: with the end of a document, with the end of an answer. So
+// `eos_token_id` is a number or a list of them. A number that no token has would never come, and
+// the text would never end.
+
+void read_ends_of_text(const JsonEntry& file, LanguageModelConfig& config) {
+  const JsonEntry entry = file.at("eos_token_id");
+  const auto add = [&](const JsonEntry& number) {
+    const auto id = static_cast<std::int64_t>(number.whole(config.padded_vocab_size() - 1));
+    auto& known = config.eos_token_ids;
+    if (std::find(known.begin(), known.end(), id) == known.end()) known.push_back(id);
+  };
+  if (entry.value().is_array())
+    for (std::size_t i = 0; i < entry.array().size(); ++i) add(entry.element(i));
+  else if (!entry.null())
+    add(entry);
 }
 
 }  // namespace
 
 LanguageModelConfig parse_config(std::string_view text, const std::string& where, bool head_stored) {
   const auto json = parse_json(text, where, {.bytes = std::size_t{1} << 20, .values = 100'000});
-  if (!json.is_object()) throw FileError(where + ": expected an object");
-  const bool hugging_face = json.contains("hidden_size");
-  if (!hugging_face && !json.contains("d_model"))
-    throw FileError(where + ": neither d_model nor hidden_size; no configuration of a Mamba-2 model");
-  const LanguageModelConfig config =
-      hugging_face ? read_hugging_face(json, where, head_stored) : read_reference(json, where);
+  const JsonEntry file(json, where + ": ");
+  const bool hugging_face = file.object().contains("hidden_size");
+  if (!hugging_face && !file.object().contains("d_model"))
+    file.refuse("neither d_model nor hidden_size; no configuration of a Mamba-2 model");
+  LanguageModelConfig config =
+      hugging_face ? read_hugging_face(file, head_stored) : read_reference(file);
   try {
     config.check();
   } catch (const ValueError& error) {
-    throw FileError(where + ": " + error.what());
+    file.refuse(error.what());
   }
+  read_ends_of_text(file, config);
+  refuse_unknown_meaning(file);
   return config;
+}
+
+// These tokens may also stand in a file of their own, `generation_config.json`, beside settings for
+// sampling. All of them count. The reference's configuration has no word for them; there they can
+// stand in that file only.
+
+void add_generation_config(LanguageModelConfig& config, std::string_view text,
+                           const std::string& where) {
+  const auto json = parse_json(text, where, {.bytes = std::size_t{1} << 20, .values = 100'000});
+  read_ends_of_text(JsonEntry(json, where + ": "), config);
 }
 
 // ### Writing them {#language_model_config_write}
 //
 // What is written must be read back as the same configuration; the tests walk through every option.
-// Hugging Face's dialect has no words for some options of the reference's block, and then it is an
-// error to write it.
+// The reference's constructors refuse keys that they do not know, so what they have no words for
+// cannot be written for them. Hugging Face's pass over such keys. What changes no result there goes
+// in under our own names: where fresh parameters start, how many tokens there are. What would
+// change one must not be passed over, and is an error.
 
 namespace {
 
-nlohmann::ordered_json limits(
-    double low, double high) {  // an infinite limit is written in words, and unquoted below
-  nlohmann::ordered_json pair = {low, high};
+using Json = nlohmann::ordered_json;
+
+Json limits(double low, double high) {  // an infinite limit is written in words, and unquoted below
+  Json pair = {low, high};
   if (std::isinf(high)) pair[1] = "Infinity";
   return pair;
 }
 
-std::string dump(const nlohmann::ordered_json& json) {
+std::string dump(const Json& json) {
   std::string text = json.dump(1);
   for (std::size_t at = 0; (at = text.find("\"Infinity\"", at)) != std::string::npos;)
     text.replace(at, 10, "Infinity");
   return text + "\n";
 }
 
+Json ids_json(const std::vector<std::int64_t>& ids) {
+  return ids.size() == 1 ? Json(ids.front()) : Json(ids);
+}
+
 std::string reference_text(const LanguageModelConfig& config) {
   const Mamba2Config& block = config.mixer;
-  require(config.norm_eps == 1e-5 && block.norm_eps == 1e-5, "norm_eps",
-          "1e-5 in the reference's layout", std::to_string(config.norm_eps));
-  require(!block.norm_over_all_channels, "norm_over_all_channels", "false in the reference's layout",
-          "true");
-  nlohmann::ordered_json ssm = {{"layer", "Mamba2"},
-                                {"d_state", block.d_state},
-                                {"d_conv", block.d_conv},
-                                {"expand", block.expand},
-                                {"headdim", block.headdim},
-                                {"ngroups", block.ngroups},
-                                {"A_init_range", {block.A_init_min, block.A_init_max}},
-                                {"D_has_hdim", block.D_has_hdim},
-                                {"rmsnorm", block.rmsnorm},
-                                {"norm_before_gate", block.norm_before_gate},
-                                {"dt_min", block.dt_min},
-                                {"dt_max", block.dt_max},
-                                {"dt_init_floor", block.dt_init_floor},
-                                {"dt_limit", limits(block.dt_limit_min, block.dt_limit_max)},
-                                {"bias", block.bias},
-                                {"conv_bias", block.conv_bias},
-                                {"chunk_size", block.chunk_size}};
+  const char* layout = " in the reference's layout";
+  require(config.norm_eps == 1e-5 && block.norm_eps == 1e-5, "norm_eps", "1e-5"s + layout,
+          Json(config.norm_eps).dump());
+  require(!block.norm_over_all_channels, "norm_over_all_channels", "false"s + layout, "true");
+  require(config.eos_token_ids.empty(), "eos_token_ids",
+          "none, but in generation_config_text(),"s + layout, Json(config.eos_token_ids).dump());
+  Json ssm = {{"layer", "Mamba2"},
+              {"d_state", block.d_state},
+              {"d_conv", block.d_conv},
+              {"expand", block.expand},
+              {"headdim", block.headdim},
+              {"ngroups", block.ngroups},
+              {"A_init_range", {block.A_init_min, block.A_init_max}},
+              {"D_has_hdim", block.D_has_hdim},
+              {"rmsnorm", block.rmsnorm},
+              {"norm_before_gate", block.norm_before_gate},
+              {"dt_min", block.dt_min},
+              {"dt_max", block.dt_max},
+              {"dt_init_floor", block.dt_init_floor},
+              {"dt_limit", limits(block.dt_limit_min, block.dt_limit_max)},
+              {"bias", block.bias},
+              {"conv_bias", block.conv_bias},
+              {"chunk_size", block.chunk_size}};
   if (block.d_ssm != 0) ssm["d_ssm"] = block.d_ssm;
   if (block.conv_init > 0) ssm["conv_init"] = block.conv_init;
   return dump({{"d_model", block.d_model},
@@ -290,8 +411,8 @@ std::string reference_text(const LanguageModelConfig& config) {
                {"n_layer", config.n_layer},
                {"vocab_size", config.vocab_size},
                {"ssm_cfg", ssm},
-               {"attn_layer_idx", nlohmann::ordered_json::array()},
-               {"attn_cfg", nlohmann::ordered_json::object()},
+               {"attn_layer_idx", Json::array()},
+               {"attn_cfg", Json::object()},
                {"rms_norm", true},
                {"residual_in_fp32", true},
                {"fused_add_norm", true},
@@ -299,37 +420,52 @@ std::string reference_text(const LanguageModelConfig& config) {
                {"tie_embeddings", config.tie_embeddings}});
 }
 
-std::string hugging_face_text(const LanguageModelConfig& config) {
+void require_hugging_face_words(const LanguageModelConfig& config) {
   const Mamba2Config& block = config.mixer;
-  require(block.d_mlp() == 0, "d_ssm", "all channels in Hugging Face's layout",
-          std::to_string(block.d_ssm));
-  require(!block.D_has_hdim, "D_has_hdim", "false in Hugging Face's layout", "true");
-  require(block.rmsnorm, "rmsnorm", "true in Hugging Face's layout", "false");
-  require(!block.norm_before_gate, "norm_before_gate", "false in Hugging Face's layout", "true");
-  require(block.norm_eps == config.norm_eps, "norm_eps", "the same for all norms",
-          std::to_string(block.norm_eps));
-  nlohmann::ordered_json json = {{"architectures", {"Mamba2ForCausalLM"}},
-                                 {"model_type", "mamba2"},
-                                 {"hidden_size", block.d_model},
-                                 {"num_hidden_layers", config.n_layer},
-                                 {"vocab_size", config.padded_vocab_size()},
-                                 {"state_size", block.d_state},
-                                 {"conv_kernel", block.d_conv},
-                                 {"expand", block.expand},
-                                 {"head_dim", block.headdim},
-                                 {"num_heads", block.nheads()},
-                                 {"n_groups", block.ngroups},
-                                 {"chunk_size", block.chunk_size},
-                                 {"time_step_limit", limits(block.dt_limit_min, block.dt_limit_max)},
-                                 {"layer_norm_epsilon", config.norm_eps},
-                                 {"use_bias", block.bias},
-                                 {"use_conv_bias", block.conv_bias},
-                                 {"hidden_act", "silu"},
-                                 {"rms_norm", true},
-                                 {"norm_before_gate", false},
-                                 {"residual_in_fp32", true},
-                                 {"tie_word_embeddings", config.tie_embeddings}};
-  if (config.eos_token_id) json["eos_token_id"] = *config.eos_token_id;
+  const char* layout = " in Hugging Face's layout";
+  require(block.d_ssm == 0, "d_ssm", "0, all channels,"s + layout, std::to_string(block.d_ssm));
+  require(!block.D_has_hdim, "D_has_hdim", "false"s + layout, "true");
+  require(block.rmsnorm, "rmsnorm", "true"s + layout, "false");
+  require(!block.norm_before_gate, "norm_before_gate", "false"s + layout, "true");
+  require(block.norm_eps == config.norm_eps, "norm_eps", "the same for all norms"s + layout,
+          Json(block.norm_eps).dump() + " in the block and " + Json(config.norm_eps).dump());
+}
+
+std::string hugging_face_text(const LanguageModelConfig& config) {
+  require_hugging_face_words(config);
+  const Mamba2Config &block = config.mixer, usual;
+  Json json = {{"architectures", {"Mamba2ForCausalLM"}},
+               {"model_type", "mamba2"},
+               {"hidden_size", block.d_model},
+               {"num_hidden_layers", config.n_layer},
+               {"vocab_size", config.padded_vocab_size()},
+               {"state_size", block.d_state},
+               {"conv_kernel", block.d_conv},
+               {"expand", block.expand},
+               {"head_dim", block.headdim},
+               {"num_heads", block.nheads()},
+               {"n_groups", block.ngroups},
+               {"chunk_size", block.chunk_size},
+               {"time_step_limit", limits(block.dt_limit_min, block.dt_limit_max)},
+               {"time_step_min", block.dt_min},
+               {"time_step_max", block.dt_max},
+               {"time_step_floor", block.dt_init_floor},
+               {"layer_norm_epsilon", config.norm_eps},
+               {"use_bias", block.bias},
+               {"use_conv_bias", block.conv_bias},
+               {"hidden_act", "silu"},
+               {"rms_norm", true},
+               {"norm_before_gate", false},
+               {"residual_in_fp32", true},
+               {"tie_word_embeddings", config.tie_embeddings}};
+  if (!config.eos_token_ids.empty()) json["eos_token_id"] = ids_json(config.eos_token_ids);
+  if (config.vocab_size != config.padded_vocab_size()) json["unpadded_vocab_size"] = config.vocab_size;
+  if (config.pad_vocab_size_multiple != 1)
+    json["pad_vocab_size_multiple"] = config.pad_vocab_size_multiple;
+  if (block.norm_over_all_channels) json["norm_over_all_channels"] = true;  // as their code does
+  if (block.A_init_min != usual.A_init_min || block.A_init_max != usual.A_init_max)
+    json["A_init_range"] = {block.A_init_min, block.A_init_max};
+  if (block.conv_init > 0) json["conv_init"] = block.conv_init;
   return dump(json);
 }
 
@@ -338,6 +474,10 @@ std::string hugging_face_text(const LanguageModelConfig& config) {
 std::string config_text(const LanguageModelConfig& config, CheckpointLayout layout) {
   config.check();
   return layout == CheckpointLayout::reference ? reference_text(config) : hugging_face_text(config);
+}
+
+std::string generation_config_text(const LanguageModelConfig& config) {
+  return dump({{"eos_token_id", ids_json(config.eos_token_ids)}});
 }
 
 }  // namespace mamba2

@@ -31,15 +31,13 @@ namespace {
 
 using Path = std::filesystem::path;
 
-std::vector<TensorEntry> read_table(const MappedFile& file) {
-  const bool safe = file.path().extension() == ".safetensors";
-  return safe ? read_safetensors(file.bytes(), file.path().string())
-              : read_pytorch_file(file.bytes(), file.path().string());
+std::vector<TensorEntry> read_table(const InputFile& file) {
+  return file.path().extension() == ".safetensors" ? read_safetensors(file) : read_pytorch_file(file);
 }
 
 Checkpoint open_file(const Path& path) {
-  std::vector<std::unique_ptr<MappedFile>> files;
-  files.push_back(std::make_unique<MappedFile>(path));
+  std::vector<std::unique_ptr<InputFile>> files;
+  files.push_back(std::make_unique<InputFile>(path));
   auto tensors = read_table(*files.front());
   return Checkpoint(std::move(files), std::move(tensors));
 }
@@ -51,18 +49,13 @@ bool plain_file_name(const std::string& name) {
 
 // The names of tensors in the index, each with its file.
 std::map<std::string, std::string> read_index(const Path& path) {
-  const auto refuse = [&](const std::string& reason) {
-    throw FileError(path.string() + ": " + reason);
-  };
   const auto json = parse_json(read_text_file(path), path.string(), {.depth = 8});
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
-    refuse("weight_map is missing or no object");
+  const JsonEntry weight_map = JsonEntry(json, path.string() + ": ").require("weight_map");
   std::map<std::string, std::string> index;
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string() || !plain_file_name(file.get<std::string>()))
-      refuse("weight_map['" + tensor + "']: " + file.dump(-1, ' ', true).substr(0, 100) +
-             " is not the plain name of a file");
-    index[tensor] = file.get<std::string>();
+  for (const auto& [tensor, value] : weight_map.object().items()) {
+    const JsonEntry file = weight_map.at(tensor);
+    if (!plain_file_name(file.text())) file.expected("the plain name of a file");
+    index[tensor] = file.text();
   }
   return index;
 }
@@ -74,15 +67,15 @@ Checkpoint open_index(const Path& path) {
   const auto index = read_index(path);
   const std::string extension =
       path.filename() == "model.safetensors.index.json" ? ".safetensors" : ".bin";
-  std::vector<std::unique_ptr<MappedFile>> files;
+  std::vector<std::unique_ptr<InputFile>> files;
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::size_t> numbers;  // of the files
   for (const auto& [tensor, name] : index) {
     if (!name.ends_with(extension))
-      throw FileError(path.string() + ": weight_map['" + tensor + "']: '" + name +
-                      "' does not end in " + extension);
+      throw FileError(path.string() + ": weight_map." + tensor + ": '" + name + "' does not end in " +
+                      extension);
     if (!numbers.try_emplace(name, files.size()).second) continue;
-    files.push_back(std::make_unique<MappedFile>(path.parent_path() / name));
+    files.push_back(std::make_unique<InputFile>(path.parent_path() / name));
     for (TensorEntry& entry : read_table(*files.back())) {
       const auto place = index.find(entry.name);
       if (place == index.end() || place->second != name)
@@ -214,14 +207,66 @@ void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) 
 
 }  // namespace
 
+// ### What the other files say {#language_model_beside}
+//
+// `generation_config.json` may name tokens that end a text. And the tokenizer says how many of the
+// embedding's rows belong to tokens, which Hugging Face's configuration does not: one more than the
+// largest number in its file. Where no tokenizer is there, or one that cannot be read, all rows
+// count; whoever needs the tokenizer will be told what is wrong with it.
+
+namespace {
+
+std::string read_config_file(const Path& path) {
+  return read_text_file(path, std::size_t{1} << 20);
+}
+
+std::size_t tokens_of(const Path& path) {
+  const auto json = parse_json(read_text_file(path), path.string());
+  const JsonEntry file(json, path.string() + ": "), vocab = file.at("model").at("vocab");
+  std::size_t tokens = vocab.value().is_array() ? vocab.array().size() : 0;
+  const auto see = [&](const JsonEntry& id) {
+    tokens = std::max(tokens, id.whole(std::size_t{1} << 24) + 1);
+  };
+  if (!vocab.value().is_array())
+    for (const auto& [token, id] : vocab.object().items()) see(vocab.at(token));
+  const JsonEntry added = file.at("added_tokens");
+  for (std::size_t i = 0; !added.null() && i < added.array().size(); ++i)
+    see(added.element(i).at("id"));
+  return tokens;
+}
+
+// Fewer tokens, the same rows: the smallest multiple that pads the one to the other, as a rule a
+// power of two.
+
+void limit_tokens(LanguageModelConfig& config, std::size_t tokens) {
+  const std::size_t rows = config.padded_vocab_size();
+  if (tokens == 0 || tokens >= config.vocab_size) return;
+  config.vocab_size = tokens;
+  config.pad_vocab_size_multiple = 1;
+  while (config.padded_vocab_size() != rows && config.pad_vocab_size_multiple < rows)
+    config.pad_vocab_size_multiple *= 2;
+  if (config.padded_vocab_size() != rows) config.pad_vocab_size_multiple = rows;
+}
+
+void read_files_beside(const Path& directory, LanguageModelConfig& config) {
+  if (const Path path = directory / "generation_config.json"; std::filesystem::exists(path))
+    add_generation_config(config, read_config_file(path), path.string());
+  if (const Path path = directory / "tokenizer.json"; std::filesystem::exists(path)) try {
+      limit_tokens(config, tokens_of(path));
+    } catch (const FileError&) {  // no tokenizer that could be read
+    }
+}
+
+}  // namespace
+
 ModelDirectory open_model(const Path& directory) {
   Checkpoint checkpoint = open_checkpoint(directory);
   const Path config_path = directory / "config.json";
-  LanguageModelConfig config =
-      parse_config(read_text_file(config_path, std::size_t{1} << 20), config_path.string(),
-                   checkpoint.find("lm_head.weight") != nullptr);
+  LanguageModelConfig config = parse_config(read_config_file(config_path), config_path.string(),
+                                            checkpoint.find("lm_head.weight") != nullptr);
   check_fit(config, checkpoint, directory);
   refuse_shared_numbers(checkpoint, directory);
+  read_files_beside(directory, config);
   return {config, std::move(checkpoint)};
 }
 
@@ -307,6 +352,19 @@ void refuse_other_weights(const Path& directory, const std::string& ours) {
                       ": other weights are already here; save to a directory of its own");
 }
 
+// A `generation_config.json` that is here already must not name other tokens than the model.
+bool has_ends(const Path& directory, const LanguageModelConfig& config, CheckpointLayout layout) {
+  const Path path = directory / "generation_config.json";
+  if (!std::filesystem::exists(path)) return false;
+  LanguageModelConfig found = config;
+  if (layout == CheckpointLayout::reference) found.eos_token_ids.clear();
+  add_generation_config(found, read_config_file(path), path.string());
+  if (found.eos_token_ids != config.eos_token_ids)
+    throw FileError(path.string() + ": names other tokens that end a text than the model does;" +
+                    " save to a directory of its own");
+  return true;
+}
+
 }  // namespace
 
 template <class Real>
@@ -316,20 +374,28 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
   model.visit([&](const std::string&, const auto& tensor) { numbers += tensor.size(); });
   require(numbers == parameter_count(model.config()), "model", "all weights as they were loaded",
           "some rounded to fewer bytes");
-  const std::string config = config_text(model.config(), layout);
+  const bool reference = layout == CheckpointLayout::reference;
+  LanguageModelConfig config = model.config();
+  if (reference) config.eos_token_ids.clear();  // they have a file of their own
+  const std::string text = config_text(config, layout);
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   if (failure) throw FileError(directory.string() + ": cannot be made: " + failure.message());
-  const auto tensors = named_tensors(model, layout);
-  const std::string weights =
-      layout == CheckpointLayout::reference ? "pytorch_model.bin" : "model.safetensors";
+  const std::string weights = reference ? "pytorch_model.bin" : "model.safetensors";
   refuse_other_weights(directory, weights);
+  const bool ends = has_ends(directory, model.config(), layout);
   NewFile config_file(directory / "config.json");
-  config_file.write(config);
-  if (layout == CheckpointLayout::reference)
+  config_file.write(text);
+  const auto tensors = named_tensors(model, layout);
+  if (reference)
     write_pytorch_file(directory / weights, tensors, type);
   else
     write_safetensors(directory / weights, tensors, type);
+  if (reference && !ends && !model.config().eos_token_ids.empty()) {
+    NewFile file(directory / "generation_config.json");
+    file.write(generation_config_text(model.config()));
+    file.commit();
+  }
   config_file.commit();
 }
 

@@ -45,8 +45,10 @@
 #include <mamba2/pickle.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -62,21 +64,37 @@ struct None {};
 struct Tuple {
   std::vector<Ref> items;
 };
+struct List {
+  std::vector<Ref> items;
+};
 struct Dict {
   std::vector<std::pair<Ref, Ref>> items;
 };
-enum class Global {
+
+// The words. Most are storages, and say what kind of numbers is in them; kinds that no weight has
+// are known too, because they stand in checkpoints beside the weights. Newer versions of PyTorch
+// say the kind by a second word, and the storage is bytes.
+
+enum class Word {
   ordered_dict,
   rebuild_tensor,
+  rebuild_typed_tensor,
   rebuild_parameter,
-  float_storage,
-  half_storage,
-  bfloat16_storage,
-  double_storage
+  rebuild_from_type,
+  tensor_type,
+  storage,
+  bytes_storage,
+  element_type
 };
+
+struct Global {
+  Word word;
+  std::optional<ElementType> type = {};  // of a storage or an element type; none for whole numbers
+};
+
 struct Storage {
   std::string key;
-  ElementType type;
+  Global kind;
   std::size_t size;
 };
 struct View {
@@ -84,16 +102,33 @@ struct View {
   std::size_t offset;
   std::vector<std::size_t> shape, strides;
 };
-using Value = std::variant<None, bool, std::int64_t, std::string, Tuple, Dict, Global, Storage, View>;
+using Value = std::variant<None, bool, std::int64_t, double, std::string, Tuple, List, Dict, Global,
+                           Storage, View>;
 
 const std::unordered_map<std::string, Global> allowed_globals = {
-    {"collections OrderedDict", Global::ordered_dict},
-    {"torch._utils _rebuild_tensor_v2", Global::rebuild_tensor},
-    {"torch._utils _rebuild_parameter", Global::rebuild_parameter},
-    {"torch FloatStorage", Global::float_storage},
-    {"torch HalfStorage", Global::half_storage},
-    {"torch BFloat16Storage", Global::bfloat16_storage},
-    {"torch DoubleStorage", Global::double_storage}};
+    {"collections OrderedDict", {Word::ordered_dict}},
+    {"torch._utils _rebuild_tensor_v2", {Word::rebuild_tensor}},
+    {"torch._utils _rebuild_tensor_v3", {Word::rebuild_typed_tensor}},
+    {"torch._utils _rebuild_parameter", {Word::rebuild_parameter}},
+    {"torch._utils _rebuild_parameter_with_state", {Word::rebuild_parameter}},
+    {"torch._tensor _rebuild_from_type_v2", {Word::rebuild_from_type}},
+    {"torch Tensor", {Word::tensor_type}},
+    {"torch.nn.parameter Parameter", {Word::tensor_type}},
+    {"torch FloatStorage", {Word::storage, ElementType::float32}},
+    {"torch HalfStorage", {Word::storage, ElementType::float16}},
+    {"torch BFloat16Storage", {Word::storage, ElementType::bfloat16}},
+    {"torch DoubleStorage", {Word::storage, ElementType::float64}},
+    {"torch LongStorage", {Word::storage}},
+    {"torch IntStorage", {Word::storage}},
+    {"torch ShortStorage", {Word::storage}},
+    {"torch CharStorage", {Word::storage}},
+    {"torch ByteStorage", {Word::storage}},
+    {"torch BoolStorage", {Word::storage}},
+    {"torch.storage UntypedStorage", {Word::bytes_storage}},
+    {"torch float32", {Word::element_type, ElementType::float32}},
+    {"torch float16", {Word::element_type, ElementType::float16}},
+    {"torch bfloat16", {Word::element_type, ElementType::bfloat16}},
+    {"torch float64", {Word::element_type, ElementType::float64}}};
 
 // The machine has a program counter, a stack of values, a stack of marks (where a tuple or a list
 // of pairs began), and a *memo*, in which the program keeps values to use them again: that is how
@@ -107,7 +142,7 @@ class PickleMachine {
 
   std::vector<PickledTensor> run() {
     while (!stopped_) execute();
-    return state_dict(pop());
+    return state_dict(find_state_dict(pop()));
   }
 
  private:
@@ -118,79 +153,57 @@ class PickleMachine {
   }
 
   // Reading the program.
-  std::span<const std::byte> take(std::size_t length) {
-    if (length > program_.size() - next_) refuse("the program ends too early");
-    const auto bytes = program_.subspan(next_, length);
-    next_ += length;
-    return bytes;
-  }
+  std::span<const std::byte> take(std::size_t length);
   template <class Integer>
   Integer number() {
     Integer value;
     std::memcpy(&value, take(sizeof(Integer)).data(), sizeof(Integer));
     return value;
   }
-  std::string text(std::size_t length) {
-    const auto bytes = take(length);
-    return {reinterpret_cast<const char*>(bytes.data()), length};
-  }
-  std::string line() {
-    std::string result;
-    for (char c = number<char>(); c != '\n'; c = number<char>()) result += c;
-    return result;
-  }
+  std::string text(std::size_t length);
+  std::string line();
 
-  // The stack.
+  // The stack and the memo.
   void push(Ref value) { stack_.push_back(value); }
-  void push_new(Value value) {
-    if (heap_.size() >= most_values) refuse("more than " + std::to_string(most_values) + " values");
-    heap_.push_back(std::move(value));
-    push(static_cast<Ref>(heap_.size() - 1));
-  }
-  Ref pop() {
-    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
-      refuse("takes a value from an empty stack");
-    const Ref value = stack_.back();
-    stack_.pop_back();
-    return value;
-  }
-  std::vector<Ref> pop_to_mark() {
-    if (marks_.empty()) refuse("takes values up to a mark that was never set");
-    const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-    std::vector<Ref> values(begin, stack_.end());
-    stack_.erase(begin, stack_.end());
-    marks_.pop_back();
-    return values;
-  }
+  void push_new(Value value);
+  Ref top();
+  Ref pop();
+  std::vector<Ref> pop_to_mark();
+  void remember(std::uint32_t key) { memo_[key] = top(); }
+  void recall(std::uint32_t key);
+
+  // Values of the kind that is needed.
   template <class Kind>
   Kind& as(Ref ref, const char* expected) {
     if (auto* value = std::get_if<Kind>(&heap_[ref])) return *value;
-    refuse(std::string("expected ") + expected);
+    refuse(std::string("expected ") + expected + ", got " + kind_of(ref));
   }
-  std::size_t as_size(Ref ref, const char* expected) {
-    const auto value = as<std::int64_t>(ref, expected);
-    if (value < 0) refuse(std::string("expected ") + expected + ", got " + std::to_string(value));
-    return static_cast<std::size_t>(value);
-  }
-  std::vector<std::size_t> as_sizes(Ref ref, const char* expected) {
-    const auto& items = as<Tuple>(ref, expected).items;
-    if (items.size() > 16)
-      refuse(std::string(expected) + " of " + std::to_string(items.size()) + " axes");
-    std::vector<std::size_t> sizes;
-    for (const Ref item : items) sizes.push_back(as_size(item, expected));
-    return sizes;
-  }
+  std::size_t as_size(Ref ref, const char* expected);
+  std::vector<std::size_t> as_sizes(Ref ref, const char* expected);
+  std::string kind_of(Ref ref) const;
 
+  // The instructions.
   void execute();
+  bool push_constant(unsigned char opcode);
+  bool make_container(unsigned char opcode);
+  bool use_memo(unsigned char opcode);
   void push_tuple(std::size_t length);
   void push_long();
-  void push_global();
+  void push_double();
+  void push_global(const std::string& module, const std::string& name);
   void push_storage();
   void set_items(const std::vector<Ref>& items);
-  void reduce();
-  Value rebuild_tensor(const std::vector<Ref>& arguments);
+  void append(const std::vector<Ref>& items);
   void build();
-  std::vector<PickledTensor> state_dict(Ref root);
+
+  // Calls.
+  void call(Global function, const std::vector<Ref>& arguments);
+  View rebuild_tensor(const std::vector<Ref>& arguments, std::optional<Global> type);
+  void set_type(Storage& storage, std::optional<Global> type);
+  void require_plain(const std::vector<Ref>& arguments, std::size_t metadata);
+
+  Ref find_state_dict(Ref root);
+  std::vector<PickledTensor> state_dict(Ref dict);
 
   std::span<const std::byte> program_;
   const std::string& where_;
@@ -202,89 +215,210 @@ class PickleMachine {
   std::unordered_map<std::uint32_t, Ref> memo_;
 };
 
-// Here is the whole instruction set. What is missing is what matters: `INST`, `OBJ`, `NEWOBJ`, the
-// extension registry, everything of later protocols. torch.save() uses protocol 2 and these.
+// Reading the program, and the stack. A mark shields what lies below it.
+
+std::span<const std::byte> PickleMachine::take(std::size_t length) {
+  if (length > program_.size() - next_) refuse("the program ends too early");
+  const auto bytes = program_.subspan(next_, length);
+  next_ += length;
+  return bytes;
+}
+
+std::string PickleMachine::text(std::size_t length) {
+  const auto bytes = take(length);
+  return {reinterpret_cast<const char*>(bytes.data()), length};
+}
+
+std::string PickleMachine::line() {
+  std::string result;
+  for (char c = number<char>(); c != '\n'; c = number<char>()) result += c;
+  return result;
+}
+
+void PickleMachine::push_new(Value value) {
+  if (heap_.size() >= most_values) refuse("more than " + std::to_string(most_values) + " values");
+  heap_.push_back(std::move(value));
+  push(static_cast<Ref>(heap_.size() - 1));
+}
+
+Ref PickleMachine::top() {
+  if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
+    refuse("takes a value from an empty stack");
+  return stack_.back();
+}
+
+Ref PickleMachine::pop() {
+  const Ref value = top();
+  stack_.pop_back();
+  return value;
+}
+
+std::vector<Ref> PickleMachine::pop_to_mark() {
+  if (marks_.empty()) refuse("takes values up to a mark that was never set");
+  const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
+  std::vector<Ref> values(begin, stack_.end());
+  stack_.erase(begin, stack_.end());
+  marks_.pop_back();
+  return values;
+}
+
+void PickleMachine::recall(std::uint32_t key) {
+  const auto found = memo_.find(key);
+  if (found == memo_.end()) refuse("recalls memo " + std::to_string(key) + ", which was never kept");
+  push(found->second);
+}
+
+// What a value is called in a message, and the two kinds of values that are asked for by what is in
+// them: a size, and a tuple of sizes.
+
+std::string PickleMachine::kind_of(Ref ref) const {
+  static const char* names[] = {"None",   "a truth value", "a whole number", "a number",
+                                "a text", "a tuple",       "a list",         "a dict",
+                                "a name", "a storage",     "a tensor"};
+  return names[heap_[ref].index()];
+}
+
+std::size_t PickleMachine::as_size(Ref ref, const char* expected) {
+  const auto value = as<std::int64_t>(ref, expected);
+  if (value < 0) refuse(std::string("expected ") + expected + ", got " + std::to_string(value));
+  return static_cast<std::size_t>(value);
+}
+
+std::vector<std::size_t> PickleMachine::as_sizes(Ref ref, const char* expected) {
+  const auto& items = as<Tuple>(ref, expected).items;
+  if (items.size() > 16)
+    refuse(std::string(expected) + " of " + std::to_string(items.size()) + " axes");
+  std::vector<std::size_t> sizes;
+  for (const Ref item : items) sizes.push_back(as_size(item, expected));
+  return sizes;
+}
+
+// ### The instructions {#language_model_pickle_instructions}
+//
+// Here is the whole instruction set, in four parts. What is missing is what matters: `INST`, `OBJ`,
+// `NEWOBJ`, the extension registry, buffers from outside. torch.save() writes protocol 2 unless it
+// is told otherwise; the later ones, to 5, have shorter ways to say the same.
 
 void PickleMachine::execute() {
   at_ = next_;
   const auto opcode = number<unsigned char>();
-  const auto remember = [&](std::uint32_t key) {
-    const Ref value = pop();
-    push(value);
-    memo_[key] = value;
-  };
-  const auto recall = [&](std::uint32_t key) {
-    const auto found = memo_.find(key);
-    if (found == memo_.end()) refuse("recalls memo " + std::to_string(key) + ", which was never kept");
-    push(found->second);
-  };
+  if (push_constant(opcode) || make_container(opcode) || use_memo(opcode)) return;
   switch (opcode) {
-    case 0x80: {  // PROTO
-      const auto protocol = number<std::uint8_t>();
-      if (protocol != 2)
-        refuse("protocol " + std::to_string(protocol) + "; torch.save() writes protocol 2");
+    case 0x80:  // PROTO
+      if (const auto protocol = number<std::uint8_t>(); protocol < 2 || protocol > 5)
+        refuse("protocol " + std::to_string(protocol) + "; PyTorch writes 2 to 5");
       return;
+    case 0x95:  // FRAME: how many bytes can be fetched at once
+      if (number<std::uint64_t>() > program_.size() - next_) refuse("a frame ends behind the program");
+      return;
+    case 'Q':  // BINPERSID
+      return push_storage();
+    case 'R': {  // REDUCE
+      const auto& arguments = as<Tuple>(pop(), "a tuple of arguments").items;
+      return call(as<Global>(pop(), "a function"), arguments);
     }
-    case '.':
+    case 'b':  // BUILD
+      return build();
+    case '.':  // STOP
       stopped_ = true;
-      return;  // STOP
-    case '(':
-      marks_.push_back(stack_.size());
-      return;  // MARK
-    case 'N':
-      return push_new(None{});  // NONE
-    case 0x88:
-      return push_new(true);  // NEWTRUE
-    case 0x89:
-      return push_new(false);  // NEWFALSE
-    case 'J':
-      return push_new(std::int64_t{number<std::int32_t>()});  // BININT
-    case 'K':
-      return push_new(std::int64_t{number<std::uint8_t>()});  // BININT1
-    case 'M':
-      return push_new(std::int64_t{number<std::uint16_t>()});  // BININT2
-    case 0x8a:
-      return push_long();  // LONG1
-    case 'X':
-      return push_new(text(number<std::uint32_t>()));  // BINUNICODE
-    case '}':
-      return push_new(Dict{});  // EMPTY_DICT
-    case ')':
-      return push_new(Tuple{});  // EMPTY_TUPLE
-    case 't':
-      return push_new(Tuple{pop_to_mark()});  // TUPLE
-    case 0x85:
-    case 0x86:
-    case 0x87:
-      return push_tuple(opcode - 0x84u);  // TUPLE1, TUPLE2, TUPLE3
-    case 's': {
-      const Ref value = pop(), key = pop();
-      return set_items({key, value});
-    }  // SETITEM
-    case 'u':
-      return set_items(pop_to_mark());  // SETITEMS
-    case 'q':
-      return remember(number<std::uint8_t>());  // BINPUT
-    case 'r':
-      return remember(number<std::uint32_t>());  // LONG_BINPUT
-    case 'h':
-      return recall(number<std::uint8_t>());  // BINGET
-    case 'j':
-      return recall(number<std::uint32_t>());  // LONG_BINGET
-    case 'c':
-      return push_global();  // GLOBAL
-    case 'Q':
-      return push_storage();  // BINPERSID
-    case 'R':
-      return reduce();  // REDUCE
-    case 'b':
-      return build();  // BUILD
+      return;
     default:
       break;
   }
   static const char* digits = "0123456789abcdef";
   refuse(std::string("instruction 0x") + digits[opcode >> 4] + digits[opcode & 15] +
          " is not needed for a table of tensors, and is not executed");
+}
+
+// Instructions that push a value. A `GLOBAL` is one of them: here it pushes a word.
+
+bool PickleMachine::push_constant(unsigned char opcode) {
+  switch (opcode) {
+    case 'N':  // NONE
+      return push_new(None{}), true;
+    case 0x88:  // NEWTRUE, NEWFALSE
+    case 0x89:
+      return push_new(opcode == 0x88), true;
+    case 'J':  // BININT
+      return push_new(std::int64_t{number<std::int32_t>()}), true;
+    case 'K':  // BININT1
+      return push_new(std::int64_t{number<std::uint8_t>()}), true;
+    case 'M':  // BININT2
+      return push_new(std::int64_t{number<std::uint16_t>()}), true;
+    case 0x8a:  // LONG1
+      return push_long(), true;
+    case 'G':  // BINFLOAT
+      return push_double(), true;
+    case 0x8c:  // SHORT_BINUNICODE
+      return push_new(text(number<std::uint8_t>())), true;
+    case 'X':  // BINUNICODE
+      return push_new(text(number<std::uint32_t>())), true;
+    case 0x8d:  // BINUNICODE8
+      return push_new(text(number<std::uint64_t>())), true;
+    case 'c': {  // GLOBAL
+      const std::string module = line();
+      return push_global(module, line()), true;
+    }
+    case 0x93: {  // STACK_GLOBAL
+      const Ref name = pop();
+      const std::string& module = as<std::string>(pop(), "a module's name");
+      return push_global(module, as<std::string>(name, "a name")), true;
+    }
+    default:
+      return false;
+  }
+}
+
+// Instructions that make or fill something that holds values.
+
+bool PickleMachine::make_container(unsigned char opcode) {
+  switch (opcode) {
+    case '(':  // MARK
+      return marks_.push_back(stack_.size()), true;
+    case ')':  // EMPTY_TUPLE
+      return push_new(Tuple{}), true;
+    case 't':  // TUPLE
+      return push_new(Tuple{pop_to_mark()}), true;
+    case 0x85:  // TUPLE1, TUPLE2, TUPLE3
+    case 0x86:
+    case 0x87:
+      return push_tuple(opcode - 0x84u), true;
+    case ']':  // EMPTY_LIST
+      return push_new(List{}), true;
+    case 'a':  // APPEND
+      return append({pop()}), true;
+    case 'e':  // APPENDS
+      return append(pop_to_mark()), true;
+    case '}':  // EMPTY_DICT
+      return push_new(Dict{}), true;
+    case 's': {  // SETITEM
+      const Ref value = pop(), key = pop();
+      return set_items({key, value}), true;
+    }
+    case 'u':  // SETITEMS
+      return set_items(pop_to_mark()), true;
+    default:
+      return false;
+  }
+}
+
+// And those that keep a value and fetch it again.
+
+bool PickleMachine::use_memo(unsigned char opcode) {
+  switch (opcode) {
+    case 'q':  // BINPUT
+      return remember(number<std::uint8_t>()), true;
+    case 'r':  // LONG_BINPUT
+      return remember(number<std::uint32_t>()), true;
+    case 0x94:  // MEMOIZE
+      return remember(static_cast<std::uint32_t>(memo_.size())), true;
+    case 'h':  // BINGET
+      return recall(number<std::uint8_t>()), true;
+    case 'j':  // LONG_BINGET
+      return recall(number<std::uint32_t>()), true;
+    default:
+      return false;
+  }
 }
 
 void PickleMachine::push_tuple(std::size_t length) {
@@ -304,13 +438,29 @@ void PickleMachine::push_long() {  // little-endian, two's complement, as short 
   push_new(static_cast<std::int64_t>(value));
 }
 
-void PickleMachine::push_global() {
-  const std::string module = line(), name = line();
+void PickleMachine::push_double() {  // big-endian, the only one that is
+  std::uint64_t bits = 0;
+  for (const std::byte byte : take(8)) bits = bits << 8 | static_cast<std::uint64_t>(byte);
+  push_new(std::bit_cast<double>(bits));
+}
+
+void PickleMachine::push_global(const std::string& module, const std::string& name) {
   const auto found = allowed_globals.find(module + " " + name);
   if (found == allowed_globals.end())
     refuse("asks for '" + module.substr(0, 80) + "." + name.substr(0, 80) +
            "', which no table of tensors needs; refused, nothing was executed");
   push_new(found->second);
+}
+
+void PickleMachine::append(const std::vector<Ref>& items) {
+  auto& list = as<List>(top(), "a list to put items into").items;
+  list.insert(list.end(), items.begin(), items.end());
+}
+
+void PickleMachine::set_items(const std::vector<Ref>& items) {
+  auto& dict = as<Dict>(top(), "a dict to put items into");
+  if (items.size() % 2 != 0) refuse("a key without a value");
+  for (std::size_t i = 0; i < items.size(); i += 2) dict.items.emplace_back(items[i], items[i + 1]);
 }
 
 // A tuple that begins with `'storage'` names a file of numbers.
@@ -321,50 +471,54 @@ void PickleMachine::push_storage() {
     refuse("expected ('storage', type, key, device, size)");
   const std::string& key = as<std::string>(id.items[2], "the key of a storage");
   if (key.size() > 64) refuse("the key of a storage is " + std::to_string(key.size()) + " bytes long");
-  Storage storage{key, {}, as_size(id.items[4], "a storage's size")};
-  switch (as<Global>(id.items[1], "a storage's type")) {
-    case Global::float_storage:
-      storage.type = ElementType::float32;
-      break;
-    case Global::half_storage:
-      storage.type = ElementType::float16;
-      break;
-    case Global::bfloat16_storage:
-      storage.type = ElementType::bfloat16;
-      break;
-    case Global::double_storage:
-      storage.type = ElementType::float64;
-      break;
-    default:
-      refuse("expected a storage's type");
-  }
-  push_new(std::move(storage));
+  const Global kind = as<Global>(id.items[1], "a storage's type");
+  if (kind.word != Word::storage && kind.word != Word::bytes_storage)
+    refuse("expected a storage's type, got the name of something else");
+  push_new(Storage{key, kind, as_size(id.items[4], "a storage's size")});
 }
 
-void PickleMachine::set_items(const std::vector<Ref>& items) {
-  const Ref target = pop();
-  push(target);
-  auto& dict = as<Dict>(target, "a dict to put items into");
-  if (items.size() % 2 != 0) refuse("a key without a value");
-  for (std::size_t i = 0; i < items.size(); i += 2) dict.items.emplace_back(items[i], items[i + 1]);
+// torch.save() hangs an attribute `_metadata` on the dictionary: versions of modules, which a
+// reader of Mamba-2 does not need. `BUILD` is how a pickle sets attributes; we check that it is
+// this one, and drop it.
+
+void PickleMachine::build() {
+  const Dict& attributes = as<Dict>(pop(), "a dict of attributes");
+  as<Dict>(top(), "a dict to attach attributes to");
+  if (attributes.items.size() > 1)
+    refuse("sets " + std::to_string(attributes.items.size()) + " attributes");
+  for (const auto& [key, value] : attributes.items)
+    if (const auto& name = as<std::string>(key, "an attribute's name"); name != "_metadata")
+      refuse("sets the attribute '" + name.substr(0, 80) + "'");
 }
 
-// `REDUCE` is where Python would call a function. Here it is a choice among three.
+// ### Calls {#language_model_pickle_calls}
+//
+// `REDUCE` is where Python would call a function. Here it is a choice among five. Two of them only
+// wrap a tensor: a parameter is a tensor to be trained, with attributes perhaps; a tensor with
+// attributes is described by the call that would make it without, and what to hang on it.
 
-void PickleMachine::reduce() {
-  const Tuple& arguments = as<Tuple>(pop(), "a tuple of arguments");
-  switch (as<Global>(pop(), "a function")) {
-    case Global::ordered_dict:
-      if (!arguments.items.empty()) refuse("expected an OrderedDict without arguments");
+void PickleMachine::call(Global function, const std::vector<Ref>& arguments) {
+  switch (function.word) {
+    case Word::ordered_dict:
+      if (!arguments.empty()) refuse("expected an OrderedDict without arguments");
       return push_new(Dict{});
-    case Global::rebuild_tensor:
-      return push_new(rebuild_tensor(arguments.items));
-    case Global::rebuild_parameter:
-      if (arguments.items.empty()) refuse("expected a parameter's tensor");
-      as<View>(arguments.items[0], "a parameter's tensor");
-      return push(arguments.items[0]);  // itself, not a copy
+    case Word::rebuild_tensor:
+      return push_new(rebuild_tensor(arguments, {}));
+    case Word::rebuild_typed_tensor:
+      if (arguments.size() < 7) refuse("this tensor needs a type of numbers");
+      return push_new(rebuild_tensor(arguments, as<Global>(arguments[6], "a type of numbers")));
+    case Word::rebuild_parameter:
+      if (arguments.empty()) refuse("expected a parameter's tensor");
+      as<View>(arguments[0], "a parameter's tensor");
+      return push(arguments[0]);  // itself, not a copy
+    case Word::rebuild_from_type: {
+      if (arguments.size() != 4) refuse("expected a function, a type, arguments and attributes");
+      const Global inner = as<Global>(arguments[0], "a function");
+      if (inner.word == Word::rebuild_from_type) refuse("wraps what is wrapped already");
+      return call(inner, as<Tuple>(arguments[2], "a tuple of arguments").items);
+    }
     default:
-      refuse("calls a storage type");
+      refuse("calls what is no function");
   }
 }
 
@@ -372,10 +526,12 @@ void PickleMachine::reduce() {
 // the storage, without overflow; and it may not have more numbers than the storage, as a stride of
 // zero would allow: a few bytes could then claim to be a tensor of any size.
 
-Value PickleMachine::rebuild_tensor(const std::vector<Ref>& arguments) {
+View PickleMachine::rebuild_tensor(const std::vector<Ref>& arguments, std::optional<Global> type) {
   if (arguments.size() < 4) refuse("a tensor needs a storage, an offset, a shape and strides");
   View view{as<Storage>(arguments[0], "a tensor's storage"), as_size(arguments[1], "an offset"),
             as_sizes(arguments[2], "a shape"), as_sizes(arguments[3], "strides")};
+  require_plain(arguments, type ? 7 : 6);
+  set_type(view.storage, type);
   if (view.shape.size() != view.strides.size()) refuse("a shape and strides of different lengths");
   std::size_t count = 0, end = view.offset;
   bool fits = element_count(view.shape, count) && count <= view.storage.size &&
@@ -392,31 +548,73 @@ Value PickleMachine::rebuild_tensor(const std::vector<Ref>& arguments) {
   return view;
 }
 
-// torch.save() hangs an attribute `_metadata` on the dictionary: versions of modules, which a
-// reader of Mamba-2 does not need. `BUILD` is how a pickle sets attributes; we check that it is
-// this one, and drop it.
+// The kind of numbers comes with the storage, or apart from it, and then the storage is so many
+// bytes.
 
-void PickleMachine::build() {
-  const Dict& attributes = as<Dict>(pop(), "a dict of attributes");
-  const Ref target = pop();
-  push(target);
-  as<Dict>(target, "a dict to attach attributes to");
-  if (attributes.items.size() > 1)
-    refuse("sets " + std::to_string(attributes.items.size()) + " attributes");
-  for (const auto& [key, value] : attributes.items)
-    if (const auto& name = as<std::string>(key, "an attribute's name"); name != "_metadata")
-      refuse("sets the attribute '" + name.substr(0, 80) + "'");
+void PickleMachine::set_type(Storage& storage, std::optional<Global> type) {
+  const bool bytes = storage.kind.word == Word::bytes_storage;
+  if (type && type->word != Word::element_type)
+    refuse("expected a type of numbers, got the name of something else");
+  if (bytes != type.has_value())
+    refuse(bytes ? "a storage of bytes, and no type of numbers" : "a type of numbers said twice");
+  if (!bytes) return;
+  const std::size_t width = element_size(*type->type);
+  if (storage.size % width != 0)
+    refuse("a storage of " + std::to_string(storage.size) + " bytes for numbers of " +
+           std::to_string(width));
+  storage.kind.type = type->type;
+  storage.size /= width;
 }
 
-std::vector<PickledTensor> PickleMachine::state_dict(Ref root) {
+// A last argument may say that the numbers are not to be taken as they are: with the other sign,
+// for example. None that is on is known here.
+
+void PickleMachine::require_plain(const std::vector<Ref>& arguments, std::size_t metadata) {
+  if (arguments.size() <= metadata || std::holds_alternative<None>(heap_[arguments[metadata]])) return;
+  for (const auto& [key, value] : as<Dict>(arguments[metadata], "a tensor's metadata").items) {
+    const bool* flag = std::get_if<bool>(&heap_[value]);
+    if (flag == nullptr || *flag)
+      refuse("a tensor with '" + as<std::string>(key, "the name of metadata").substr(0, 80) +
+             "', which is not known here");
+  }
+}
+
+// ### Which dict? {#language_model_pickle_root}
+//
+// At the end one value is left on the stack. As a rule it is the dict of tensors. Programs that
+// train save more: the step, the optimizer's state, and the tensors in a dict of their own, under
+// one of a few names. If exactly one of these is there, it is meant.
+
+Ref PickleMachine::find_state_dict(Ref root) {
+  static const std::unordered_set<std::string> names = {"state_dict", "model_state_dict", "model_state",
+                                                        "model", "module"};
+  Ref found = root;
+  std::string under;
+  for (const auto& [key, value] : as<Dict>(root, "a dict of tensors").items) {
+    const auto* name = std::get_if<std::string>(&heap_[key]);
+    if (name == nullptr || !names.contains(*name) || !std::holds_alternative<Dict>(heap_[value]))
+      continue;
+    if (!under.empty())
+      refuse("holds two models, under '" + under + "' and under '" + *name +
+             "'; save one of them alone");
+    under = *name;
+    found = value;
+  }
+  return found;
+}
+
+std::vector<PickledTensor> PickleMachine::state_dict(Ref dict) {
   std::vector<PickledTensor> tensors;
   std::unordered_set<std::string> names;
-  for (const auto& [key, value] : as<Dict>(root, "a dict of tensors").items) {
+  for (const auto& [key, value] : as<Dict>(dict, "a dict of tensors").items) {
     const std::string& name = as<std::string>(key, "a tensor's name");
-    if (!names.insert(name).second) refuse("tensor '" + name.substr(0, 200) + "' comes twice");
-    const View& view = as<View>(value, "a tensor");
-    tensors.push_back({name, view.storage.key, view.storage.type, view.storage.size, view.offset,
-                       view.shape, view.strides});
+    const std::string which = "'" + name.substr(0, 200) + "'";
+    if (!names.insert(name).second) refuse("tensor " + which + " comes twice");
+    const View* view = std::get_if<View>(&heap_[value]);
+    if (view == nullptr) refuse("expected a tensor under the key " + which + ", got " + kind_of(value));
+    if (!view->storage.kind.type) refuse("tensor " + which + " holds whole numbers, no weights");
+    tensors.push_back({name, view->storage.key, *view->storage.kind.type, view->storage.size,
+                       view->offset, view->shape, view->strides});
   }
   return tensors;
 }
@@ -425,18 +623,17 @@ std::vector<PickledTensor> PickleMachine::state_dict(Ref root) {
 
 std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle,
                                            const std::string& where) {
-  constexpr std::size_t longest = std::size_t{16} << 20;
-  if (pickle.size() > longest)
+  if (pickle.size() > longest_pickle)
     throw FileError(where + ": pickle of " + std::to_string(pickle.size()) + " bytes, more than the " +
-                    std::to_string(longest) + " that are read");
+                    std::to_string(longest_pickle) + " that are read");
   return PickleMachine(pickle, where).run();
 }
 
 // ### Writing a pickle
 //
-// The way back is to emit the same few instructions. The memo is not needed for correctness, except
-// in one place: torch.load() keeps one storage for each *key*, so two tensors that name the same
-// key share their numbers again without it.
+// The way back is to emit the same few instructions, those of protocol 2. The memo is not needed:
+// torch.load() keeps one storage for each *key*, so two tensors that name the same key share their
+// numbers again without it.
 
 namespace {
 

@@ -31,8 +31,12 @@ std::string archive_folder(const std::vector<ZipEntry>& entries, const std::stri
   return folder;
 }
 
-void refuse_old_format(std::span<const std::byte> file, const std::string& where) {
-  if (file.size() > 2 && file[0] == std::byte{0x80} && file[1] == std::byte{2})
+// What is no archive at all, but is known.
+void refuse_others(const InputFile& file) {
+  const std::string where = file.path().string();
+  const std::string beginning = file.text(0, std::min<std::size_t>(file.size(), 200));
+  refuse_stand_in(beginning, where);
+  if (beginning.size() > 2 && beginning[0] == '\x80' && beginning[1] >= 2 && beginning[1] <= 5)
     throw FileError(
         where +
         ": a bare pickle, as PyTorch wrote before version 1.6; load and save it with a newer one");
@@ -40,21 +44,23 @@ void refuse_old_format(std::span<const std::byte> file, const std::string& where
 
 }  // namespace
 
-std::vector<TensorEntry> read_pytorch_file(std::span<const std::byte> file, const std::string& where) {
-  refuse_old_format(file, where);
-  const std::vector<ZipEntry> entries = read_zip(file, where);
+std::vector<TensorEntry> read_pytorch_file(const InputFile& file) {
+  const std::string where = file.path().string();
+  refuse_others(file);
+  const std::vector<ZipEntry> entries = read_zip(file);
   const std::string folder = archive_folder(entries, where);
   std::unordered_map<std::string, const ZipEntry*> by_name;
   for (const ZipEntry& entry : entries) by_name[entry.name] = &entry;
-  const auto bytes_of = [&](const ZipEntry& entry) { return file.subspan(entry.offset, entry.size); };
 
   if (const auto order = by_name.find(folder + "byteorder"); order != by_name.end()) {
-    const auto bytes = bytes_of(*order->second);
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    if (!text.starts_with("little")) throw FileError(where + ": its numbers are not little-endian");
+    const ZipEntry& entry = *order->second;
+    if (file.text(entry.offset, std::min<std::size_t>(entry.size, 6)) != "little")
+      throw FileError(where + ": its numbers are not little-endian");
   }
   std::vector<TensorEntry> tensors;
-  for (PickledTensor& tensor : read_state_dict(bytes_of(*by_name[folder + "data.pkl"]), where)) {
+  const ZipEntry& entry = *by_name[folder + "data.pkl"];
+  const std::string pickle = file.text(entry.offset, std::min(entry.size, longest_pickle + 1));
+  for (PickledTensor& tensor : read_state_dict(std::as_bytes(std::span(pickle)), where)) {
     const auto storage = by_name.find(folder + "data/" + tensor.storage);
     const std::string claim =
         where + ": tensor '" + tensor.name + "': storage '" + tensor.storage + "'";

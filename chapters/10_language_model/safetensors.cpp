@@ -19,12 +19,16 @@
 // broken download, and a reader that believes them reads outside its memory. So each is checked,
 // and each refusal says which file, which tensor, which number:
 //
-// - the header must fit into the file;
+// - the header must fit into the file, and its first byte must be `{`;
 // - the product of the shape times the size of an element must be the number of bytes, without
 //   overflow;
-// - every range must lie inside the file and begin at a multiple of its element size;
+// - every range must lie inside the file;
 // - the ranges, sorted, must follow each other without overlap and without a hole, up to the last
 //   byte. A hole could hide data; an overlap would make two tensors of one.
+//
+// What is *not* asked for is that a tensor begins at a multiple of its element's size. Three
+// numbers of two bytes before a number of four are a valid file, and whoever wants aligned numbers
+// has to copy them, as we do.
 
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
@@ -34,7 +38,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
+#include <limits>
 
 namespace mamba2 {
 
@@ -73,49 +77,38 @@ const char* dtype_name(ElementType type) {
   return "F32";
 }
 
-// The entry of one tensor: three keys, each of the right kind. `sizes` reads a list of numbers that
-// must be integers and not negative.
+// The entry of one tensor has three keys, each with a value of its kind.
 
-std::vector<std::size_t> sizes(const nlohmann::json& value, const std::string& key,
-                               const std::string& where) {
-  if (!value.is_object() || !value.contains(key) || !value[key].is_array())
-    throw FileError(where + ": " + key + " is missing or no list");
+std::vector<std::size_t> sizes(const JsonEntry& list) {
   std::vector<std::size_t> result;
-  for (const auto& element : value[key]) {
-    if (!element.is_number_unsigned())
-      throw FileError(where + ": " + key + " holds " + element.dump(-1, ' ', true).substr(0, 40) +
-                      ", no size");
-    result.push_back(element.get<std::size_t>());
-  }
+  for (std::size_t i = 0; i < list.array().size(); ++i)
+    result.push_back(list.element(i).whole(std::numeric_limits<std::size_t>::max()));
   return result;
 }
 
-TensorEntry parse_entry(const std::string& name, const nlohmann::json& value, std::size_t data,
-                        std::size_t data_size, const std::string& file) {
-  const std::string where = file + ": tensor '" + name + "'";
-  const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };
+TensorEntry parse_entry(const std::string& name, const JsonEntry& json, std::size_t data,
+                        std::size_t data_size) {
   TensorEntry entry{
-      .name = name, .type = {}, .shape = sizes(value, "shape", where), .strides = {}, .offset = 0};
-  const auto range = sizes(value, "data_offsets", where);
-  const auto dtype = value.find("dtype");
-  if (dtype == value.end() || !dtype->is_string()) refuse("dtype is missing or no text");
-  if (!parse_dtype(dtype->get<std::string>(), entry.type))
-    refuse("dtype " + dtype->get<std::string>() + " is none of F32, F16, BF16, F64");
+      .name = name, .type = {}, .shape = sizes(json.require("shape")), .strides = {}, .offset = 0};
+  const auto range = sizes(json.require("data_offsets"));
+  const JsonEntry dtype = json.require("dtype");
+  if (!parse_dtype(dtype.text(), entry.type)) dtype.expected("one of F32, F16, BF16, F64");
   if (range.size() != 2 || range[0] > range[1] || range[1] > data_size)
-    refuse("data_offsets " + shape_text(range) + " do not lie within the " + std::to_string(data_size) +
-           " bytes of data");
+    json.refuse("data_offsets " + shape_text(range) + " do not lie within the " +
+                std::to_string(data_size) + " bytes of data");
   const std::size_t width = element_size(entry.type);
   std::size_t count = 0, bytes = 0;
   if (!element_count(entry.shape, count) || __builtin_mul_overflow(count, width, &bytes) ||
       bytes != range[1] - range[0])
-    refuse("shape " + shape_text(entry.shape) + " of " + element_name(entry.type) +
-           " does not fill data_offsets " + shape_text(range));
-  if (range[0] % width != 0)
-    refuse("begins at byte " + std::to_string(range[0]) + " of the data, misaligned");
+    json.refuse("shape " + shape_text(entry.shape) + " of " + element_name(entry.type) +
+                " does not fill data_offsets " + shape_text(range));
   entry.strides = contiguous_strides(entry.shape);
   entry.offset = data + range[0];
   return entry;
 }
+
+// Nothing lies twice, and nothing lies between. In the order of their places each tensor has to
+// begin where the one before ends.
 
 void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, std::size_t file_size,
                      const std::string& file) {
@@ -146,23 +139,29 @@ void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, 
 
 }  // namespace
 
-std::vector<TensorEntry> read_safetensors(std::span<const std::byte> file, const std::string& where) {
+std::vector<TensorEntry> read_safetensors(const InputFile& file) {
+  const std::string where = file.path().string();
   const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };
+  refuse_stand_in(file.text(0, std::min<std::size_t>(file.size(), 200)), where);
   if (file.size() < 8)
     refuse("only " + std::to_string(file.size()) + " bytes, too short for a safetensors file");
   std::uint64_t header = 0;
-  std::memcpy(&header, file.data(), 8);
+  file.read(0, std::as_writable_bytes(std::span(&header, 1)));
   if (header > file.size() - 8)
     refuse("header claims " + std::to_string(header) + " bytes, but only " +
            std::to_string(file.size() - 8) + " follow; truncated, or no safetensors file");
-  const std::string_view text(reinterpret_cast<const char*>(file.data()) + 8, header);
+  if (header > longest_header)
+    refuse("header of " + std::to_string(header) + " bytes, more than the " +
+           std::to_string(longest_header) + " that are read");
+  const std::string text = file.text(8, static_cast<std::size_t>(header));
+  if (!text.starts_with('{')) refuse("header does not begin with '{' at byte 8");
   const auto json = parse_json(text, where + " (header)", {.bytes = longest_header, .depth = 4});
-  if (!json.is_object()) refuse("header is no JSON object");
-  const std::size_t data = 8 + static_cast<std::size_t>(header);
+  const std::size_t data = 8 + text.size();
   std::vector<TensorEntry> entries;
   for (const auto& [name, value] : json.items())
     if (name != "__metadata__")
-      entries.push_back(parse_entry(name, value, data, file.size() - data, where));
+      entries.push_back(parse_entry(name, JsonEntry(value, where + ": tensor '" + name + "': "), data,
+                                    file.size() - data));
   require_no_gaps(entries, data, file.size(), where);
   return entries;
 }

@@ -17,11 +17,12 @@
 // A zip file is read from its end. There lies a small *end record* that says where the **central
 // directory** begins; the directory lists every file with its name, its size and the place of its
 // **local header**, and behind the local header come the bytes. So every fact is written down
-// twice, and a hostile archive says two different things. We believe the central directory, check
-// it against the local headers, and refuse what disagrees.
+// twice, and a hostile archive says two different things: one program shows a harmless file,
+// another reads a different one. We read both, and refuse what disagrees.
 //
-// The fields are little-endian and unaligned. A small reader that knows where the file ends takes
-// care of both.
+// The fields are little-endian and unaligned. A small reader that knows where its bytes end takes
+// care of both. It holds a piece of the archive, and knows where in the file the piece began, so
+// that messages can say it.
 
 #include <mamba2/error.hpp>
 #include <mamba2/zip.hpp>
@@ -35,38 +36,39 @@ namespace mamba2 {
 
 namespace {
 
-class Bytes {  // reads fields, refuses to read past the end
+class Piece {  // of an archive; reads fields, refuses to read past its end
  public:
-  Bytes(std::span<const std::byte> file, const std::string& where) : file_(file), where_(where) {}
+  Piece(const InputFile& file, std::size_t begin, std::size_t length)
+      : file_(file), begin_(begin), bytes_(file.text(begin, length)) {}
 
   [[noreturn]] void refuse(std::size_t at, const std::string& reason) const {
-    throw FileError(where_ + ": at byte " + std::to_string(at) + ": " + reason);
+    throw FileError(file_.path().string() + ": at byte " + std::to_string(at) + ": " + reason);
   }
   template <class Integer>
-  Integer get(std::size_t at) const {
+  Integer get(std::size_t at) const {  // the place in the file
     Integer value;
-    require(at, sizeof(Integer));
-    std::memcpy(&value, file_.data() + at, sizeof(Integer));
+    std::memcpy(&value, bytes_.data() + place(at, sizeof(Integer)), sizeof(Integer));
     return value;
   }
   std::string text(std::size_t at, std::size_t length) const {
-    require(at, length);
-    return {reinterpret_cast<const char*>(file_.data()) + at, length};
+    return bytes_.substr(place(at, length), length);
   }
-  void require(std::size_t at, std::size_t length) const {
-    if (at > file_.size() || length > file_.size() - at)
+  std::size_t place(std::size_t at, std::size_t length) const {
+    if (at < begin_ || at - begin_ > bytes_.size() || length > bytes_.size() - (at - begin_))
       refuse(at, "the archive ends too early; truncated?");
+    return at - begin_;
   }
-  std::size_t size() const { return file_.size(); }
 
  private:
-  std::span<const std::byte> file_;
-  const std::string& where_;
+  const InputFile& file_;
+  std::size_t begin_;
+  std::string bytes_;
 };
 
 constexpr std::uint32_t local_signature = 0x04034b50, central_signature = 0x02014b50,
                         end_signature = 0x06054b50;
 constexpr std::uint32_t end64_signature = 0x06064b50, locator64_signature = 0x07064b50;
+constexpr std::size_t largest_directory = std::size_t{64} << 20;
 
 struct Directory {
   std::size_t begin, size, entries;
@@ -76,97 +78,155 @@ struct Directory {
 // bits. An archive beyond four gigabytes, and every one that PyTorch writes, has a second end
 // record with 64-bit fields, found by way of a *locator* just before the first.
 
-Directory find_directory(const Bytes& file) {
-  if (file.size() < 22) file.refuse(0, "too short for a zip archive");
+Directory read_end64(const InputFile& file, const Piece& tail, std::size_t locator) {
+  const auto end64 = tail.get<std::uint64_t>(locator + 8);
+  if (end64 > locator || locator - end64 < 56)
+    tail.refuse(locator, "the zip64 end record is not where it should be");
+  const Piece record(file, end64, 56);
+  if (record.get<std::uint32_t>(end64) != end64_signature)
+    tail.refuse(locator, "the zip64 end record is not where it should be");
+  return {record.get<std::uint64_t>(end64 + 48), record.get<std::uint64_t>(end64 + 40),
+          record.get<std::uint64_t>(end64 + 32)};
+}
+
+Directory find_directory(const InputFile& file) {
+  const std::size_t length = std::min<std::size_t>(file.size(), 65535 + 22 + 20);
+  const Piece tail(file, file.size() - length, length);
+  if (file.size() < 22) tail.refuse(0, "too short for a zip archive");
   std::size_t end = file.size() - 22;
   const std::size_t lowest = end > 65535 ? end - 65535 : 0;
-  while (file.get<std::uint32_t>(end) != end_signature ||
-         file.get<std::uint16_t>(end + 20) != file.size() - end - 22) {
-    if (end == lowest) file.refuse(0, "no zip archive, or a truncated one: it has no end record");
+  while (tail.get<std::uint32_t>(end) != end_signature ||
+         tail.get<std::uint16_t>(end + 20) != file.size() - end - 22) {
+    if (end == lowest) tail.refuse(0, "no zip archive, or a truncated one: it has no end record");
     --end;
   }
-  Directory directory{file.get<std::uint32_t>(end + 16), file.get<std::uint32_t>(end + 12),
-                      file.get<std::uint16_t>(end + 10)};
-  if (end >= 20 && file.get<std::uint32_t>(end - 20) == locator64_signature) {
-    const auto end64 = file.get<std::uint64_t>(end - 12);
-    if (end64 > end - 20 || file.get<std::uint32_t>(end64) != end64_signature)
-      file.refuse(end - 12, "the zip64 end record is not where it should be");
-    directory = {file.get<std::uint64_t>(end64 + 48), file.get<std::uint64_t>(end64 + 40),
-                 file.get<std::uint64_t>(end64 + 32)};
-  }
+  Directory directory{tail.get<std::uint32_t>(end + 16), tail.get<std::uint32_t>(end + 12),
+                      tail.get<std::uint16_t>(end + 10)};
+  if (end >= 20 && tail.get<std::uint32_t>(end - 20) == locator64_signature)
+    directory = read_end64(file, tail, end - 20);
   if (directory.begin > end || directory.size > end - directory.begin)
-    file.refuse(end, "the central directory does not lie within the archive");
+    tail.refuse(end, "the central directory does not lie within the archive");
   if (directory.entries > directory.size / 46)
-    file.refuse(
+    tail.refuse(
         end, "the central directory is too short for " + std::to_string(directory.entries) + " files");
+  if (directory.size > largest_directory)
+    tail.refuse(end, "the central directory has " + std::to_string(directory.size) +
+                         " bytes, more than the " + std::to_string(largest_directory) +
+                         " that are read");
   return directory;
 }
 
-// A directory entry whose sizes do not fit into 32 bits holds `0xffffffff` in their place, and the
-// true ones in an *extra field* of kind 1, in a fixed order: size, stored size, place of the local
-// header; only those that are needed.
+// A header, central or local, says of its file how it is stored, how large it is and what its check
+// sum is. Both kinds have these fields in the same order; the central one has more before and
+// behind. A size that does not fit into 32 bits is written as `0xffffffff`, and the true one stands
+// in an *extra field* of kind 1, in a fixed order: size, stored size, place of the local header;
+// only those that are needed.
 
-struct CentralEntry {
+struct Header {
   std::string name;
-  std::uint64_t stored_size, size, header;
-  std::size_t length;  // of this entry in the directory
+  std::uint16_t flags, method;
+  std::uint32_t crc;
+  std::uint64_t stored_size, size;
+  std::uint64_t local;  // where the local header is; only the central one knows
 };
 
-void read_zip64_field(const Bytes& file, std::size_t at, std::size_t length, CentralEntry& entry) {
+constexpr std::uint16_t encrypted = 1, sizes_follow = 8;  // bits of the flags
+
+void read_zip64_field(const Piece& piece, std::size_t at, std::size_t length, Header& header) {
   for (const std::size_t end = at + length; at + 4 <= end;) {
-    const auto kind = file.get<std::uint16_t>(at);
-    const std::size_t size = file.get<std::uint16_t>(at + 2);
-    if (size > end - at - 4) file.refuse(at, "an extra field is longer than its place");
+    const auto kind = piece.get<std::uint16_t>(at);
+    const std::size_t size = piece.get<std::uint16_t>(at + 2);
+    if (size > end - at - 4) piece.refuse(at, "an extra field is longer than its place");
     at += 4;
     std::size_t field = at;
     if (kind == 1)
-      for (std::uint64_t* value : {&entry.size, &entry.stored_size, &entry.header})
+      for (std::uint64_t* value : {&header.size, &header.stored_size, &header.local})
         if (*value == 0xffffffff && field + 8 <= at + size) {
-          *value = file.get<std::uint64_t>(field);
+          *value = piece.get<std::uint64_t>(field);
           field += 8;
         }
     at += size;
   }
 }
 
-CentralEntry read_central_entry(const Bytes& file, std::size_t at) {
-  if (file.get<std::uint32_t>(at) != central_signature)
-    file.refuse(at, "no entry of the central directory");
-  const auto flags = file.get<std::uint16_t>(at + 8), method = file.get<std::uint16_t>(at + 10);
-  const std::size_t name = file.get<std::uint16_t>(at + 28), extra = file.get<std::uint16_t>(at + 30);
-  const std::size_t comment = file.get<std::uint16_t>(at + 32);
-  CentralEntry entry{file.text(at + 46, name), file.get<std::uint32_t>(at + 20),
-                     file.get<std::uint32_t>(at + 24), file.get<std::uint32_t>(at + 42),
-                     46 + name + extra + comment};
-  file.require(at, entry.length);
-  read_zip64_field(file, at + 46 + name, extra, entry);
-  if ((flags & 1) != 0) file.refuse(at, "file '" + entry.name + "' is encrypted");
-  if (method != 0)
-    file.refuse(at, "file '" + entry.name + "' is compressed (method " + std::to_string(method) +
-                        "); PyTorch stores its files uncompressed, and nothing else is read");
-  if (entry.stored_size != entry.size)
-    file.refuse(at, "file '" + entry.name + "' claims " + std::to_string(entry.size) +
-                        " bytes and stores " + std::to_string(entry.stored_size));
-  return entry;
+// The fields that both kinds have begin at `at`: flags, method, time, check sum, stored size, size,
+// and the lengths of the name and of the extra field.
+
+Header read_header(const Piece& piece, std::size_t at, std::size_t name_at, std::uint64_t local) {
+  const std::size_t name = piece.get<std::uint16_t>(at + 20), extra = piece.get<std::uint16_t>(at + 22);
+  Header header{.name = piece.text(name_at, name),
+                .flags = piece.get<std::uint16_t>(at),
+                .method = piece.get<std::uint16_t>(at + 2),
+                .crc = piece.get<std::uint32_t>(at + 8),
+                .stored_size = piece.get<std::uint32_t>(at + 12),
+                .size = piece.get<std::uint32_t>(at + 16),
+                .local = local};
+  read_zip64_field(piece, name_at + name, extra, header);
+  return header;
 }
 
-// The bytes of a file begin behind its local header, which has the name once more and a field of
-// its own length. PyTorch pads that field so that the numbers begin at a multiple of 64.
+void check_stored(const Piece& piece, std::size_t at, const Header& header) {
+  const std::string file = "file '" + header.name + "'";
+  if ((header.flags & encrypted) != 0) piece.refuse(at, file + " is encrypted");
+  if (header.method != 0)
+    piece.refuse(at, file + " is compressed (method " + std::to_string(header.method) +
+                         "); PyTorch stores its files uncompressed, and nothing else is read");
+  if (header.stored_size != header.size)
+    piece.refuse(at, file + " claims " + std::to_string(header.size) + " bytes and stores " +
+                         std::to_string(header.stored_size));
+}
 
-ZipEntry locate(const Bytes& file, const CentralEntry& entry, std::size_t end) {
-  if (entry.header > end || end - entry.header < 30 ||
-      file.get<std::uint32_t>(entry.header) != local_signature)
-    file.refuse(std::min<std::size_t>(entry.header, end),
-                "file '" + entry.name + "' has no local header here");
-  const std::size_t name = file.get<std::uint16_t>(entry.header + 26);
-  const std::size_t offset = entry.header + 30 + name + file.get<std::uint16_t>(entry.header + 28);
-  if (file.text(entry.header + 30, name) != entry.name)
-    file.refuse(entry.header,
-                "the local header names another file than the central directory, '" + entry.name + "'");
-  if (offset > end || entry.size > end - offset)
-    file.refuse(entry.header, "file '" + entry.name + "' of " + std::to_string(entry.size) +
-                                  " bytes reaches into the central directory or beyond the archive");
-  return {entry.name, offset, static_cast<std::size_t>(entry.size)};
+// The bytes of a file begin behind its local header. PyTorch pads the extra field there so that the
+// numbers begin at a multiple of 64. One disagreement is allowed, and announced by a bit of the
+// flags: a writer that does not go back leaves sizes and check sum zero, and writes them *behind*
+// the file, in 32 bits or in 64. PyTorch does so.
+
+void check_descriptor(const InputFile& file, const Header& central, std::size_t at, std::size_t end) {
+  constexpr std::uint32_t descriptor_signature = 0x08074b50;
+  const Piece piece(file, at, std::min<std::size_t>(24, end - at));
+  const auto agrees = [&](auto width) {  // that of a size
+    using Size = decltype(width);
+    return end - at >= 8 + 2 * sizeof(Size) && piece.get<Size>(at + 8) == central.stored_size &&
+           piece.get<Size>(at + 8 + sizeof(Size)) == central.size;
+  };
+  if (end - at < 16 || piece.get<std::uint32_t>(at) != descriptor_signature ||
+      piece.get<std::uint32_t>(at + 4) != central.crc ||
+      !(agrees(std::uint32_t{}) || agrees(std::uint64_t{})))
+    piece.refuse(at, "what stands behind file '" + central.name +
+                         "' is not its check sum and size as in the central directory");
+}
+
+ZipEntry locate(const InputFile& file, const Header& central, std::size_t end) {
+  const std::size_t at = central.local, most = std::min<std::size_t>(end, file.size());
+  const std::string name = "file '" + central.name + "'";
+  const Piece fixed(file, std::min(at, most), std::min<std::size_t>(30, most - std::min(at, most)));
+  if (at > most || most - at < 30 || fixed.get<std::uint32_t>(at) != local_signature)
+    fixed.refuse(std::min(at, most), name + " has no local header here");
+  const std::size_t length =
+      std::size_t{30} + fixed.get<std::uint16_t>(at + 26) + fixed.get<std::uint16_t>(at + 28);
+  const Piece piece(file, at, std::min(length, file.size() - at));
+  const Header local = read_header(piece, at + 6, at + 30, central.local);
+  const auto agree = [&](const char* what, std::uint64_t here, std::uint64_t there) {
+    if (here != there)
+      piece.refuse(at, std::string("the local header gives ") + what + " " + std::to_string(here) +
+                           " for " + name + ", the central directory " + std::to_string(there));
+  };
+  if (local.name != central.name)
+    piece.refuse(
+        at, "the local header names another file than the central directory, '" + central.name + "'");
+  agree("flags", local.flags, central.flags);
+  agree("method", local.method, central.method);
+  const std::size_t offset = at + length;
+  if (offset > end || central.size > end - offset)
+    piece.refuse(at, name + " of " + std::to_string(central.size) +
+                         " bytes reaches into the central directory or beyond the archive");
+  const bool follows = (local.flags & sizes_follow) != 0 && local.size == 0 && local.crc == 0;
+  if (follows && central.size > 0) check_descriptor(file, central, offset + central.size, end);
+  if (follows) return {central.name, offset, static_cast<std::size_t>(central.size)};
+  agree("size", local.size, central.size);
+  agree("stored size", local.stored_size, central.stored_size);
+  agree("check sum", local.crc, central.crc);
+  return {central.name, offset, static_cast<std::size_t>(central.size)};
 }
 
 }  // namespace
@@ -174,27 +234,29 @@ ZipEntry locate(const Bytes& file, const CentralEntry& entry, std::size_t end) {
 // No two files may share a byte: a *zip bomb* of the newer kind lets thousands of entries overlap,
 // so that a small archive claims to be huge.
 
-std::vector<ZipEntry> read_zip(std::span<const std::byte> archive, const std::string& where) {
-  const Bytes file(archive, where);
+std::vector<ZipEntry> read_zip(const InputFile& file) {
   const Directory directory = find_directory(file);
+  const Piece piece(file, directory.begin, directory.size);
   std::vector<ZipEntry> entries;
   std::unordered_set<std::string> names;
   std::size_t at = directory.begin;
   for (std::size_t i = 0; i < directory.entries; ++i) {
-    const CentralEntry entry = read_central_entry(file, at);
-    if (at + entry.length > directory.begin + directory.size)
-      file.refuse(at, "the central directory ends too early");
-    if (!names.insert(entry.name).second) file.refuse(at, "file '" + entry.name + "' comes twice");
-    entries.push_back(locate(file, entry, directory.begin));
-    at += entry.length;
+    if (piece.get<std::uint32_t>(at) != central_signature)
+      piece.refuse(at, "no entry of the central directory");
+    const Header central = read_header(piece, at + 8, at + 46, piece.get<std::uint32_t>(at + 42));
+    check_stored(piece, at, central);
+    if (!names.insert(central.name).second) piece.refuse(at, "file '" + central.name + "' comes twice");
+    entries.push_back(locate(file, central, directory.begin));
+    at += std::size_t{46} + piece.get<std::uint16_t>(at + 28) + piece.get<std::uint16_t>(at + 30) +
+          piece.get<std::uint16_t>(at + 32);
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
     return std::pair(a.offset, a.size) < std::pair(b.offset, b.size);
   });
   for (std::size_t i = 1; i < entries.size(); ++i)
     if (entries[i].offset < entries[i - 1].offset + entries[i - 1].size)
-      file.refuse(entries[i].offset,
-                  "files '" + entries[i - 1].name + "' and '" + entries[i].name + "' overlap");
+      piece.refuse(entries[i].offset,
+                   "files '" + entries[i - 1].name + "' and '" + entries[i].name + "' overlap");
   return entries;
 }
 

@@ -49,9 +49,9 @@ int main(int, char** argv) {
   std::ofstream filters(folder + "/filters.dat");
   const auto certain = scores(0.5, 3.0), open = scores(0.12, 0);
   for (const auto* s : {&certain, &open}) {
-    const auto p = after(*s, none), k = after(*s, [](auto&t) { mamba2::keep_top_k(t, 4); }),
-               top = after(*s, [](auto&t) { mamba2::keep_top_p(t, 0.9); }),
-               min = after(*s, [](auto&t) { mamba2::keep_min_p(t, 0.4); });
+    const auto p = after(*s, none), k = after(*s, [](auto& t) { mamba2::keep_top_k(t, 4); }),
+               top = after(*s, [](auto& t) { mamba2::keep_top_p(t, 0.9); }),
+               min = after(*s, [](auto& t) { mamba2::keep_min_p(t, 0.4); });
     for (std::size_t v = 0; v < tokens; ++v)
       filters << v + 1 << " " << p[v] << " " << (k[v] > 0) << " " << (top[v] > 0) << " " << (min[v] > 0)
               << "\n";

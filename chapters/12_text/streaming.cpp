@@ -6,6 +6,8 @@
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
 
+#include <algorithm>
+
 namespace mamba2 {
 
 const std::string& Tokenizer::bytes(std::int64_t id) const {
@@ -16,10 +18,21 @@ const std::string& Tokenizer::bytes(std::int64_t id) const {
   return *tokens_[static_cast<std::size_t>(id)];
 }
 
-std::string Tokenizer::decode(std::span<const std::int64_t> ids) const {
+std::string Tokenizer::decode(std::span<const std::int64_t> ids, const DecodeOptions& options) const {
   std::string text;
-  for (const std::int64_t id : ids) text += bytes(id);
-  return mended_utf8(text);
+  for (const std::int64_t id : ids)
+    if (options.special || !is_special(id)) text += bytes(id);
+  std::size_t strip = 0;  // of the beginning
+  if (options.beginning)
+    while (strip < std::min(strip_.size(), text.size()) && text[strip] == strip_[strip]) ++strip;
+  return mended_utf8(std::string_view(text).substr(strip));
+}
+
+std::vector<std::int64_t> Tokenizer::gaps() const {
+  std::vector<std::int64_t> ids;
+  for (std::size_t id = 0; id < tokens_.size(); ++id)
+    if (!tokens_[id]) ids.push_back(static_cast<std::int64_t>(id));
+  return ids;
 }
 
 std::optional<std::int64_t> Tokenizer::find_added(std::string_view content) const {
@@ -54,6 +67,18 @@ std::string Utf8Stream::push(std::string_view bytes) {
     at += character.length;
   }
   return ready;
+}
+
+std::string StreamDecoder::push(std::int64_t id) {
+  std::string_view bytes = tokenizer_->bytes(id);
+  if (!options_.special && tokenizer_->is_special(id)) return "";
+  while (!strip_.empty() && !bytes.empty()) {
+    if (bytes.front() != strip_.back()) strip_.clear();
+    if (strip_.empty()) break;
+    strip_.pop_back();
+    bytes.remove_prefix(1);
+  }
+  return stream_.push(bytes);
 }
 
 std::string Utf8Stream::finish() {

@@ -1,11 +1,11 @@
 // # Text {#ch_text}
 // @summary From text to tokens and back, byte by byte; from scores to a choice; and the loop that writes.
 //
-// The model of @chapter{language_model} reads numbers and gives back scores. We want to type a sentence and
-// see how it goes on. Two things are missing. One is a **tokenizer**: it cuts a text into pieces
-// and numbers them, and turns numbers into text again. The other is a way to *choose*: the model
-// says of each of fifty thousand tokens how likely it is, and somebody has to take one of them, put
-// it at the end of the text and ask again.
+// The model of @chapter{language_model} reads numbers and gives back scores. We want to type a
+// sentence and see how it goes on. Two things are missing. One is a **tokenizer**: it cuts a text
+// into pieces and numbers them, and turns numbers into text again. The other is a way to *choose*:
+// the model says of each of fifty thousand tokens how likely it is, and somebody has to take one
+// of them, put it at the end of the text and ask again.
 //
 // Neither is hard, and neither forgives. A model has seen its texts cut in one way in all of its
 // training. Cut them in another way and it still answers, a little worse, and nothing says why. So
@@ -23,8 +23,9 @@
 // ## What it builds on {#text_builds_on}
 //
 // @Chapter{language_model} for the model, prefill() and step(), and for parse_json(), since a
-// tokenizer is a file from a stranger too; @chapter{one_token_at_a_time} for why going on costs the
-// same after every token; @chapter{selection} for mamba2::Random.
+// tokenizer is a file from a stranger too; @chapter{selection} for mamba2::Random.
+//
+// In thought also on @chapter{one_token_at_a_time}: why going on costs the same after every token.
 //
 // ## Shapes {#text_shapes}
 //

@@ -22,7 +22,9 @@
 //
 // @Chapter{duality} for the matrix product on parts of tensors, @chapter{chunked_scan} for the
 // chunk and its four steps, @chapter{real_sequences} for the operator with all its options,
-// @chapter{mamba2_block} for the table of operations that the block computes with.
+// @chapter{convolution_and_norm} for convolution and norm, @chapter{mamba2_block} for the table of
+// operations that the block computes with, @chapter{one_token_at_a_time} for the step of one token,
+// @chapter{language_model} for the model that is measured, @chapter{selection} for random numbers.
 //
 // ## Shapes {#fast_shapes}
 //

@@ -73,7 +73,11 @@ memory of_onednn(MatrixRef<T> m, memory::data_type type) {
 void multiply_by_onednn(memory x, memory weight, memory y) {
   const OneThread one_thread;
   dnnl::stream stream(processor());
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::matmul::primitive_desc how(processor(), x.get_desc(), weight.get_desc(), y.get_desc());
+#else
   const dnnl::matmul::primitive_desc how({x.get_desc(), weight.get_desc(), y.get_desc()}, processor());
+#endif
   dnnl::matmul(how).execute(stream, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, y}});
   stream.wait();
 }

@@ -13,6 +13,7 @@ from . import doxygen
 from .api import Library
 from .code import highlight
 from .markup import CPP, MACROS, chapter_link
+from .plain import plain_tex
 from .reference import Reference
 from .report import Report, write_if_changed
 
@@ -72,6 +73,8 @@ class Binder:
             return f'<figure id="{token["id"]}"><div class="drawing" tabindex="0">{read(token["file"])}</div>'
         if kind == "contents":
             return self.contents()
+        if kind == "map":
+            return (f'<div class="drawing" id="map" tabindex="0">{read(self.options.map)}</div>') if os.path.exists(self.options.map) else ""
         if kind == "headers":
             return self.reference.headers()
         if kind == "cited":
@@ -313,22 +316,10 @@ def link_to(page, kind, word):
             f'<span class="title">{number}{html.escape(page["title"])}</span></a>')
 
 
-GREEK = dict(alpha="α", beta="β", gamma="γ", delta="δ", Delta="Δ", epsilon="ε", varepsilon="ε", lambda_="λ", mu="μ", sigma="σ", Sigma="Σ", tau="τ",
-             theta="θ", phi="φ", omega="ω", cdot="·", times="×", circ="∘", le="≤", ge="≥", infty="∞", top="ᵀ", cdots="…", dots="…", ldots="…", sum="Σ",
-             pm="±", in_="∈", approx="≈", to="→")
-
-
-def plain_tex(tex):
-    """A formula as one would type it, for the lines that the search shows."""
-    tex = re.sub(r"\\(?:mathrm|mathbf|mathbb|operatorname|text|bar|hat|tilde|left|right|boldsymbol|mathcal)\b", "", tex)
-    tex = re.sub(r"\\([A-Za-z]+)", lambda m: GREEK.get(m.group(1), GREEK.get(m.group(1) + "_", m.group(1))), tex)
-    return re.sub(r"\s+", " ", re.sub(r"[{}]|\\[^A-Za-z]|&amp;", " ", tex)).strip()
-
-
 def plain_text(body):
     """The words of a piece of a page, as the search knows them: without drawings, captions of code, hints and solutions."""
     body = re.sub(r'<(svg|details)\b.*?</\1>|<div class="caption">.*?</div>', " ", body, flags=re.S)
-    body = re.sub(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", lambda m: plain_tex(m.group(1) or m.group(2)), body, flags=re.S)
+    body = re.sub(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", lambda m: html.escape(plain_tex(html.unescape(m.group(1) or m.group(2)))), body, flags=re.S)
     body = re.sub(r"</(?:p|li|td|th|tr|pre|div|h\d|figcaption|dt|dd)>|<br>|\n", " ", body)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", body)).split())
 
@@ -338,6 +329,7 @@ def main(given):
     for name in ("root", "woven", "doxygen", "theme", "katex", "about", "out"):
         arguments.add_argument(f"--{name}", required=True)
     arguments.add_argument("--fonts", default="")
+    arguments.add_argument("--map", default="", help="the drawing of what builds on what")
     arguments.add_argument("--draft", action="store_true", help="errors are only reported")
     options = arguments.parse_args(given)
     status = Binder(options).bind()

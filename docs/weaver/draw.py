@@ -14,7 +14,7 @@ import xml.etree.ElementTree as xml
 from .report import write_if_changed
 
 SVG = "http://www.w3.org/2000/svg"
-XLINK = "{http://www.w3.org/1999/xlink}href"
+XLINK = "{http://www.w3.org/1999/xlink}"
 COLOURS = {"#010203": "currentColor", "#000000": "currentColor", "black": "currentColor",
            "#808080": "var(--plot-grid)", "#fefefe": "var(--page)", "#ffffff": "var(--page)", "white": "var(--page)",
            "#1f77b4": "var(--plot-1)", "#d62728": "var(--plot-2)"}
@@ -37,8 +37,8 @@ def colour(value):
     return COLOURS.get(value)
 
 
-def themed(source, prefix, path):
-    """An SVG document as an element to put into a page."""
+def themed(source, prefix, path, links=False):
+    """An SVG document as an element to put into a page; with its links, or without."""
     try:
         root = xml.fromstring(source)
     except xml.ParseError as problem:
@@ -49,9 +49,12 @@ def themed(source, prefix, path):
         for child in list(parent):
             if child.tag in (f"{{{SVG}}}title", f"{{{SVG}}}desc", f"{{{SVG}}}metadata") or not isinstance(child.tag, str):
                 parent.remove(child)
-    for element in root.iter():
+    for element in list(root.iter()):
         restyle(element, prefix)
+        relink(element, links)
     size(root, path)
+    if links:
+        root.set("role", "group")
     text = xml.tostring(root, encoding="unicode")
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     return re.sub(r"(</?)ns\d+:", r"\1", text)
@@ -73,8 +76,8 @@ def restyle(element, prefix):
         style.pop(key, None)
     if style:
         element.set("style", ";".join(f"{key}:{value}" for key, value in style.items()))
-    if XLINK in element.attrib:
-        element.set("href", element.attrib.pop(XLINK))
+    if XLINK + "href" in element.attrib:
+        element.set("href", element.attrib.pop(XLINK + "href"))
     if element.get("id"):
         element.set("id", prefix + element.get("id"))
     for key, value in list(element.attrib.items()):
@@ -82,8 +85,15 @@ def restyle(element, prefix):
             element.set(key, "#" + prefix + value[1:])
         elif "url(#" in value:
             element.set(key, re.sub(r"url\((['\"]?)#", rf"url(\1#{prefix}", value))
-    if element.tag == f"{{{SVG}}}a":  # links inside drawings lead nowhere in a book
+
+
+def relink(element, links):
+    """Links inside drawings lead nowhere in a book, unless the book itself drew them; their titles are shown on hovering."""
+    title = element.attrib.pop(XLINK + "title", None)
+    if element.tag == f"{{{SVG}}}a" and not links:
         element.attrib.pop("href", None)
+    elif element.tag == f"{{{SVG}}}a" and title:
+        xml.SubElement(element, f"{{{SVG}}}title").text = title
 
 
 def size(root, path):
@@ -113,13 +123,17 @@ def run(command, path):
     return done.stdout.decode("utf-8")
 
 
+def run_dot(path):
+    return run(["dot", "-Tsvg", *DOT, path], path)
+
+
 def draw(path, options):
     kind = path.rsplit(".", 1)[1]
     if kind == "gp":
         prelude = os.path.join(options.theme, "plot.gp")
         return run(["gnuplot", "-e", f"data='{options.data or '.'}'; load '{prelude}'", path], path)
     if kind == "dot":
-        return run(["dot", "-Tsvg", *DOT, path], path)
+        return run_dot(path)
     with open(path, encoding="utf-8") as source:
         return source.read()
 

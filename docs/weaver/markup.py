@@ -10,7 +10,7 @@ from . import literate
 from .doxygen import BLOCK_TOKEN, INLINE_TOKEN
 
 # Tokens of these kinds are blocks of their own, the others stand within a line.
-BLOCKS = ("block", "code", "output", "measured", "figure", "contents", "headers", "cited")
+BLOCKS = ("block", "code", "output", "measured", "figure", "contents", "headers", "map", "cited")
 
 BOXES = {  # kind: the head that stands when the author gives none
     "keyidea": "Key idea",
@@ -31,7 +31,7 @@ BOX = re.compile(r"^:::\s*([\w-]+)\s*(.*?)\s*$")
 NOTE_TEXT = re.compile(r"^\[\^([\w-]+)\]:\s+(.*)$")
 OUTPUT = re.compile(r"^\s*@(output|measured)\s+(\S+)\s*$")
 QUOTE = re.compile(r"^\s*@quote\s+([^\s#]+)(?:#(\S+))?\s*$")
-CONTENTS = re.compile(r"^@(contents|headers)\s*$")
+CONTENTS = re.compile(r"^@(contents|headers|map)\s*$")
 BIBLIOGRAPHY = re.compile(r"^@references\s*$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*$")
 HEADING_ID = re.compile(r"^(.*?)\s*\{#([\w-]+)\}$")
@@ -263,24 +263,24 @@ class Markup:
         self.page.exercises.append((name, title, anchor))
         out.append(self.block(f'<div class="box exercise" id="{anchor}"><p class="boxhead"><a href="#{anchor}">Exercise '
                               f'{name}</a> <span class="exercise-title">{self.plain(title, path, number)}</span></p>'))
-        boxes.append(("exercise", number, lambda: self.close_exercise(path, number, name)))
+        exercise = self.book.exercise(self.page, int(found.group(1)))
+        boxes.append(("exercise", number, lambda: self.close_exercise(path, number, exercise)))
 
-    def close_exercise(self, path, number, name):
+    def close_exercise(self, path, number, exercise):
+        name = exercise.name
         out = [self.block(f'<p class="todo">Edit <code>{self.page.folder}/exercises.cpp</code>, then run '
                           f'<code class="command">./book check {name}</code></p>')]
-        hints = self.page.hints(name)
-        if not hints:
+        if not exercise.hints:
             self.error(path, number, f"no hints for exercise {name} in {self.page.folder}/hints.md")
-        for count, (line, lines) in enumerate(hints, 1):
+        for count, (line, lines) in enumerate(exercise.hints, 1):
             out.append(self.block(f'<details class="hint"><summary>Hint {count}</summary>'))
-            out.append(self.prose(self.page.hints_path, lines, line))
+            out.append(self.prose(f"{self.page.folder}/hints.md", lines, line))
             out.append(self.block("</details>"))
-        solution = self.page.solution(name)
-        if solution is None:
+        if exercise.solution is None:
             self.error(path, number, f"no solution of exercise {name} in {self.page.folder}/solutions.cpp, between "
-                                     f"'//: {name.split('.')[1]}' and '//: end'")
+                                     f"'//: {exercise.number}' and '//: end'")
         else:
-            first, lines = solution
+            first, lines = exercise.solution
             out.append(self.block('<details class="solution"><summary>Solution</summary>'))
             out.append("\n\n" + self.token("code", lines=lines, lang="cpp", first=first,
                                            caption=f"{self.page.folder}/solutions.cpp") + "\n\n")
@@ -535,6 +535,17 @@ def write_chapters(text, number, space="\u00a0"):
         names = [part if JOINED.fullmatch(part) else number(part.strip()) for part in JOINED.split(found.group(2))]
         return found.group(1) + space + re.sub(r"\s+", " ", "".join(names))
     return CHAPTERS.sub(one, text)
+
+
+def named_chapters(text, order):
+    """The chapters that a text names with @chapter{...}; `order` is that of all, which a range such as {a to c} needs."""
+    names = []
+    for found in CHAPTERS.finditer(text):
+        parts = JOINED.split(found.group(2).strip())
+        for k in range(0, len(parts), 2):
+            first, last = parts[k - 2] if k and parts[k - 1].strip() == "to" else parts[k], parts[k]
+            names += order[order.index(first):order.index(last) + 1] if first in order and last in order else [last]
+    return list(dict.fromkeys(names))
 
 
 def chapter_link(page, title, number):

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass, field
 
 from . import literate
+from .chapters import Chapter, chapters
+from .exercises import Exercise, Exercises
 from .markup import BY_NUMBER, Markup, typographic, write_chapters
 
 SUMMARY = re.compile(r"^@summary\s+(\S.*?)\s*$")
@@ -30,14 +32,18 @@ class Page:
     stem: str                 # prefix of the ids of its sections
     title: str
     files: list               # [(path, [Block])], the title line taken out
-    number: int = 0           # of the chapter; 0 for front matter
-    folder: str = ""          # chapters/NN_name
+    chapter: Chapter = None   # None for front matter
     summary: str = ""
     sections: list = field(default_factory=list)
     exercises: list = field(default_factory=list)
-    hints_path: str = ""
-    _hints: dict = field(default_factory=dict)
-    _solutions: str = ""
+
+    @property
+    def number(self):
+        return self.chapter.number if self.chapter else 0
+
+    @property
+    def folder(self):
+        return self.chapter.folder if self.chapter else ""
 
     @property
     def label(self):
@@ -45,13 +51,7 @@ class Page:
 
     @property
     def program(self):
-        return f"chapter_{self.number:02d}" if self.number else ""
-
-    def hints(self, exercise):
-        return self._hints.get(exercise, [])
-
-    def solution(self, exercise):
-        return literate.tagged(self._solutions, exercise.split(".")[1])
+        return f"chapter_{self.chapter.label}" if self.chapter else ""
 
 
 class Book:
@@ -69,6 +69,7 @@ class Book:
         self.equations = {}
         self.figures = {}
         self.ids = {}
+        self.exercises = {}              # id of a page -> the exercises of its chapter
         self._outputs = {}
 
     def read(self, path):
@@ -84,9 +85,7 @@ class Book:
         self.load_references()
         front = [self.load_front(name) for name in self.settings["front"] if self.exists(f"docs/{name}.md")]
         back = [self.load_front(name) for name in self.settings["back"] if self.exists(f"docs/{name}.md")]
-        folders = sorted(f for f in os.listdir(os.path.join(self.root, "chapters"))
-                         if re.match(r"\d\d_\w+$", f) and self.exists(f"chapters/{f}/{f[3:]}.cpp"))
-        self.pages = [p for p in front + [self.load_chapter(f) for f in folders] + back if p]
+        self.pages = [p for p in front + [self.load_chapter(chapter) for chapter in chapters(self.root)] + back if p]
 
     def load_references(self):
         if not self.exists("docs/references.md"):
@@ -121,25 +120,23 @@ class Book:
         self.take_summary(page)
         return page
 
-    def load_chapter(self, folder):
-        number, name = int(folder[:2]), folder[3:]
-        path = f"chapters/{folder}/{name}.cpp"
+    def load_chapter(self, chapter):
+        path = chapter.page
         blocks = literate.split(self.read(path))
         title = re.match(r"# (.*?)\s*\{#([\w-]+)\}\s*$", blocks[0].lines[0]) if blocks and blocks[0].prose else None
         if not title or blocks[0].first != 1:
             self.report.error(path, 1, "the first line must be '// # Title {#ch_name}'")
             return None
         blocks[0].lines[0] = ""
-        if title.group(2) != f"ch_{name}":
-            self.report.error(path, 1, f"the chapter's id must be 'ch_{name}'")
-        page = Page(title.group(2), name, typographic(title.group(1)), [(path, blocks)], number, f"chapters/{folder}")
-        parts = self.read(f"chapters/{folder}/parts.txt").split() if self.exists(f"chapters/{folder}/parts.txt") else []
-        for part in [*parts, "demo.cpp"]:
-            path = f"chapters/{folder}/{part}"
+        if title.group(2) != f"ch_{chapter.name}":
+            self.report.error(path, 1, f"the chapter's id must be 'ch_{chapter.name}'")
+        page = Page(title.group(2), chapter.name, typographic(title.group(1)), [(path, blocks)], chapter)
+        parts = chapter.parts
+        for path in [*parts, f"{chapter.folder}/demo.cpp"]:
             if self.exists(path):
                 page.files.append((path, literate.split(self.read(path))))
-            elif part in parts:
-                self.report.error(f"chapters/{folder}/parts.txt", parts.index(part) + 1, f"no file '{path}'")
+            elif path in parts:
+                self.report.error(f"{chapter.folder}/parts.txt", parts.index(path) + 1, f"no file '{path}'")
         self.take_summary(page)
         self.load_exercises(page)
         return page
@@ -154,28 +151,13 @@ class Book:
                 return
 
     def load_exercises(self, page):
-        page.hints_path = f"{page.folder}/hints.md"
-        if self.exists(page.hints_path):
-            exercise, number = None, 0
-            for number, line in enumerate(self.read(page.hints_path).split("\n"), 1):
-                heading = re.match(r"(#{1,2})\s+(.*?)\s*$", line)
-                if heading and heading.group(1) == "#":
-                    exercise = f"{page.number}.{heading.group(2)}"
-                    if exercise in page._hints or not re.fullmatch(r"\d+", heading.group(2)):
-                        self.report.error(page.hints_path, number, "each exercise has one heading, such as '# 2'")
-                    page._hints[exercise] = []
-                elif heading and exercise is not None:
-                    want = f"Hint {len(page._hints[exercise]) + 1}"
-                    if heading.group(2) != want:
-                        self.report.error(page.hints_path, number, f"'## {want}' should stand here")
-                    page._hints[exercise].append((number + 1, []))
-                elif exercise is not None and page._hints[exercise]:
-                    page._hints[exercise][-1][1].append(line)
-                elif line.strip():
-                    self.report.error(page.hints_path, number, "text outside '# 2' and '## Hint 1'")
-        solutions = f"{page.folder}/solutions.cpp"
-        if self.exists(solutions):
-            page._solutions = self.read(solutions)
+        exercises = Exercises(page.chapter)
+        for file, line, message in exercises.errors:
+            self.report.error(file, line, message)
+        self.exercises[page.id] = exercises
+
+    def exercise(self, page, number):
+        return self.exercises[page.id].of(number) if page.chapter else Exercise(number, str(number))
 
     # ---- what pages define and refer to -----------------------------------------------------------------------------
 
@@ -238,7 +220,7 @@ class Book:
         return ""
 
     def figure_file(self, page, name):
-        folder = f"{page.number:02d}" if page.number else "front"
+        folder = page.chapter.label if page.chapter else "front"
         path = os.path.join(self.figures_folder, folder, f"{name}.svg")
         return path if os.path.exists(path) else None
 
@@ -246,11 +228,11 @@ class Book:
         """What the chapter's program printed under [tag], and what is wrong if there is none."""
         if not page.number:
             return "", "only chapters have a program, and so an output"
-        return self.section(os.path.join(self.outputs_folder, f"{page.number:02d}.txt"), tag, page.program, "demo.cpp")
+        return self.section(os.path.join(self.outputs_folder, f"{page.chapter.label}.txt"), tag, page.program, "demo.cpp")
 
     def measured(self, page, tag):
         """The same of what figures.cpp wrote to measured.txt."""
-        path = os.path.join(self.data_folder, f"{page.number or 0:02d}", "measured.txt")
+        path = os.path.join(self.data_folder, page.chapter.label if page.chapter else "front", "measured.txt")
         return self.section(path, tag, "figures.cpp", "measured.txt from figures.cpp")
 
     def section(self, path, tag, program, source):
@@ -316,9 +298,11 @@ class Book:
         for page in self.pages:
             self.weave(page, numbering=True)
         for page in self.pages:
-            for exercise in page._hints:
-                if exercise not in (name for name, _, _ in page.exercises):
-                    self.report.error(page.hints_path, 1, f"hints for exercise {exercise}, which the chapter does not have")
+            known = {name for name, _, _ in page.exercises}
+            for exercise in self.exercises[page.id].all.values() if page.chapter else ():
+                if exercise.name not in known:
+                    where = f"{page.folder}/{'hints.md' if exercise.hints else 'exercises_test.cpp'}"
+                    self.report.error(where, 1, f"exercise {exercise.name}, which the chapter's page does not have")
         woven = []
         for page in self.pages:
             markdown, tokens = self.weave(page)

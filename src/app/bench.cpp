@@ -122,8 +122,7 @@ class Measure {
   void logits(std::size_t tokens, std::size_t threads) {
     const auto ids = some_ids(1, tokens);
     add("all logits", tokens, 1, threads,
-        best(
-            o_.runs, [&] { model_.forward(ids); }, arithmetic(tokens, tokens, threads)));
+        best(o_.runs, [&] { model_.forward(ids); }, arithmetic(tokens, tokens, threads)));
   }
 
   void decode(std::size_t batch, std::size_t threads) {

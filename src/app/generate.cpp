@@ -95,12 +95,12 @@ struct Generate {
   // Only tokens that exist are chosen, and the one that ends a text ends it.
   void limit_choice(const mamba2::LanguageModelConfig& config) {
     options.vocab_size = config.vocab_size;
-    auto end = config.eos_token_id;
+    auto ends = config.eos_token_ids;
     if (tokenizer) {
       options.vocab_size = std::min(config.vocab_size, tokenizer->vocab_size());
-      if (!end) end = tokenizer->find_added("<|endoftext|>");
+      if (const auto end = tokenizer->find_added("<|endoftext|>"); end && ends.empty()) ends = {*end};
     }
-    if (end) options.stop_ids.push_back(*end);
+    options.stop_ids.insert(options.stop_ids.end(), ends.begin(), ends.end());
   }
 
   void show_prompt(std::size_t i) const {

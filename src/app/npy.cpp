@@ -107,8 +107,7 @@ mamba2::Tensor<std::int64_t, 2> parse_ids(std::string_view bytes, const std::str
 }
 
 mamba2::Tensor<std::int64_t, 2> read_ids(const std::filesystem::path& path) {
-  const mamba2::MappedFile file(path);
-  return parse_ids({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path.string());
+  return parse_ids(mamba2::read_text_file(path, std::size_t{1} << 30), path.string());
 }
 
 void write_npy(const std::filesystem::path& path, const mamba2::Tensor<float, 3>& values) {

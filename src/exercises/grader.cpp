@@ -5,6 +5,7 @@
 // --verdicts prints, --record writes, one line for each exercise, "4.2 VERDICT title", for other programs.
 // It exits with 0 if all passed.
 #include <exercises/grader.hpp>
+#include <exercises/place.hpp>
 
 #include <poll.h>
 #include <sys/resource.h>
@@ -97,7 +98,7 @@ std::string signal_text(int number) {
 
 // Room enough for any exercise, and a bound for a loop that allocates without end.
 void limit_memory() {
-#if !defined(GRADER_WITHOUT_MEMORY_LIMIT)
+#if !defined(GRADER_SANITIZED)
   const rlimit limit{rlim_t{4} << 30, rlim_t{4} << 30};
   setrlimit(RLIMIT_AS, &limit);
 #endif
@@ -108,6 +109,7 @@ void limit_memory() {
 // The child's side: run, send the verdict and the text through the pipe, end without a farewell of other libraries.
 [[noreturn]] void run_in_child(const Case& graded, int pipe_end) {
   limit_memory();
+  watch_place();
   const Result result = run_here(graded);
   std::fflush(nullptr);
   const std::string message = static_cast<char>(result.verdict) + result.text;
@@ -134,7 +136,25 @@ bool receive(int pipe_end, int seconds, std::string& message) {
   }
 }
 
+// Ends a process that takes too long. It may say where it is; if it cannot, it is not asked again.
+void end(pid_t child) {
+  kill(child, SIGTERM);
+  for (int i = 0; i < 20; ++i) {
+    siginfo_t state{};
+    if (waitid(P_PID, static_cast<id_t>(child), &state, WEXITED | WNOHANG | WNOWAIT) != 0 || state.si_pid != 0) return;
+    usleep(50'000);
+  }
+  kill(child, SIGKILL);
+}
+
+// The reason, and under it the line of the reader's file where it happened, if that is known.
+Result with_place(Verdict verdict, const std::string& reason) {
+  const std::string where = place();
+  return {verdict, where.empty() ? reason : reason + "\n" + where};
+}
+
 Result run(const Case& graded, int seconds) {
+  prepare_place();
   int ends[2];
   if (pipe(ends) != 0) return {Verdict::crashed, "the grader could not make a pipe"};
   std::fflush(nullptr);
@@ -147,16 +167,17 @@ Result run(const Case& graded, int seconds) {
   close(ends[1]);
   std::string message;
   const bool in_time = receive(ends[0], seconds, message);
-  if (!in_time) kill(child, SIGKILL);
+  if (!in_time) end(child);
   close(ends[0]);
   int status = 0;
   waitpid(child, &status, 0);
   if (!in_time)
-    return {Verdict::hung,
-            "your code did not finish within " + std::to_string(seconds) + " seconds: does a loop ever end?"};
-  if (WIFSIGNALED(status)) return {Verdict::crashed, signal_text(WTERMSIG(status))};
+    return with_place(Verdict::hung,
+                      "your code did not finish within " + std::to_string(seconds) + " seconds: does a loop ever end?");
+  if (WIFSIGNALED(status)) return with_place(Verdict::crashed, signal_text(WTERMSIG(status)));
   if (message.empty()) return {Verdict::crashed, "your code ended the program"};
-  return {static_cast<Verdict>(message[0]), message.substr(1)};
+  const auto verdict = static_cast<Verdict>(message[0]);
+  return verdict == Verdict::threw ? with_place(verdict, message.substr(1)) : Result{verdict, message.substr(1)};
 }
 
 bool before(const Case& a, const Case& b) {

@@ -126,7 +126,7 @@ void expect_close(const std::vector<T>& yours, const std::vector<T>& expected, c
 
 // Two numbers are equal within tolerance * max(1, |expected|); whole numbers exactly.
 template <class Yours, class Expected>
-requires std::is_arithmetic_v<Yours> && std::is_arithmetic_v<Expected>
+  requires std::is_arithmetic_v<Yours> && std::is_arithmetic_v<Expected>
 void expect_close(Yours yours, Expected expected, const std::string& what, double tolerance = 1e-9) {
   using T = std::common_type_t<Yours, Expected>;
   if (detail::close(static_cast<T>(yours), static_cast<T>(expected), tolerance)) return;

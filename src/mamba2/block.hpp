@@ -57,6 +57,8 @@ struct Mamba2Config {
   /// \brief Refuse sizes and options that make no block.
   /// \throws ValueError naming the field, what it may be and what it is
   void check() const;
+  /// \brief Whether two blocks are built alike. \return true if all fields are equal
+  bool operator==(const Mamba2Config&) const = default;
 };
 
 /// \brief The parameters of one block. Each has the shape that checkpoints store; those that the configuration does without are empty.

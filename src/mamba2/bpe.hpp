@@ -4,7 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace mamba2 {
@@ -38,5 +41,13 @@ class MergeTable {
 /// \param table  what may be merged
 /// \return the tokens of the word; for n letters in time n log n
 std::vector<std::int64_t> merge_pairs(const std::vector<std::int64_t>& tokens, const MergeTable& table);
+
+/// \brief Learn which pairs to merge: again and again the most frequent pair of neighbours becomes a token; of equally frequent
+/// ones the alphabetically first.
+/// \param words the different words of a text and how often each occurs; pairs do not reach from word to word
+/// \param most  how many merges
+/// \return the pairs, as bytes, in the order in which they were learnt; fewer than asked for where no pair is left that comes twice
+std::vector<std::pair<std::string, std::string>> learn_merges(const std::map<std::string, std::int64_t>& words,
+                                                              std::size_t most);
 
 }  // namespace mamba2

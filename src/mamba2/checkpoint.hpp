@@ -58,7 +58,7 @@ class Checkpoint {
   /// \brief A checkpoint made of files and a table of what lies where.
   /// \param files   the files
   /// \param tensors the table; names differ, entries lie inside their file
-  Checkpoint(std::vector<std::unique_ptr<MappedFile>> files, std::vector<TensorEntry> tensors);
+  Checkpoint(std::vector<std::unique_ptr<InputFile>> files, std::vector<TensorEntry> tensors);
 
   /// \brief The table of contents.
   /// \return all entries, sorted by name
@@ -74,15 +74,16 @@ class Checkpoint {
   /// \brief All files together.
   /// \return bytes
   std::size_t bytes() const;
-  /// \brief Read a tensor, whatever its element type and strides, in pieces that leave memory as soon as they are converted.
+  /// \brief Read a tensor, whatever its element type and strides, in pieces, so that little more memory is taken than `out` has.
   /// \param entry one of tensors()
   /// \param out   receives its numbers, last index fastest
   /// \throws ShapeError if `out` has not as many elements as the entry
+  /// \throws FileError if the file has become shorter meanwhile, or cannot be read
   template <class Real>
   void read(const TensorEntry& entry, std::span<Real> out) const;
 
  private:
-  std::vector<std::unique_ptr<MappedFile>> files_;
+  std::vector<std::unique_ptr<InputFile>> files_;
   std::vector<TensorEntry> tensors_;
 };
 

@@ -71,6 +71,23 @@ void require_shape(const char* argument, const Tensor<Real, N>& tensor, const st
                    shape_text(tensor.shape()));
 }
 
+/// \brief A tensor from an expression that may have any number of axes: an `xt::xarray`, or what a file holds.
+/// \tparam Real       the type of the entries, which are converted
+/// \tparam N          the number of axes that is needed
+/// \param argument    the name of the argument, as the caller knows it
+/// \param expression  any expression of xtensor's
+/// \param axes        what the axes mean, such as "(batch, seqlen)"
+/// \return the values of the expression
+/// \throws ShapeError "ids: expected 2 axes, (batch, seqlen), got shape (2, 16, 4)"
+template <class Real, std::size_t N, class Expression>
+Tensor<Real, N> to_tensor(const char* argument, const xt::xexpression<Expression>& expression, const char* axes) {
+  const Expression& values = expression.derived_cast();
+  if (values.dimension() != N)
+    throw ShapeError(std::string(argument) + ": expected " + std::to_string(N) + (N == 1 ? " axis, " : " axes, ") +
+                     axes + ", got shape " + shape_text(values.shape()));
+  return xt::cast<Real>(values);
+}
+
 /// \brief Refuse a value.
 /// \param ok       whether the value is allowed
 /// \param argument the name of the argument or option

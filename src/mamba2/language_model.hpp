@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,13 +21,15 @@ struct LanguageModelConfig {
   bool tie_embeddings = true;               ///< whether the head's weights are the embedding's
   double norm_eps = 1e-5;                   ///< added to the mean square in the norms before each block and the head
   Mamba2Config mixer;                       ///< each of the blocks; its d_model is the model's
-  std::optional<std::int64_t> eos_token_id = {};  ///< the token that ends a text, where the configuration names one
+  std::vector<std::int64_t> eos_token_ids = {};  ///< the tokens that end a text, where the configuration names any
 
   /// \brief Rows of embedding and head. \return vocab_size, rounded up to a multiple of pad_vocab_size_multiple
   std::size_t padded_vocab_size() const;
   /// \brief Refuse sizes and options that make no model.
   /// \throws ValueError naming the field, what it may be and what it is
   void check() const;
+  /// \brief Whether two models are built alike. \return true if all fields are equal
+  bool operator==(const LanguageModelConfig&) const = default;
 };
 
 /// \brief The two ways in which directories of models are written.
@@ -42,15 +43,28 @@ enum class CheckpointLayout {
 /// \param where       its name, for messages
 /// \param head_stored whether the weights hold a head of their own; decides about tied weights where the file does not
 /// \return the configuration, checked
-/// \throws FileError naming file, key and reason: not JSON, a missing key, a value of the wrong kind, another model, an unknown option
+/// \throws FileError naming file, key and reason: not JSON, a missing key, a value of the wrong kind, another model, a key that is
+///         not known and may change a result
 LanguageModelConfig parse_config(std::string_view text, const std::string& where, bool head_stored = false);
 
 /// \brief Write a `config.json`.
 /// \param config what to write
 /// \param layout which kind
 /// \return its contents; parse_config() reads the same configuration from it
-/// \throws ValueError naming an option that this kind of file cannot say
+/// \throws ValueError naming an option that this kind of file cannot say; in the reference's layout eos_token_ids is one
 std::string config_text(const LanguageModelConfig& config, CheckpointLayout layout);
+
+/// \brief Read a `generation_config.json`, which may name tokens that end a text.
+/// \param config its eos_token_ids receive those that are not among them yet
+/// \param text   the contents of the file
+/// \param where  its name, for messages
+/// \throws FileError naming file, key and reason
+void add_generation_config(LanguageModelConfig& config, std::string_view text, const std::string& where);
+
+/// \brief Write a `generation_config.json`.
+/// \param config its eos_token_ids are written
+/// \return its contents
+std::string generation_config_text(const LanguageModelConfig& config);
 
 /// \brief A parameter's name in checkpoints of the reference, and its shape.
 struct ParameterShape {

@@ -1,5 +1,5 @@
 /// \file mapped_file.hpp
-/// \brief A file as memory, read page by page when it is touched; and a file that appears whole or not at all. Explained in @chapter{language_model}.
+/// \brief A file that is read piece by piece; and one that appears whole or not at all. Explained in @chapter{language_model}.
 #pragma once
 
 #include <cstddef>
@@ -7,38 +7,54 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace mamba2 {
 
-/// \brief A file mapped into memory, read only.
-///
-/// Nothing is read until a byte is looked at; then the system fetches its page. forget() gives pages back.
-class MappedFile {
+/// \brief A file that is read piece by piece, where it is asked for. What is read is copied: nothing that happens to the file later
+/// changes it.
+class InputFile {
  public:
-  /// \brief Map a file.
+  /// \brief Open a file.
   /// \param path a regular file
   /// \throws FileError if it cannot be opened or is no regular file
-  explicit MappedFile(std::filesystem::path path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
+  explicit InputFile(std::filesystem::path path);
+  /// \brief Bytes that are in memory already, to be read like a file.
+  /// \param name  what messages call them
+  /// \param bytes live longer than this
+  InputFile(std::string name, std::span<const std::byte> bytes);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
 
-  /// \brief The file's bytes.
-  /// \return all of them; valid as long as this object
-  std::span<const std::byte> bytes() const { return {data_, size_}; }
-  /// \brief Where it lies.
-  /// \return the path as given
+  /// \brief Where it lies. \return the path as given
   const std::filesystem::path& path() const { return path_; }
-  /// \brief Drop the pages that lie wholly inside a range from memory; looked at again, they are fetched again.
-  /// \param offset first byte
-  /// \param length number of bytes
-  void forget(std::size_t offset, std::size_t length) const;
+  /// \brief How long the file was when it was opened. \return bytes
+  std::size_t size() const { return size_; }
+  /// \brief Read a piece.
+  /// \param offset its first byte
+  /// \param out    receives as many bytes as it has
+  /// \throws FileError if they do not lie within the file, or the file has become shorter, or cannot be read
+  void read(std::size_t offset, std::span<std::byte> out) const;
+  /// \brief Read a piece as text.
+  /// \param offset its first byte
+  /// \param length how many
+  /// \return the bytes
+  /// \throws FileError as read() does
+  std::string text(std::size_t offset, std::size_t length) const;
 
  private:
   std::filesystem::path path_;
-  const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  int descriptor_ = -1;
+  const std::byte* memory_ = nullptr;
 };
+
+/// \brief Refuse what lies in place of a file that did not come with the others: a pointer of Git LFS, or a web page.
+/// \param beginning the first bytes of the file, a hundred or more where it has so many
+/// \param where     the file's name, for messages
+/// \throws FileError saying what it is and what to do
+void refuse_stand_in(std::string_view beginning, const std::string& where);
 
 /// \brief Read a small text file.
 /// \param path  a regular file

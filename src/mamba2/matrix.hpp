@@ -23,7 +23,11 @@ struct MatrixRef {
   std::size_t stride = 0;   ///< distance in memory from one row to the next
 
   /// \brief The same matrix, read only.
-  operator MatrixRef<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, columns, stride}; }
+  operator MatrixRef<const Real>() const
+    requires(!std::is_const_v<Real>)
+  {
+    return {data, rows, columns, stride};
+  }
   /// \brief A row.
   /// \param i its index
   /// \return pointer to the first of its elements

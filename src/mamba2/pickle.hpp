@@ -22,7 +22,11 @@ struct PickledTensor {
   std::vector<std::size_t> strides;  ///< distance between neighbours along each axis, in numbers
 };
 
-/// \brief Read a pickled state dict without executing anything.
+/// \brief The longest pickle that is read, in bytes.
+inline constexpr std::size_t longest_pickle = std::size_t{16} << 20;
+
+/// \brief Read a pickled state dict without executing anything: a dict of tensors, or a dict that holds one under the key
+/// `state_dict`, `model_state_dict`, `model_state`, `model` or `module`. Protocols 2 to 5.
 /// \param pickle the whole of `data.pkl`
 /// \param where  the file's name, for messages
 /// \return the tensors, in the order of the dict; each lies inside the storage it claims

@@ -7,11 +7,10 @@
 namespace mamba2 {
 
 /// \brief Read the table of contents of a file that torch.save() wrote, executing nothing.
-/// \param file  the whole file
-/// \param where its name, for messages
+/// \param file where it lies
 /// \return its tensors; two may share their numbers
 /// \throws FileError naming file, entry or offset, and the reason
-std::vector<TensorEntry> read_pytorch_file(std::span<const std::byte> file, const std::string& where);
+std::vector<TensorEntry> read_pytorch_file(const InputFile& file);
 
 /// \brief Write a file that torch.load() reads.
 /// \param path    where it shall appear, all at once

@@ -7,11 +7,10 @@
 namespace mamba2 {
 
 /// \brief Read the header of a safetensors file and check every claim it makes.
-/// \param file  the whole file
-/// \param where its name, for messages
+/// \param file where it lies
 /// \return its tensors
 /// \throws FileError naming file, tensor or offset, and the reason
-std::vector<TensorEntry> read_safetensors(std::span<const std::byte> file, const std::string& where);
+std::vector<TensorEntry> read_safetensors(const InputFile& file);
 
 /// \brief Write a safetensors file.
 /// \param path    where it shall appear, all at once

@@ -3,17 +3,13 @@
 #pragma once
 
 #if __has_include(<xtensor/containers/xtensor.hpp>)  // 0.26 and later: headers in sub-folders
-#include <xtensor/containers/xadapt.hpp>
 #include <xtensor/containers/xtensor.hpp>
 #include <xtensor/core/xmath.hpp>
 #include <xtensor/generators/xbuilder.hpp>
-#include <xtensor/io/xnpy.hpp>
 #include <xtensor/views/xview.hpp>
 #else  // 0.24, Debian 12's
-#include <xtensor/xadapt.hpp>
 #include <xtensor/xbuilder.hpp>
 #include <xtensor/xmath.hpp>
-#include <xtensor/xnpy.hpp>
 #include <xtensor/xtensor.hpp>
 #include <xtensor/xview.hpp>
 #endif
@@ -29,6 +25,9 @@ namespace mamba2 {
 /// \tparam N    number of axes; part of the type, so that the compiler sees a forgotten axis
 ///
 /// Sizes are written in the order of the axes, outermost first, as in (batch, seqlen, nheads, headdim).
+///
+/// \warning An expression whose number of axes is known only when the program runs, such as an `xt::xarray`, has to go through
+/// to_tensor(): where it has more axes than the tensor, releases of xtensor write past the tensor's end.
 template <class Real, std::size_t N>
 using Tensor = xt::xtensor<Real, N, xt::layout_type::row_major>;
 

@@ -20,11 +20,11 @@ struct ZipEntry {
 };
 
 /// \brief Read an archive's central directory and check it against the entries themselves.
-/// \param file  the whole archive; plain or zip64
-/// \param where its name, for messages
+/// \param file the archive; plain or zip64
 /// \return its files, in the order of their bytes
-/// \throws FileError naming archive, entry or offset, and the reason: truncated, compressed, encrypted, overlapping, a name twice
-std::vector<ZipEntry> read_zip(std::span<const std::byte> file, const std::string& where);
+/// \throws FileError naming archive, entry or offset, and the reason: truncated, compressed, encrypted, overlapping, a name twice, a
+///         local header that says another thing than the directory
+std::vector<ZipEntry> read_zip(const InputFile& file);
 
 /// \brief The check sum of zip files.
 /// \param bytes what to sum up

@@ -86,7 +86,7 @@ class Pages(unittest.TestCase):
                 if file.endswith((".css", ".js")):
                     with open(os.path.join(folder, file), encoding="utf-8") as source:
                         text = source.read()
-                    for found in re.findall(r"url\(\s*['\"]?(?:https?:)?//[^)]*|@import[^;]*|(?<![\w.])(?:fetch\(|XMLHttpRequest|importScripts)[^;\n]{0,60}", text):
+                    for found in re.findall(r"url\(\s*['\"]?(?:https?:)?//[^)]*|@import[^;]*|(?<![\w.])(?:fetch\((?!\)\s*\{)|XMLHttpRequest|importScripts)[^;\n]{0,60}", text):
                         problems.append(f"{file}: {found[:80]}")
         self.none(problems)
 

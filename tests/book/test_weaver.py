@@ -11,8 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import types
 import unittest
+import urllib.error
+import urllib.request
 import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -20,7 +23,7 @@ DOCS = os.path.join(ROOT, "docs")
 WEAVER = [sys.executable, os.path.join(DOCS, "weaver")]
 sys.dont_write_bytecode = True
 sys.path.insert(0, DOCS)
-from weaver import bind, doxygen, literate, reference, weave  # noqa: E402
+from weaver import bind, builds_on, chapters, doxygen, exercises, literate, plain, reference, weave  # noqa: E402
 from weaver.code import highlight  # noqa: E402
 from weaver.doxygen import TOKEN  # noqa: E402
 from weaver.report import Report  # noqa: E402
@@ -178,7 +181,7 @@ class Errors(SmallBook):
     def test_exercise_without_hints(self):
         self.exercise(hints="# 2\n## Hint 1\nThink.\n")
         self.refuses("Text.\n\n::: exercise 1 Do\nThis.\n:::", 6, "no hints for exercise 1.1 in chapters/01_trial/hints.md")
-        self.refuses(None, 1, "hints for exercise 1.2, which the chapter does not have", "chapters/01_trial/hints.md")
+        self.refuses(None, 1, "exercise 1.2, which the chapter's page does not have", "chapters/01_trial/hints.md")
 
     def test_exercise_without_solution(self):
         self.exercise(solutions="//: 2\nint f();\n//: end\n")
@@ -525,6 +528,235 @@ class Tangling(unittest.TestCase):
                          [(True, 1, ["prose", ""]), (False, 3, ["/// doc", "//: tag", "  // code", "//code"])])
 
 
+class ExerciseFiles(unittest.TestCase):
+    """What is read of a chapter's exercises, and what is said of it."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        self.put("trial.cpp", "// # A trial {#ch_trial}\n")
+        self.put("exercises.hpp", "int f();\nint g();\n")
+        self.put("exercises_stub.cpp", "int f() { throw not_implemented(1); }\nint g() { throw not_implemented(2); }\n")
+        self.put("exercises_test.cpp", 'GRADE(1, "do: so") {}\nGRADE(1, "do: thus") {}\nGRADE(2, "make") {}\n')
+        self.put("solutions.cpp", "//: 1\nint f() {\n  return 1;\n}\n//: end\n//: 2\nint g() {\n  return 2;\n}\n//: end\n")
+        self.put("hints.md", "# 1\n## Hint 1\nThink of $\\tfrac12$.\n# 2\n## Hint 1\nThink.\n")
+        self.wrong = [{"exercise": k, "mistake": f"m{k}{i}", "replace": f"return {k}", "with": f"return {10 * i}"} for k in (1, 2) for i in (1, 2, 3)]
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+
+    def put(self, name, text):
+        path = os.path.join(self.root, "chapters/07_trial", name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+
+    def read(self):
+        return exercises.Exercises(chapters.chapters(self.root)[0])
+
+    def refuses(self, *problems):
+        self.assertEqual(self.read().problems(), list(problems))
+
+    def test_all_is_there(self):
+        self.assertEqual([(e.name, e.title, len(e.hints), e.solution[0]) for e in self.read()], [("7.1", "do", 1, 2), ("7.2", "make", 1, 7)])
+        self.refuses()
+
+    def test_what_is_missing(self):
+        self.put("hints.md", "# 1\n## Hint 1\nThink.\n")
+        self.refuses("exercise 7.2: hints.md has no hints under `# 2`")
+        self.put("hints.md", "# 1\n## Hint 1\nThink.\n# 2\n## Hint 1\nThink.\n# 3\n## Hint 1\nThink.\n")
+        self.assertIn("exercise 7.3 is graded nowhere: exercises_test.cpp has no `GRADE(3, ...)`", self.read().problems())
+
+    def test_stub_and_solution_that_are_missing(self):
+        self.put("exercises_stub.cpp", "int f() { throw not_implemented(1); }\n")
+        self.refuses("exercise 7.2: exercises_stub.cpp has no `not_implemented(2)`")
+        self.put("solutions.cpp", "//: 1\nint f() {\n  return 1;\n}\n//: end\n")
+        self.assertIn("exercise 7.2: solutions.cpp has no `//: 2` with its `//: end`", self.read().problems())
+
+    def test_wrong_answers_that_do_not_fit(self):
+        self.wrong[0]["replace"] = "return 2"
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+        self.refuses("wrong answer to 7.1 (m11): `return 2` does not occur in the solution", "exercise 7.1 needs at least three wrong answers, has 2")
+        self.wrong[0]["replace"] = "\n"
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+        self.assertEqual(self.read().problems()[0], "wrong answer to 7.1 (m11): `\n` occurs more than once in the solution")
+
+    def test_wrong_answers_that_are_malformed(self):
+        self.put("wrong_answers.json", "[\n{]")
+        self.assertIn("chapters/07_trial/wrong_answers.json:2: ", self.read().problems()[0])
+        self.put("wrong_answers.json", '[{"exercise": 1, "replace": "a", "with": "b"}]')
+        self.assertIn('wrong answer 1: no "mistake"', self.read().problems()[0])
+
+    def test_wrong_answers_share_sources(self):
+        programs = self.read().programs()
+        self.assertEqual([wrong for _, wrong in programs], [[("7.1", f"m1{i}"), ("7.2", f"m2{i}")] for i in (1, 2, 3)])
+        self.assertIn("int f() {\n  return 20;\n}\n//: end\n//: 2\nint g() {\n  return 20;\n}", programs[1][0])
+
+    def test_wrong_answers_of_solutions_that_call_each_other_do_not(self):
+        self.put("solutions.cpp", "//: 1\nint f() {\n  return 1;\n}\n//: end\n//: 2\nint g() {\n  return 2 + f();\n}\n//: end\n")
+        self.assertEqual([len(wrong) for _, wrong in self.read().programs()], [1] * 6)
+
+    def test_formulas_typed_out(self):
+        self.assertEqual(plain.plain_math(r"Here $\tfrac12 \bar A_t$, $\frac{a}{b_{ij}}$ and $e^{-x y}$, $\sqrt{2} \le \Delta$."),
+                         "Here 1/2 A_bar_t, (a) / (b_ij) and e^(-x y), √(2) ≤ Δ.")
+
+
+class Serving(unittest.TestCase):
+    """The book on a port of this machine, made again at each save."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        self.put("html/index.html", "<html><body>one</body></html>")
+        self.put("html/book.css", "body { }")
+        self.put("chapters/a.cpp", "// one")
+        build = ["/bin/sh", "-c", f"grep -q wrong {self.root}/chapters/a.cpp && echo 'a.cpp:1: error: wrong' && exit 1; "
+                                  f"sed 's,// .*,<html><body>&</body></html>,' {self.root}/chapters/a.cpp >{self.root}/html/index.html"]
+        self.server = subprocess.Popen([*WEAVER, "serve", "--html", os.path.join(self.root, "html"), "--port", "0", "--watch",
+                                        os.path.join(self.root, "chapters"), "--", *build], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(self.server.stdout.close)
+        self.addCleanup(self.server.wait)
+        self.addCleanup(self.server.terminate)
+        self.address = self.server.stdout.readline().split()[2]
+
+    def put(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+
+    def get(self, path):
+        with urllib.request.urlopen(self.address + path, timeout=20) as answer:
+            return answer.read().decode()
+
+    def test_pages_load_themselves_anew(self):
+        self.assertTrue(self.address.startswith("http://127.0.0.1:"))
+        self.assertIn("one<script>new EventSource", self.get(""))
+        self.assertEqual(self.get("book.css"), "body { }")
+        for outside in ("../chapters/a.cpp", "%2e%2e/chapters/a.cpp", "missing.html"):
+            with self.assertRaises(urllib.error.HTTPError):
+                self.get(outside)
+        with urllib.request.urlopen(self.address + "changes", timeout=20) as changes:
+            time.sleep(0.1)
+            self.put("chapters/a.cpp", "// two, and longer")
+            self.assertEqual(changes.readline(), b"data: made\n")
+        self.assertIn("made in", self.server.stdout.readline())
+        self.assertIn("two, and longer", self.get("index.html"))
+
+    def test_what_is_wrong_is_said(self):
+        self.put("chapters/a.cpp", "// wrong")
+        self.assertIn("not made", self.server.stdout.readline())
+        self.assertEqual(self.server.stdout.readline(), "a.cpp:1: error: wrong\n")
+        self.assertIn("one<script>", self.get(""))
+
+
+class BuildsOn(unittest.TestCase):
+    """What chapters say of what they build on, against what their code includes and calls."""
+
+    def setUp(self):
+        self.root = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.root)
+        for number, name in enumerate(("one", "two", "three"), 1):
+            self.put(f"src/mamba2/{name}.hpp", f"/// \\brief A header. Explained in @chapter{{{name}}}.\n#pragma once\n")
+            self.chapter(number, name, "Nothing.")
+
+    def put(self, path, text):
+        path = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        return path
+
+    def chapter(self, number, name, says, code=""):
+        prose = "".join(f"// {line}".rstrip() + "\n" for line in says.split("\n"))
+        self.put(f"chapters/0{number}_{name}/{name}.cpp",
+                 f"// # {name} {{#ch_{name}}}\n//\n// ## What it builds on {{#{name}_builds_on}}\n//\n{prose}//\n// ## More {{#{name}_more}}\n//\n// @chapter{{three}}\n\n{code}\n")
+
+    def errors(self, objects=None):
+        listed = chapters.chapters(self.root)
+        order, report = [c.name for c in listed], Report(self.root)
+        headers = builds_on.Headers(self.root, order)
+        builds_on.check_headers(headers, order, report)
+        self.used = builds_on.used_chapters(self.root, listed, headers, objects or {}, report)
+        builds_on.compare(listed, self.used, report)
+        return report.errors
+
+    def test_all_is_said(self):
+        self.chapter(2, "two", "On @chapter{one}.", "#include <mamba2/one.hpp>")
+        self.chapter(3, "three", "@Chapters{one to two}.", "#include <mamba2/one.hpp>\n#include <mamba2/two.hpp>")
+        self.assertEqual(self.errors(), [])
+        self.assertEqual(self.used["three"], ({"one", "two"}, set()))
+
+    def test_what_is_not_said(self):
+        self.chapter(3, "three", "On @chapter{two}.", "#include <mamba2/one.hpp>\n#include <mamba2/two.hpp>")
+        self.assertEqual(self.errors(), ["chapters/03_three/three.cpp:3: error: the code uses 'one', and this section does not say so: name @chapter{one}"])
+
+    def test_what_is_said_and_not_so(self):
+        self.chapter(3, "three", "On @chapter{one}.")
+        self.assertIn("chapters/03_three/three.cpp:3: error: the code does not use 'one'", self.errors()[0])
+        self.chapter(3, "three", "Nothing.\n\nIn thought also on @chapter{one}.")
+        self.assertEqual(self.errors(), [])
+        self.chapter(3, "three", "In thought on @chapter{one}.", "#include <mamba2/one.hpp>")
+        self.assertIn("the code uses 'one', and this section does not say so", self.errors()[0])
+
+    def test_programs_may_be_named(self):
+        self.put("chapters/03_three/demo.cpp", "#include <mamba2/one.hpp>\n")
+        self.assertEqual(self.errors(), [])
+        self.chapter(3, "three", "On @chapter{one}.")
+        self.assertEqual(self.errors(), [])
+        self.assertEqual(self.used["three"], (set(), {"one"}))
+
+    def test_later_chapters(self):
+        self.chapter(1, "one", "On @chapter{two}.")
+        self.assertIn("chapters/01_one/one.cpp:3: error: a chapter builds on earlier ones only, and 'two' comes later", self.errors())
+        self.chapter(1, "one", "Nothing.", "#include <mamba2/two.hpp>")
+        self.assertIn("chapters/01_one/one.cpp:3: error: a chapter builds on earlier ones only, and 'two' comes later", self.errors())
+
+    def test_headers(self):
+        self.put("src/mamba2/two.hpp", "/// \\brief A header. Explained in @chapters{two and three}.\n#pragma once\n#include <mamba2/one.hpp>\n")
+        self.assertIn("the code uses 'one', and this section does not say so", self.errors()[0])
+        self.chapter(2, "two", "On @chapter{one}.")
+        self.assertEqual(self.errors(), [])
+        self.put("src/mamba2/one.hpp", "/// \\brief A header. Explained in @chapter{one}.\n#include <mamba2/two.hpp>\n")
+        self.assertIn("src/mamba2/one.hpp:2: error: a header of the chapter 'one' includes one of the later chapter 'two', mamba2/two.hpp", self.errors())
+        self.put("src/mamba2/one.hpp", "/// \\brief A header.\n#include <mamba2/two.hpp>\n")
+        self.assertIn("src/mamba2/one.hpp:2: error: a header of every chapter", self.errors()[0])
+
+    def objects(self, **sources):
+        compiler = shutil.which(os.environ.get("CXX", "c++")) or self.skipTest("no compiler")
+        made = {}
+        for name, text in sources.items():
+            source = self.put(f"{name}.cpp", text)
+            subprocess.run([compiler, "-c", source, "-o", source + ".o"], check=True)
+            made[name] = source + ".o"
+        return made
+
+    def test_calls(self):
+        made = self.objects(one="namespace mamba2 { void f() {} }", three="namespace mamba2 { void f(); void g() { f(); } }")
+        said = {"01": ([made["one"]], []), "03": ([made["three"]], [])}
+        self.assertEqual(self.errors(said), ["chapters/03_three/three.cpp:3: error: the code uses 'one', and this section does not say so: name @chapter{one}"])
+        said = {"01": ([made["three"]], []), "03": ([made["one"]], [])}
+        self.assertEqual(self.errors(said), ["chapters/01_one/one.cpp:3: error: a chapter builds on earlier ones only, and 'three' comes later"])
+
+    def test_weak_references(self):
+        made = self.objects(one="namespace mamba2 { void f() __attribute__((weak)); void g() { if (f) f(); } }")
+        self.assertEqual(self.errors({"01": ([made["one"]], [])}), ["chapters/01_one/one.cpp:1: error: a weak reference, _ZN6mamba21fEv: what a chapter uses has to be there"])
+
+    def test_arrows_that_others_imply(self):
+        self.assertEqual(builds_on.reduced({("c", "b"), ("b", "a"), ("c", "a"), ("d", "a")}), {("c", "b"), ("b", "a"), ("d", "a")})
+
+    def test_the_map(self):
+        self.put("chapters/03_three/demo.cpp", "#include <mamba2/one.hpp>\n")
+        self.chapter(2, "two", "On @chapter{one}.", "#include <mamba2/one.hpp>")
+        self.put("objects.txt", "")
+        out = os.path.join(self.root, "map")
+        self.assertEqual(builds_on.main(["--root", self.root, "--objects", os.path.join(self.root, "objects.txt"), "--out", out]), 0)
+        with open(os.path.join(out, "builds_on.dot"), encoding="utf-8") as dot:
+            self.assertEqual([line.strip() for line in dot if "->" in line], ["one -> three [style=dashed];", "one -> two;"])
+        with open(os.path.join(out, "builds_on.svg"), encoding="utf-8") as picture:
+            picture = picture.read()
+        self.assertIn('href="ch_two.html"', picture)
+        self.assertIn("<title>uses the code of 1</title>", picture)
+
+
 class NoLibrary:
     """A library without names, for the colouring of code."""
     items = {}
@@ -622,7 +854,7 @@ class Binding(unittest.TestCase):
 
     def test_words_for_the_search(self):
         page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>code</pre>'
-        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_t", "code"])
+        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_bar_t", "code"])
 
 
 class Figures(unittest.TestCase):

@@ -9,8 +9,15 @@ import json
 import pathlib
 import struct
 import sys
+import zlib
 
-GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS / "scripts"))
+import torch_save  # noqa: E402
+
+GOLDEN = TESTS / "golden"
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 516567560\n" % ("4f" * 32)
+PAGE = "\n<!DOCTYPE html>\n<html lang=\"en\"><head><title>Sign in</title></head></html>\n"
 seeds = {}
 
 
@@ -77,6 +84,8 @@ def make_safetensors():
     seed("safetensors", "valid", "empty-tensor-and-scalar",
          safetensors_of({"a": tensor([0, 1 << 62], 0, 0), "b": tensor([], 0, 4)}, bytes(4)))
     seed("safetensors", "valid", "no-tensors", safetensors_of({}))
+    seed("safetensors", "valid", "not-aligned", safetensors_of({"x": tensor([3], 0, 6, "F16"), "y": tensor([1], 6, 10),
+                                                                "z": tensor([1], 10, 18, "F64")}, bytes(18)))
     seed("safetensors", "valid", "name-with-control-characters",
          safetensors_of({"\x1b]0;title\x07": tensor([2], 0, 8)}, bytes(8)))
 
@@ -94,8 +103,6 @@ def make_safetensors():
     bad("overlapping", safetensors_of({"x": tensor([2], 0, 8), "y": tensor([1], 4, 8)}, bytes(8)))
     bad("same-bytes-twice", safetensors_of({"x": tensor([2], 0, 8), "y": tensor([2], 0, 8)}, bytes(8)))
     bad("hole", safetensors_of({"x": tensor([1], 4, 8)}, bytes(8)))
-    bad("misaligned", safetensors_of({"x": tensor([1], 0, 2, "F16"), "y": tensor([1], 2, 6),
-                                      "z": tensor([1], 6, 8, "F16")}, bytes(8)))
     bad("range-beyond-file", safetensors_of({"x": tensor([4], 0, 16)}, bytes(8)))
     bad("range-reversed", safetensors_of({"x": tensor([2], 8, 0)}, bytes(8)))
     bad("range-wraps", safetensors_of({"x": tensor([2], (1 << 64) - 8, 0)}, bytes(8)))
@@ -112,6 +119,9 @@ def make_safetensors():
     bad("nested-deeply", safetensors_of(b'{"x":' * 300))
     bad("not-utf8", safetensors_of(b'{"\xff":1}'))
     bad("header-is-a-list", safetensors_of([]))
+    bad("header-behind-a-space", safetensors_of(b" {}"))
+    bad("pointer-of-git-lfs", POINTER)
+    bad("web-page", PAGE)
     bad("a-pickle-instead", b"\x80\x02}.")
 
 
@@ -189,6 +199,26 @@ def make_zip():
     bad("extra-field-too-long", zip_of([("a", b"abc")], lambda number, entry:
         entry[:30] + struct.pack("<H", 4) + entry[32:] + struct.pack("<HH", 1, 9999)))
     bad("name-longer-than-the-directory", zip_of(two, replaced(28, b"\xff\xff")))
+
+    def local(at, new):  # of the first file
+        return good[:at] + new + good[at + len(new):]
+
+    for field, at in {"flags": 6, "method": 8, "check-sum": 14, "stored-size": 18, "size": 22}.items():
+        bad(f"local-header-with-another-{field}", local(at, b"\x02"))
+    bad("local-header-without-size", local(18, bytes(8)))
+
+    def behind(descriptor):  # sizes and sum behind the file instead of in its local header
+        packed = zip_of([("a", b"abc", 0, 8)], lambda number, entry: entry[:16] + sum_of_abc + entry[20:])
+        begin = packed.index(b"PK\1\2")
+        packed = packed[:14] + bytes(12) + packed[26:begin] + descriptor + packed[begin:]
+        return packed[:-6] + struct.pack("<I", begin + len(descriptor)) + packed[-2:]
+
+    sum_of_abc = struct.pack("<I", zlib.crc32(b"abc"))
+    seed("zip", "valid", "sizes-behind-the-file", behind(b"PK\7\x08" + sum_of_abc + struct.pack("<II", 3, 3)))
+    seed("zip", "valid", "long-sizes-behind-the-file", behind(b"PK\7\x08" + sum_of_abc + struct.pack("<QQ", 3, 3)))
+    bad("sizes-behind-the-file-that-lie", behind(b"PK\7\x08" + sum_of_abc + struct.pack("<II", 3, 2)))
+    bad("check-sum-behind-the-file-that-lies", behind(b"PK\7\x08" + bytes(4) + struct.pack("<II", 3, 3)))
+    bad("nothing-behind-the-file", behind(b""))
     bad("name-that-clears-the-terminal", zip_of([("\x1b[2J", b"abc", 8)]))
 
 
@@ -254,6 +284,9 @@ def make_pickle():
     seed("pickle", "valid", "memo", b"\x80\x02}q\0(" + text("a") + b"q\1" + view(storage(6), 0, [6], [1]) +
          b"q\2" + text("b") + b"h\2uh\0.")
     seed("pickle", "valid", "model", state_dict(SHAPES, "BFloat16Storage"))
+    for name, data in torch_save.ways().items():
+        seed("pickle", "valid", "torch-save-" + name, data)
+    seed("pickle", "valid", "empty-dict-of-protocol-4", b"\x80\4}.")
     archive = (GOLDEN / "lm/tiny/pytorch_model.bin").read_bytes()
     begin = archive.index(b"\x80\x02")
     seed("pickle", "valid", "golden", archive[begin:archive.index(b".PK", begin) + 1])
@@ -269,7 +302,16 @@ def make_pickle():
     bad("newobj", b"ctorch\nFloatStorage\n)\x81.")
     bad("extension-registry", b"\x82\1.")
     bad("next-buffer", b"\x80\x02\x97.")
-    bad("protocol-4", b"\x80\x04}.")
+    bad("protocol-1", b"\x80\1}.")
+    bad("protocol-6", b"\x80\6}.")
+    bad("frame-beyond-the-end", b"\x80\4\x95" + b"\xff" * 8 + b"}.")
+    bad("text-of-2-to-the-64-bytes", b"\x80\4\x8d" + b"\xff" * 8)
+    bad("two-models", torch_save.pickled(torch_save.training_run("model", state_dict=torch_save.tensors())))
+    bad("model-under-another-name", torch_save.pickled(torch_save.training_run("net"), 4))
+    bad("numbers-with-the-other-sign", torch_save.pickled(torch_save.tensors(lambda tensor: tensor, {"neg": True})))
+    bad("wrapped-twice", torch_save.pickled(torch_save.tensors(lambda tensor: torch_save.from_type(torch_save.from_type(tensor)))))
+    bad("bytes-without-a-type", one(view(storage(24, kind="FloatStorage").replace(
+        b"ctorch\nFloat", b"ctorch.storage\nUntyped"), 0, [6], [1])))
     bad("calls-a-storage-type", b"ctorch\nFloatStorage\n)R.")
     bad("global-without-end", b"c" + b"o" * 500)
     bad("global-that-clears-the-terminal", b"c\x1b[2J\nx\n.")
@@ -353,6 +395,8 @@ def make_json():
                         "escapes": r'{"\u00e9\\\"": "\ud83d\ude00 Infinity"}', "python-words": "[NaN, -Infinity, Infinity]",
                         "config": json.dumps(HUGGING_FACE)}.items():
         seed("json", "valid", name, value)
+    seed("json", "refused", "pointer-of-git-lfs", POINTER)
+    seed("json", "refused", "web-page", PAGE)
     for name, value in {"empty": "", "unfinished": '{"a": [1, 2', "two-values": "[1] [2]", "key-twice": '{"a":1,"a":2}',
                         "key-twice-spelled-in-two-ways": r'{"a":1,"\u0061":2}', "nested-deeply": "[" * 500,
                         "objects-nested-deeply": '{"a":' * 500, "number-too-large": "[1e999]", "not-utf8": b'["\xc3\x28"]',
@@ -384,9 +428,27 @@ def make_model_config():
                                 conv_bias=False, conv_init=0.5, A_init_range=[2, 3], dt_min=0.01, dt_max=0.2,
                                 dt_init_floor=0.001, dt_limit=[0.5, 1.5], device=None, dtype=None),
             "infinite-limit-as-an-object": changed(HUGGING_FACE, time_step_limit=[0, {"__float__": "Infinity"}]),
+            "several-ends-of-a-text": changed(HUGGING_FACE, eos_token_id=[3, 1]),
+            "names-of-a-training-library": changed(HUGGING_FACE, layer_norm_epsilon=None, norm_eps=1e-3, rmsnorm=True,
+                                                   time_step_limit=None, dt_limit=[0.0, float("inf")], attn={},
+                                                   D_has_hdim=True, norm_before_gate=True, fuse_norm=True),
+            "keys-of-bookkeeping": changed(HUGGING_FACE, torch_dtype="float32", transformers_version="4.44.0",
+                                           architectures=["Mamba2ForCausalLM"], bos_token_id=0, pad_token_id=0,
+                                           use_cache=True, initializer_range=0.1, rescale_prenorm_residual=False,
+                                           residual_in_fp32=True, time_step_rank=1, time_step_scale=1.0,
+                                           intermediate_size=4, norm_before_gate=True, batch_size=64, seed=1),
+            "fewer-tokens-than-rows": changed(HUGGING_FACE, unpadded_vocab_size=3, pad_vocab_size_multiple=2),
             "largest-sizes": changed(REFERENCE, d_model=1 << 24, vocab_size=1 << 24, n_layer=4096)}.items():
         seed("model_config", "valid", name, value)
     for name, value in {
+            "unknown-eps": changed(REFERENCE, norm_epsilon=1e-3), "option-of-the-block-at-the-top":
+            changed(REFERENCE, d_state=3), "unknown-scale": changed(HUGGING_FACE, residual_scale=2.0),
+            "quantization": changed(HUGGING_FACE, quantization_config={"bits": 4}), "two-eps-that-differ":
+            changed(HUGGING_FACE, norm_eps=1e-3), "end-of-text-is-a-text": changed(HUGGING_FACE, eos_token_id="</s>"),
+            "end-of-text-beyond-the-vocabulary": changed(HUGGING_FACE, eos_token_id=[0, 4]), "end-of-text-negative":
+            changed(HUGGING_FACE, eos_token_id=-1), "rows-that-are-not-the-padded-tokens":
+            changed(HUGGING_FACE, unpadded_vocab_size=1, pad_vocab_size_multiple=2), "intermediate-size-of-another-model":
+            changed(HUGGING_FACE, intermediate_size=5), "pointer-of-git-lfs": POINTER, "web-page": PAGE,
             "no-object": "[]", "another-model": changed(HUGGING_FACE, model_type="llama"), "d_model-missing":
             changed(REFERENCE, d_model=None), "n_layer-missing": changed(REFERENCE, n_layer=None),
             "n_layer-of-a-million": changed(REFERENCE, n_layer=1000000), "d_model-zero": changed(REFERENCE, d_model=0),
@@ -470,8 +532,19 @@ def make_model_directory():
     seed("model_directory", "valid", "transposed-weight",
          directory({"config.json": json.dumps(REFERENCE), "pytorch_model.bin": model_file(SHAPES, transposed)}))
 
+    small_tokenizer = json.dumps({"model": {"vocab": {"a": 0, "b": 2}}})
+    seed("model_directory", "valid", "files-beside",
+         directory({"config.json": config, "model.safetensors": weights, "tokenizer.json": small_tokenizer,
+                    "generation_config.json": json.dumps({"eos_token_id": [1, 2], "top_k": 40})}))
+    seed("model_directory", "valid", "tokenizer-that-is-none",
+         directory({"config.json": config, "model.safetensors": weights, "tokenizer.json": PAGE}))
+
     def bad(name, data):
         seed("model_directory", "refused", name, data)
+
+    bad("generation-config-of-another-model", directory({
+        "config.json": config, "model.safetensors": weights, "generation_config.json": '{"eos_token_id": 50256}'}))
+    bad("pointers-of-git-lfs", directory({"config.json": config, "pytorch_model.bin": POINTER}))
 
     first = next(iter(index))
     bad("empty", b"")
@@ -526,6 +599,38 @@ def tokenizer(letters="abc \n\xc3\xa9", model={}, added=(), **options):
                        "model": {"type": "BPE", "vocab": vocab, "merges": ["a b", ["ab", "c"]], **model}, **options})
 
 
+def sequence(steps, name):
+    return {"type": "Sequence", name: list(steps)}
+
+
+def split(pattern, behavior="Isolated", **options):
+    return sequence([{"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, **options},
+                     {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}], "pretokenizers")
+
+
+def around(single, **special):
+    return {"type": "TemplateProcessing", "single": single,
+            "special_tokens": {name: {"id": name, "ids": ids} for name, ids in special.items()}}
+
+
+TEXT, BEGIN, END = {"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "b"}}, {"SpecialToken": {"id": "e"}}
+SPACES = [{"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+          {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+
+
+def sentencepiece(decoders=SPACES, model={}, **options):
+    """Characters that fall back on bytes, a sign for the space."""
+    tokens = ["<unk>", "<s>", *(f"<0x{byte:02X}>" for byte in (0xc3, 0xa9, 0x0a)), "\u2581", "a", "b", "\u2581a", "ab"]
+    return json.dumps({"added_tokens": [{"id": 1, "content": "<s>", "special": True}], "pre_tokenizer": None,
+                       "normalizer": sequence([{"type": "Prepend", "prepend": "\u2581"},
+                                               {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}],
+                                              "normalizers"),
+                       "post_processor": around([BEGIN, TEXT], b=[1]), "decoder": sequence(decoders, "decoders"),
+                       "model": {"type": "BPE", "vocab": {token: number for number, token in enumerate(tokens)},
+                                 "merges": ["\u2581 a", "a b"], "byte_fallback": True, "unk_token": "<unk>",
+                                 "fuse_unk": True, **model}, **options}) + "\n===\nab a\u00e9 \u4e16\u754c\n<s>b"
+
+
 def make_tokenizer():
     end = {"id": 20, "content": "<|end|>", "special": True}
     greedy = {"id": 21, "content": "a b", "lstrip": True, "rstrip": True, "single_word": True}
@@ -536,6 +641,27 @@ def make_tokenizer():
             "long-word": tokenizer() + "\n===\n" + long, "composed-and-not": tokenizer() + "\n===\n\u00e9e\u0301",
             "prefix-space": tokenizer(pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True}) + "\n===\nabc",
             "largest-number": tokenizer(added=[{**end, "id": (1 << 20) - 1}]), "no-text": tokenizer() + "\n===\n"}.items():
+        seed("tokenizer", "valid", name, value)
+    pattern = r"(?i:'s|'t)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    for name, value in {
+            "sentencepiece": sentencepiece(), "sentencepiece-unknown-apart": sentencepiece(model={"fuse_unk": False}),
+            "sentencepiece-no-strip": sentencepiece(SPACES[:2]), "split": tokenizer(pre_tokenizer=split(pattern)) + "\n===\nabc  ab\n\nc",
+            "split-kept-matches": tokenizer(pre_tokenizer=split("[ab]+", "Removed", invert=True)) + "\n===\nabcab",
+            "split-removed": tokenizer(pre_tokenizer=split("b*", "Removed")) + "\n===\nabcab",
+            "digits": tokenizer(pre_tokenizer=sequence([{"type": "Digits", "individual_digits": True},
+                                                        {"type": "ByteLevel"}], "pretokenizers")) + "\n===\na b",
+            "split-backtracks": tokenizer(pre_tokenizer=split("(a|aa)*b")) + "\n===\n" + "a" * 400,
+            "ignore-merges": tokenizer(model={"ignore_merges": True}) + "\n===\nabc ab",
+            "around": tokenizer(post_processor=sequence([{"type": "ByteLevel"}, around([BEGIN, TEXT, END], b=[0], e=[1, 2])],
+                                                        "processors")) + "\n===\nabc",
+            "sequences-in-sequences": tokenizer(normalizer=sequence([sequence([{"type": "NFC"}], "normalizers")],
+                                                                    "normalizers")) + "\n===\nabc",
+            "no-decoder": tokenizer(decoder=None) + "\n===\nabc",
+            "left-over": tokenizer(truncation={"max_length": 3}, padding={"pad_id": 0}) + "\n===\nabcabc",
+            "spaces-taken-along": tokenizer(added=[{"id": 20, "content": "<r>", "rstrip": True},
+                                                   {"id": 21, "content": "  "}]) + "\n===\n<r>   a<r>  <r>",
+            "replaced": tokenizer(normalizer={"type": "Replace", "pattern": {"String": "c"}, "content": "ab"})
+            + "\n===\nccc"}.items():
         seed("tokenizer", "valid", name, value)
     seed("tokenizer", "valid", "text-not-utf8", tokenizer().encode() + b"\n===\nab\xff\xfe\xc3")
     seed("tokenizer", "valid", "text-cut-off", tokenizer().encode() + b"\n===\nab\xe2\x82")
@@ -551,8 +677,20 @@ def make_tokenizer():
             tokenizer(model={"dropout": 0.1}), "added-token-empty": tokenizer(added=[{**end, "content": ""}]), "added-token-twice":
             tokenizer(added=[end, end]), "added-token-with-another-number": tokenizer(added=[{**end, "content": "ab"}]),
             "added-token-long": tokenizer(added=[{**end, "content": "x" * 2000}]), "added-token-that-clears-the-terminal":
-            tokenizer(added=[end, {**end, "content": "\x1b[2J"}]), "template-with-tokens":
+            tokenizer(added=[end, {**end, "content": "\x1b[2J"}]), "template-with-tokens-of-no-number":
             tokenizer(post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}, {"Sequence": {}}]}),
+            "template-without-the-text": tokenizer(post_processor=around([BEGIN], b=[0])), "template-of-unknown-number":
+            tokenizer(post_processor=around([BEGIN, TEXT], b=[500])), "template-of-many-tokens":
+            tokenizer(post_processor=around([BEGIN] * 1500 + [TEXT], b=[0])), "pattern-broken":
+            tokenizer(pre_tokenizer=split("a(b")), "pattern-long": tokenizer(pre_tokenizer=split("a" * 5000)), "pattern-of-hex":
+            tokenizer(pre_tokenizer=split("\\h+")), "pattern-merged": tokenizer(pre_tokenizer=split("a", "MergedWithNext")),
+            "bytes-not-last": tokenizer(pre_tokenizer=sequence([{"type": "ByteLevel"}] * 2, "pretokenizers")),
+            "decoders-in-another-order": sentencepiece(SPACES[::-1]), "decoder-of-bytes":
+            sentencepiece([{"type": "ByteLevel"}]), "decoder-missing": sentencepiece(decoder=None), "strip-at-the-end":
+            sentencepiece(SPACES[:3] + [{**SPACES[3], "stop": 1}]), "strip-many":
+            sentencepiece(SPACES[:3] + [{**SPACES[3], "start": 1 << 40}]), "unknown-token-unknown":
+            sentencepiece(model={"unk_token": "<none>"}), "sequence-without-steps": tokenizer(normalizer={"type": "Sequence"}),
+            "replacement-long": tokenizer(normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 2000}),
             "other-normalizer": tokenizer(normalizer={"type": "NFKD"}), "vocab-key-twice":
             tokenizer().replace('"vocab": {', '"vocab": {"a": 90, '), "nested-deeply": '{"model":' * 300}.items():
         seed("tokenizer", "refused", name, value)

@@ -31,8 +31,9 @@ fs::path fresh_directory(const std::string& name) {
 
 // Only these names; a case cannot write anywhere else.
 bool allowed(std::string_view name) {
-  for (const auto* known : {"config.json", "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
-                            "pytorch_model.bin.index.json", "a.safetensors", "b.safetensors", "a.bin", "b.bin"})
+  for (const auto* known :
+       {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json",
+        "pytorch_model.bin", "pytorch_model.bin.index.json", "a.safetensors", "b.safetensors", "a.bin", "b.bin"})
     if (name == known) return true;
   return false;
 }

@@ -4,5 +4,5 @@
 #include <mamba2/pytorch_file.hpp>
 
 FUZZ_TARGET(pytorch_file) {
-  fuzz::check_table(mamba2::read_pytorch_file(fuzz::as_bytes(bytes), fuzz::file), bytes.size());
+  fuzz::check_table(mamba2::read_pytorch_file(mamba2::InputFile(fuzz::file, fuzz::as_bytes(bytes))), bytes.size());
 }

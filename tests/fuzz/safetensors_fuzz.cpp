@@ -4,5 +4,5 @@
 #include <mamba2/safetensors.hpp>
 
 FUZZ_TARGET(safetensors) {
-  fuzz::check_table(mamba2::read_safetensors(fuzz::as_bytes(bytes), fuzz::file), bytes.size());
+  fuzz::check_table(mamba2::read_safetensors(mamba2::InputFile(fuzz::file, fuzz::as_bytes(bytes))), bytes.size());
 }

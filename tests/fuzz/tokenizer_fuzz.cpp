@@ -20,14 +20,18 @@ void check_words(std::string_view text) {
 }
 
 void check_ids(const mamba2::Tokenizer& tokenizer, const std::vector<std::int64_t>& ids) {
-  const std::string text = tokenizer.decode(ids);
-  mamba2::StreamDecoder stream(tokenizer);
-  std::string shown;
-  for (const std::int64_t id : ids) {
+  for (const std::int64_t id : ids)
     fuzz::promise(id >= 0 && static_cast<std::size_t>(id) < tokenizer.vocab_size(), "a number that no token has");
-    shown += stream.push(id);
+  for (const bool special : {false, true}) {
+    for (const bool beginning : {false, true}) {
+      const mamba2::DecodeOptions options{.special = special, .beginning = beginning};
+      mamba2::StreamDecoder stream(tokenizer, options);
+      std::string shown;
+      for (const std::int64_t id : ids) shown += stream.push(id);
+      shown += stream.finish();
+      fuzz::promise(shown == tokenizer.decode(ids, options), "a text that differs when it is shown token by token");
+    }
   }
-  fuzz::promise(shown + stream.finish() == text, "a text that differs when it is shown token by token");
 }
 
 }  // namespace
@@ -38,12 +42,14 @@ FUZZ_TARGET(tokenizer) {
   const mamba2::Tokenizer tokenizer(bytes.substr(0, end), fuzz::file);
   const std::string_view text =
       end == std::string_view::npos ? "caf\xc3\xa9 isn't\n  123 " : bytes.substr(end + mark.size());
-  std::vector<std::int64_t> ids;
+  std::vector<std::int64_t> ids, plain;
   try {
     ids = tokenizer.encode(text);
+    plain = tokenizer.encode(text, {.special_in_text = false, .around = false});
   } catch (const mamba2::ValueError&) {
     return;  // not UTF-8, or a byte without a token
   }
   check_words(text);
   check_ids(tokenizer, ids);
+  check_ids(tokenizer, plain);
 }

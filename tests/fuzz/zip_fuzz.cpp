@@ -5,7 +5,7 @@
 
 FUZZ_TARGET(zip) {
   std::size_t end = 0;
-  for (const auto& entry : mamba2::read_zip(fuzz::as_bytes(bytes), fuzz::file)) {
+  for (const auto& entry : mamba2::read_zip(mamba2::InputFile(fuzz::file, fuzz::as_bytes(bytes)))) {
     fuzz::promise(entry.offset >= end, "files that overlap");
     fuzz::promise(entry.offset <= bytes.size() && entry.size <= bytes.size() - entry.offset,
                   "a file beyond the archive");

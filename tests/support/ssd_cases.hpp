@@ -1,48 +1,20 @@
-// What the tests of the operator share: golden cases, made-up inputs of any size, distances.
+// What the tests of the operator share: golden cases, inputs of any size, the definition in plain loops.
 #pragma once
 
 #include <mamba2/ssd.hpp>
+#include <support/testing.hpp>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <fstream>
 #include <string>
 #include <vector>
 
-namespace support {
+namespace testing {
 
 inline constexpr mamba2::Algorithm kAlgorithms[] = {mamba2::Algorithm::recurrent, mamba2::Algorithm::quadratic,
                                                     mamba2::Algorithm::chunked};
-
-/// ‖got − want‖ / ‖want‖, summed in double; NaN in either one gives NaN, which is below no tolerance.
-template <class A, class B>
-double relative_error(const A& got, const B& want) {
-  if (got.size() != want.size()) return std::numeric_limits<double>::infinity();
-  double difference = 0, norm = 0;
-  for (std::size_t i = 0; i < got.size(); ++i) {
-    const double g = static_cast<double>(got.data()[i]), w = static_cast<double>(want.data()[i]);
-    difference += (g - w) * (g - w);
-    norm += w * w;
-  }
-  return norm == 0 ? std::sqrt(difference) : std::sqrt(difference / norm);
-}
-
-/// Same shape, same numbers. (Catch cannot take a tensor's == apart.)
-template <class A, class B>
-bool same(const A& a, const B& b) {
-  return a.shape() == b.shape() && std::equal(a.begin(), a.end(), b.begin());
-}
-
-/// A tensor of another precision.
-template <class To, class From, std::size_t N>
-mamba2::Tensor<To, N> convert(const mamba2::Tensor<From, N>& from) {
-  mamba2::Tensor<To, N> to(from.shape());
-  for (std::size_t i = 0; i < from.size(); ++i) to.data()[i] = static_cast<To>(from.data()[i]);
-  return to;
-}
 
 template <class Real>
 struct SsdCase {
@@ -60,74 +32,46 @@ inline std::vector<std::string> ssd_case_names() {
 
 template <class Real>
 SsdCase<Real> ssd_case(const std::string& name) {
-  const std::filesystem::path folder = std::filesystem::path(GOLDEN_DIR) / "ssd" / name;
-  const auto exists = [&](const char* file) { return std::filesystem::exists(folder / file); };
-  const auto load = [&]<std::size_t N>(const char* file) {
-    const mamba2::Tensor<double, N> tensor = xt::load_npy<double>((folder / file).string());
-    return convert<Real>(tensor);
-  };
+  const std::string folder = "ssd/" + name;
   SsdCase<Real> c;
-  c.input.x = load.template operator()<4>("x.npy");
-  c.input.dt = load.template operator()<3>("dt.npy");
-  c.input.A = load.template operator()<1>("A.npy");
-  c.input.B = load.template operator()<4>("B.npy");
-  c.input.C = load.template operator()<4>("C.npy");
-  if (exists("D.npy")) {  // (nheads) or (nheads, headdim)
-    const xt::xarray<double> D = xt::load_npy<double>((folder / "D.npy").string());
-    const std::size_t heads = D.shape(0), columns = D.dimension() == 1 ? 1 : D.shape(1);
-    c.input.D = mamba2::zeros<Real>(heads, columns);
-    for (std::size_t i = 0; i < D.size(); ++i) c.input.D->data()[i] = static_cast<Real>(D.data()[i]);
+  c.input.x = load_golden<Real, 4>(folder, "x");
+  c.input.dt = load_golden<Real, 3>(folder, "dt");
+  c.input.A = load_golden<Real, 1>(folder, "A");
+  c.input.B = load_golden<Real, 4>(folder, "B");
+  c.input.C = load_golden<Real, 4>(folder, "C");
+  if (has_golden(folder, "D")) {  // (nheads) or (nheads, headdim)
+    auto D = read_npy<double>(golden_path(folder) / "D.npy");
+    if (D.shape.size() == 1) D.shape.push_back(1);
+    c.input.D = tensor_from<Real, 2>("D", D);
   }
-  if (exists("dt_bias.npy")) c.input.dt_bias = load.template operator()<1>("dt_bias.npy");
-  if (exists("init.npy")) c.input.initial_state = load.template operator()<4>("init.npy");
-  if (exists("z.npy")) c.input.z = load.template operator()<4>("z.npy");
-  if (exists("seq_idx.npy")) {
-    const mamba2::Tensor<std::int64_t, 2> seq_idx = xt::load_npy<std::int64_t>((folder / "seq_idx.npy").string());
-    c.input.seq_idx = seq_idx;
-  }
-  const nlohmann::json json = nlohmann::json::parse(std::ifstream(folder / "case.json"));
+  if (has_golden(folder, "dt_bias")) c.input.dt_bias = load_golden<Real, 1>(folder, "dt_bias");
+  if (has_golden(folder, "init")) c.input.initial_state = load_golden<Real, 4>(folder, "init");
+  if (has_golden(folder, "z")) c.input.z = load_golden<Real, 4>(folder, "z");
+  if (has_golden(folder, "seq_idx")) c.input.seq_idx = load_golden<std::int64_t, 2>(folder, "seq_idx");
+  const nlohmann::json json = nlohmann::json::parse(std::ifstream(golden_path(folder) / "case.json"));
   c.options.dt_softplus = json["softplus"];
   if (!json["dt_limit"].is_null()) {
     c.options.dt_min = json["dt_limit"][0];
     c.options.dt_max = json["dt_limit"][1];
   }
-  c.y = xt::load_npy<double>((folder / "y.npy").string());
-  c.last_state = xt::load_npy<double>((folder / "last_state.npy").string());
+  c.y = load_golden<double, 4>(folder, "y");
+  c.last_state = load_golden<double, 4>(folder, "last_state");
   return c;
 }
 
-/// Numbers that look random and are the same everywhere, in [low, high).
-class Numbers {
- public:
-  explicit Numbers(std::uint64_t seed) : state_(seed) {}
-  double operator()(double low, double high) {
-    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return low + (high - low) * static_cast<double>(state_ >> 11) / 9007199254740992.0;
-  }
-  template <std::size_t N>
-  mamba2::Tensor<double, N> tensor(const std::array<std::size_t, N>& shape, double low, double high) {
-    mamba2::Tensor<double, N> t(shape);
-    for (std::size_t i = 0; i < t.size(); ++i) t.data()[i] = (*this)(low, high);
-    return t;
-  }
-
- private:
-  std::uint64_t state_;
-};
-
 /// An input that uses everything there is, seq_idx excepted.
 inline mamba2::ScanInput<double> made_up_input(const mamba2::ScanSizes& s, std::uint64_t seed = 1) {
-  Numbers numbers(seed);
+  seed *= 16;  // one for each tensor
   mamba2::ScanInput<double> in;
-  in.x = numbers.tensor<4>({s.batch, s.seqlen, s.nheads, s.headdim}, -1, 1);
-  in.dt = numbers.tensor<3>({s.batch, s.seqlen, s.nheads}, -3, 1);
-  in.A = numbers.tensor<1>({s.nheads}, -2, -0.1);
-  in.B = numbers.tensor<4>({s.batch, s.seqlen, s.ngroups, s.d_state}, -1, 1);
-  in.C = numbers.tensor<4>({s.batch, s.seqlen, s.ngroups, s.d_state}, -1, 1);
-  in.D = numbers.tensor<2>({s.nheads, s.headdim}, -1, 1);
-  in.z = numbers.tensor<4>({s.batch, s.seqlen, s.nheads, s.headdim}, -2, 2);
-  in.dt_bias = numbers.tensor<1>({s.nheads}, -1, 1);
-  in.initial_state = numbers.tensor<4>({s.batch, s.nheads, s.headdim, s.d_state}, -1, 1);
+  in.x = random_tensor<double, 4>({s.batch, s.seqlen, s.nheads, s.headdim}, ++seed);
+  in.dt = random_tensor<double, 3>({s.batch, s.seqlen, s.nheads}, ++seed, -3, 1);
+  in.A = random_tensor<double, 1>({s.nheads}, ++seed, -2, -0.1);
+  in.B = random_tensor<double, 4>({s.batch, s.seqlen, s.ngroups, s.d_state}, ++seed);
+  in.C = random_tensor<double, 4>({s.batch, s.seqlen, s.ngroups, s.d_state}, ++seed);
+  in.D = random_tensor<double, 2>({s.nheads, s.headdim}, ++seed);
+  in.z = random_tensor<double, 4>({s.batch, s.seqlen, s.nheads, s.headdim}, ++seed, -2, 2);
+  in.dt_bias = random_tensor<double, 1>({s.nheads}, ++seed);
+  in.initial_state = random_tensor<double, 4>({s.batch, s.nheads, s.headdim, s.d_state}, ++seed);
   return in;
 }
 
@@ -193,4 +137,4 @@ mamba2::ScanInput<Real> tokens(const mamba2::ScanInput<Real>& in, std::size_t be
   return out;
 }
 
-}  // namespace support
+}  // namespace testing

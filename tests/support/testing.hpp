@@ -5,6 +5,7 @@
 #include <mamba2/tensor.hpp>
 #include <support/catch.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -13,15 +14,34 @@
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace testing {
 
-inline std::filesystem::path golden_path(const std::string& folder) {
-  return std::filesystem::path(GOLDEN_DIR) / folder;
-}
+std::filesystem::path golden_path(const std::string& folder);
+bool has_golden(const std::string& folder, const std::string& name);
 
-inline bool has_golden(const std::string& folder, const std::string& name) {
-  return std::filesystem::exists(golden_path(folder) / (name + ".npy"));
+// An array of a file in NumPy's format, row-major.
+template <class T>
+struct Array {
+  std::vector<std::size_t> shape;
+  std::vector<T> values;
+};
+// read_npy<float>(path): for double, float and std::int64_t; the file has to hold that type.
+template <class T>
+Array<T> read_npy(const std::filesystem::path& path);
+
+// An array as a tensor of as many axes, its values converted.
+template <class T, std::size_t N, class Stored>
+mamba2::Tensor<T, N> tensor_from(const std::string& name, const Array<Stored>& array) {
+  if (array.shape.size() != N)
+    throw mamba2::FileError(name + ": expected " + std::to_string(N) + " axes, got shape " +
+                            mamba2::shape_text(array.shape));
+  std::array<std::size_t, N> shape{};
+  std::copy(array.shape.begin(), array.shape.end(), shape.begin());
+  mamba2::Tensor<T, N> tensor(shape);
+  for (std::size_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<T>(array.values[i]);
+  return tensor;
 }
 
 // load_golden<double, 4>("ssd/ragged_length", "x"): the array of tests/golden/ssd/ragged_length/x.npy. The files hold float64
@@ -29,16 +49,8 @@ inline bool has_golden(const std::string& folder, const std::string& name) {
 template <class T, std::size_t N>
 mamba2::Tensor<T, N> load_golden(const std::string& folder, const std::string& name) {
   using Stored = std::conditional_t<std::is_integral_v<T>, std::int64_t, double>;
-  const std::string file = (golden_path(folder) / (name + ".npy")).string();
-  const xt::xarray<Stored> stored = xt::load_npy<Stored>(file);
-  if (stored.dimension() != N)
-    throw mamba2::FileError(file + ": expected " + std::to_string(N) + " axes, got shape " +
-                            mamba2::shape_text(stored.shape()));
-  std::array<std::size_t, N> shape;
-  for (std::size_t axis = 0; axis < N; ++axis) shape[axis] = stored.shape(axis);
-  mamba2::Tensor<T, N> tensor(shape);
-  for (std::size_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<T>(stored.data()[i]);
-  return tensor;
+  const auto file = golden_path(folder) / (name + ".npy");
+  return tensor_from<T, N>(file.string(), read_npy<Stored>(file));
 }
 
 // The numbers 0, 1, 2, ... of a fixed sequence that looks random: the same on every machine (SplitMix64).
@@ -69,12 +81,25 @@ mamba2::Tensor<Real, N> random_tensor(const std::array<std::size_t, N>& shape, s
   return tensor;
 }
 
-// ‖got − want‖ / ‖want‖ over all entries, in double: 0 for equal tensors, infinite for other shapes, for NaN, and where all of
-// want is zero and got is not.
+// A tensor in another precision.
+template <class To, class From, std::size_t N>
+mamba2::Tensor<To, N> convert(const mamba2::Tensor<From, N>& from) {
+  mamba2::Tensor<To, N> to(from.shape());
+  for (std::size_t i = 0; i < from.size(); ++i) to.data()[i] = static_cast<To>(from.data()[i]);
+  return to;
+}
+
+// Same shape, same numbers. (Catch cannot take a tensor's == apart.)
+template <class A, class B>
+bool same(const A& a, const B& b) {
+  return a.shape() == b.shape() && std::equal(a.begin(), a.end(), b.begin());
+}
+
+// ‖got − want‖ / ‖want‖ over all entries, in double: 0 for equal tensors, infinite where all of want is zero and got is not. For
+// tensors of other shapes, and where one of them holds a NaN, it is NaN: neither below nor above anything.
 template <class A, class B, std::size_t N>
 double relative_error(const mamba2::Tensor<A, N>& got, const mamba2::Tensor<B, N>& want) {
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  if (got.shape() != want.shape()) return infinity;
+  if (got.shape() != want.shape()) return std::numeric_limits<double>::quiet_NaN();
   double difference = 0, size = 0;
   for (std::size_t i = 0; i < want.size(); ++i) {
     const double d = static_cast<double>(got.data()[i]) - static_cast<double>(want.data()[i]);
@@ -82,9 +107,7 @@ double relative_error(const mamba2::Tensor<A, N>& got, const mamba2::Tensor<B, N
     difference += d * d;
     size += w * w;
   }
-  if (difference == 0) return 0;
-  const double error = std::sqrt(difference / size);
-  return std::isnan(error) ? infinity : error;
+  return difference == 0 ? 0 : std::sqrt(difference / size);
 }
 
 // The relative error that each type is held to, against the golden data.

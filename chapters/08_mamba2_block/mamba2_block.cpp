@@ -403,7 +403,7 @@ Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u,
   }
 
   operations_->short_convolution(convolution, as_matrix(a.xBC));
-  operations_->scan(scan, scan_options(options), as_rows<1>(output.cache.ssm_state), as_matrix(a.y));
+  operations_->scan(scan, scan_options(options), output.cache.scan_state(), as_matrix(a.y));
   unchecked::convolution_state<Real>(convolution, as_rows<1>(output.cache.conv_state));
   leave(a, as_rows(output.y));
   if (options.keep) *options.keep = std::move(a);

@@ -210,8 +210,7 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
   const auto scan = operations_->scan_step ? operations_->scan_step : unchecked::scan_step<Real>;
   convolve(xBC, taps(), parameters_.conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
   const Tensor<Real, 1> A = rates(parameters_.A_log);
-  scan(scan_ref(config_, parameters_, A, batch, a), scan_options(), as_rows<1>(cache.ssm_state),
-       as_matrix(a.y));
+  scan(scan_ref(config_, parameters_, A, batch, a), scan_options(), cache.scan_state(), as_matrix(a.y));
 
   auto y = Tensor<Real, 2>::from_shape({batch, config_.d_model});
   leave(a, as_matrix(y));

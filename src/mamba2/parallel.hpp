@@ -21,7 +21,8 @@ class TaskRef {
  public:
   /// \brief Refer to a task. \param task called as task(i); it must outlive the reference
   template <class Task>
-  requires(!std::is_same_v<std::remove_cvref_t<Task>, TaskRef>) TaskRef(const Task& task)
+    requires(!std::is_same_v<std::remove_cvref_t<Task>, TaskRef>)
+  TaskRef(const Task& task)
       : task_(&task), call_([](const void* t, std::size_t i) { (*static_cast<const Task*>(t))(i); }) {}
 
   /// \brief Do it. \param i which

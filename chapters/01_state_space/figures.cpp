@@ -1,11 +1,14 @@
-// The data of this chapter's figures: decay.dat, hold.dat, gain.dat and the drawing matrices.svg.
+// The data of this chapter's figures: decay.dat, hold.dat, gain.dat, buckets.dat and the drawing
+// matrices.svg.
 #include <demo/figure.hpp>
+#include <demo/six_tokens.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <array>
 #include <cmath>
 #include <functional>
 #include <string>
+#include <vector>
 
 using mamba2::Tensor;
 using mamba2::zeros;
@@ -70,6 +73,33 @@ void gain(const std::string& path) {
   }
 }
 
+// The levels of the two buckets while the six tokens go by: time, a, b. What is poured arrives at
+// the end of a step. A second block holds the looks: time and level.
+void buckets(const std::string& path) {
+  demo::Table table(path);
+  const demo::SixTokens example;
+  std::array<double, 2> level{0, 0};
+  double time = 0;
+  std::vector<std::array<double, 2>> looks;
+  for (std::size_t t = 0; t < 6; ++t) {
+    const double dt = example.dt(t);
+    for (int part = 0; part <= 40; ++part) {
+      const double left = std::exp(example.A * dt * part / 40);
+      table.row(time + dt * part / 40, level[0] * left, level[1] * left);
+    }
+    time += dt;
+    double seen = 0;
+    for (std::size_t n = 0; n < 2; ++n) {
+      level[n] = level[n] * std::exp(example.A * dt) + dt * example.x(t, 0) * example.B(t, n);
+      seen += level[n] * example.C(t, n);
+    }
+    if (dt == 0) looks.push_back({time, seen});
+  }
+  table.row(time, level[0], level[1]);
+  table.next_block();
+  for (const auto& [when, what] : looks) table.row(when, what);
+}
+
 // The matrix of one model under three decays: none, the same at every step, and one that depends on
 // the step.
 void matrices(const std::string& path) {
@@ -108,5 +138,6 @@ int main(int, char** arguments) {
   decay(out + "/decay.dat");
   hold(out + "/hold.dat");
   gain(out + "/gain.dat");
+  buckets(out + "/buckets.dat");
   matrices(out + "/matrices.svg");
 }

@@ -14,7 +14,9 @@
 //
 // This chapter finds the rule, first for a single number, then for the block of numbers that a
 // Mamba-2 head really keeps. Then it writes the same computation in three ways, as a loop, as a
-// matrix and as a convolution, and its program checks that all three give the same result.
+// matrix and as a convolution, and its program checks that all three give the same result. On the
+// way it introduces six tokens and two buckets, an example small enough for a pencil, to which
+// every chapter of Part I comes back.
 //
 // ## What it builds on {#state_space_builds_on}
 //
@@ -39,7 +41,14 @@
 // | $M$ | `M` | $(T, T)$ | the matrix that takes $x$ to $y$ |
 // | $K$ | `K` | $(T)$ | the kernel, where nothing depends on the step |
 // :::
-//
+
+#include <mamba2/error.hpp>
+#include <mamba2/ssm.hpp>
+
+#include <cmath>
+
+namespace mamba2 {
+
 // ## A bucket with a hole {#state_space_bucket}
 //
 // Take the smallest memory there is, one number, and think of it as the level of water in a bucket.
@@ -70,8 +79,8 @@
 //   the same, whether the bucket is full or nearly empty. It is the **half-life** of the memory.
 // - $A = 0$: no hole. Nothing is ever lost, so nothing ever makes room: the level is the plain sum
 //   of all inputs so far.
-// - $A > 0$: the level feeds itself and grows without bound. After some hundred tokens the state
-//   holds nothing but its own growth, or infinity.
+// - $A > 0$: the level feeds itself. It grows by the same factor in each unit of time, drowns
+//   whatever comes in later, and in the end becomes infinity.
 //
 // ::: figure decay
 // What is left of one impulse, for five rates $A$. Each curve takes the same time from any level to
@@ -108,13 +117,6 @@
 // hold*: the input is held, as a polynomial of order zero.
 //
 // Here it is. mamba2::Discretized has the two numbers, for $B = 1$.
-
-#include <mamba2/error.hpp>
-#include <mamba2/ssm.hpp>
-
-#include <cmath>
-
-namespace mamba2 {
 
 template <class Real>
 Discretized<Real> discretize_zero_order_hold(Real A, Real dt) {
@@ -206,9 +208,13 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 //
 // Now $\Delta_t$ can be dealt with before anything else happens. Multiply the inputs by it once,
 // multiply $A$ by it once, and from there on no $\Delta$ is left in any formula. From
-// @chapter{duality} on the book does this: a function that takes `X` and `dA` expects
-// $\Delta_t x_t$ and $\Delta_t A$. If you wonder on reading some implementation why `dt` appears
-// twice, that is why.
+// @chapter{semiseparable} on the book does this: a function that takes `X` and `dA` expects
+// $\Delta_t x_t$ and $\Delta_t A$.[^names] If you wonder on reading some implementation why `dt`
+// appears twice, that is why.
+//
+// [^names]: The reference's scan uses `dA` in this sense, too, but its function for a single token
+// calls the factor $e^{\Delta A}$ by the same name. Look for the exponential before you trust a
+// name.
 //
 // ::: keyidea
 // One number $\Delta_t > 0$ sets both halves of the update. A large $\Delta_t$ erases the old state
@@ -239,15 +245,14 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 // levels weighted by $C_t$: where to read. Where this $C_t$ resembles the $B$ of an earlier token,
 // what that token wrote comes back.
 //
-// Two buckets are enough to see it. Token 0 writes a 5 into the first, token 1 a 7 into the second,
-// then steps 2 and 3 read them one after the other; a tenth of everything is lost at each step.
-//
-// @output addresses
-//
-// Both numbers come back, faded, neither mixed up with the other. With addresses that are not at
-// right angles they would mix, and more than $N$ addresses cannot all be at right angles: $N$ is
-// how many things a head can keep cleanly apart. If this reminds you of keys and queries, keep the
-// thought until @chapter{duality}.
+// All $N$ buckets have the same hole, one $\bar A_t$ for all of them. Is that not the same bucket
+// $N$ times over? If $B$ and $C$ never changed, it would be. The output would depend on the levels
+// through one weighted sum, that sum would itself be a bucket with this hole, and $N - 1$ of the
+// numbers would be wasted. What makes them useful is that $B_t$ and $C_t$ change from token to
+// token. They are not weights but *addresses*. Addresses at right angles do not disturb each other;
+// others mix what they store; and no more than $N$ can all be at right angles. So $N$ is how many
+// things a head can keep cleanly apart. If this reminds you of keys and queries, keep the thought
+// until @chapter{duality}.
 //
 // *Second, $P$ channels.* The input is not a scalar but a vector of $P$ numbers. Give every channel
 // a row of its own, and let all rows share $B_t$ and $C_t$. The state is then a matrix with $P$
@@ -283,21 +288,13 @@ Discretized<Real> discretize_mamba2(Real A, Real dt) {
 //
 // ## The scan is a loop {#state_space_scan}
 //
-// All functions that follow take the same parameters, so they share a check. A wrong shape is
-// refused at the door, with a message that names the argument; mamba2::require_shape throws it.
+// @eqref{eq:recurrence}, typed in as it stands. The state begins at zero, the loop over $t$ runs
+// from the first token to the last, and inside it every entry of the state is shrunk, added to and
+// read.
 
 template <class Real>
 static void check_model(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar,
-                        const Tensor<Real, 2>& C, std::size_t seqlen) {
-  const std::size_t d_state = B_bar.shape(1);
-  require_shape("A_bar", A_bar, {seqlen}, "(seqlen)");
-  require_shape("B_bar", B_bar, {seqlen, d_state}, "(seqlen, d_state)");
-  require_shape("C", C, {seqlen, d_state}, "(seqlen, d_state)");
-}
-
-// Then @eqref{eq:recurrence}, typed in as it stands. The state begins at zero, the loop over $t$
-// runs from the first token to the last, and inside it every entry of the state is shrunk, added to
-// and read.
+                        const Tensor<Real, 2>& C, std::size_t seqlen);
 
 template <class Real>
 Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A_bar,
@@ -315,22 +312,46 @@ Tensor<Real, 2> ssm_recurrent(const Tensor<Real, 2>& x, const Tensor<Real, 1>& A
   return y;
 }
 
-// This is the whole model. Note the order of the two inner lines: a token is written before it is
-// read, so $y_t$ contains $x_t$. Note also what the loop does not do: it never looks at an earlier
-// token. All it knows of the past is in $h$.
+// This is the whole model. (The line `check_model` refuses shapes that do not fit; it stands at the
+// end of the chapter's code.) Note the order of the two inner lines: a token is written before it
+// is read, so $y_t$ contains $x_t$. Note also what the loop does not do: it never looks at an
+// earlier token. All it knows of the past is in $h$.
 //
-// With one state, one channel and $A = -0.5$, an impulse at step 0 fades like this:
-//
-// @output leak
-//
-// Such a loop is called a *scan*.[^scan] Its weakness is in plain sight, too. Step $t$ cannot begin
-// before step $t - 1$ has ended, and each step does only a handful of operations with each number
-// that it touches. A processor that could do a thousand things at once stands idle. To give it more
-// to do we need to see all steps together.
+// Such a loop is called a *scan*.[^scan] Its weakness lies in how it uses a machine. There is work
+// enough in each step, since the $N P$ entries do not wait for each other; but step $t$ has to wait
+// for step $t - 1$. And every number that the loop fetches, a decay, an entry of $B$ or of $C$,
+// serves a handful of operations before the next is needed. Processors reach their full speed only
+// where each number is used many times, in products of matrices, and @chapter{duality} measures how
+// much is lost otherwise. To find products of matrices we need to see all steps together.
 //
 // [^scan]: The operations of a scan can be regrouped into a tree of about $\log_2 T$ levels
-// [@blelloch1990], and Mamba-1 computes it that way. Mamba-2 goes another, which consists of
-// products of matrices.
+// [@blelloch1990], and Mamba-1 computes it that way. @Chapter{chunked_scan} has the operator that
+// such a tree needs.
+//
+// ## Two buckets, six tokens {#state_space_example}
+//
+// Here is the example that stays with us. There are two buckets, *a* and *b*, each of which loses
+// half of what is in it in one unit of time, so $A = -\ln 2$. Every token names a bucket. Three of
+// the tokens pour: they open a tap by $x_t$ for a time $\Delta_t$. The other three only look how
+// much is there, and looking takes no time at all.
+//
+// @quote src/demo/six_tokens.hpp#six_tokens
+//
+// One channel, two states. A bucket's name is its address: *a* is $(1, 0)$, *b* is $(0, 1)$, and a
+// token reads the bucket that it names. The program hands the six tokens to the loop:
+//
+// @output buckets
+//
+// Follow it with a pencil. The first token leaves 8 in *a*. The second takes one unit of time, in
+// which *a* halves, and leaves 12 in *b*. Looking, with $\Delta = 0$, multiplies by $e^0 = 1$ and
+// adds nothing. The fourth token opens the tap by no more than 3, but for two units of time: 6 come
+// in, and meanwhile both buckets fall to a quarter, *b* too, although it was not named. That is
+// what one rate for all means, and what @figref{buckets} draws.
+//
+// ::: figure buckets
+// The two levels over time. What a token pours is added at the end of its step, as Mamba-2's rule
+// has it. Circles are looks.
+// :::
 //
 // ## Unrolled, the loop is a matrix {#state_space_matrix}
 //
@@ -400,15 +421,17 @@ Tensor<Real, 2> ssm_matrix(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& 
   return M;
 }
 
-// With $B = C = 1$ only the decay is left to see. Five steps, of which the fourth nearly empties
-// the state:
+// For the six tokens, each row and column named by its token:
 //
 // @output matrix
 //
-// Read a row from right to left, and you see how much of the last token, the one before it, the one
-// before that is in the output. Row 3 is the step that forgets: everything to the left of its
-// diagonal drops to a tenth, and it stays down in row 4. Row 4 sees token 3 clearly and the older
-// ones hardly.
+// Read a row from right to left, and you see how much of the latest token, the one before it, the
+// one before that is in the output. There is a zero wherever two tokens name different buckets. The
+// fourth token is the one that takes its time: in its row, and in all rows below, everything to the
+// left of column 3 has fallen to a quarter. What the last look sees is its row times the six inputs
+// $\Delta x$: an eighth of the 8 poured first, and all of the 6 poured last. (The columns of the
+// looks are multiplied by 0. They stand there because the matrix knows addresses and decays only,
+// not what was poured.)
 //
 // ::: figure matrices
 // $M$ for 32 steps and four states, with the same $B$ and $C$ under three kinds of decay (blue:
@@ -466,7 +489,10 @@ Tensor<Real, 1> ssm_kernel(Real A_bar, const Tensor<Real, 1>& B_bar, const Tenso
   for (std::size_t n = 0; n < N; ++n) CB += C(n) * B_bar(n);
   auto K = zeros<Real>(seqlen);  // (seqlen)
   Real decay = 1;
-  for (std::size_t k = 0; k < seqlen; ++k, decay *= A_bar) K(k) = CB * decay;
+  for (std::size_t k = 0; k < seqlen; ++k) {
+    K(k) = CB * decay;
+    decay *= A_bar;
+  }
   return K;
 }
 
@@ -483,24 +509,27 @@ Tensor<Real, 2> causal_convolution(const Tensor<Real, 2>& x, const Tensor<Real, 
 
 // The direct sum is again quadratic in $T$, but a convolution has a famous shortcut: the fast
 // Fourier transform does it in $O(T \log T)$, all steps at once. The state space models before
-// Mamba, S4 and its kin, were trained that way [@gu2022]. The price is in the
-// first word of this section: *suppose*. A kernel cannot follow parameters that depend on the
-// token. With selection the convolution is gone, and something else must take its place.
+// Mamba, S4 and its kin, were trained that way [@gu2022]. The price is in the first word of this
+// section: *suppose*. A kernel cannot follow parameters that depend on the token. With selection
+// the convolution is gone, and something else must take its place.
 //
 // ## What each form costs {#state_space_cost}
 //
-// For one head, leaving out what is small against the rest:
+// For one head, in multiplications, leaving out what is small against the rest:
 //
-// | form | multiply-adds | numbers kept | steps that wait for each other | parameters may change |
+// | form | multiplications | numbers kept | steps that wait for each other | parameters may change |
 // |:--|:--|:--|:--|:--|
 // | loop | $3\,T N P$ | $N P$ | $T$ | yes |
 // | matrix | $\tfrac12 T^2 (N + P)$ | $T^2$ | none | yes |
 // | convolution, direct | $\tfrac12 T^2 P$ | $T$ | none | no |
 //
-// The loop does three things with each of the $N P$ entries at each step: shrink, add, read. The
-// matrix has $T^2 / 2$ entries on and below its diagonal, and each needs $N$ multiply-adds to be
-// made and $P$ to be used. With the sizes of Mamba-2's published models, $N = 128$ and $P = 64$,
-// the program counts:
+// The loop multiplies three times for each of the $N P$ entries at each step: to shrink, to add, to
+// read. The matrix has $T^2 / 2$ entries on and below its diagonal, and each needs $N$
+// multiplications to be made and $P$ to be used.[^madd] With the sizes of Mamba-2's published
+// models, $N = 128$ and $P = 64$, the program counts:
+//
+// [^madd]: Nearly every one of them comes with an addition, and processors do the two at once, as a
+// *multiply-add*. Costs in this book count multiplications, and call them by that name.
 //
 // @output cost
 //
@@ -511,6 +540,18 @@ Tensor<Real, 2> causal_convolution(const Tensor<Real, 2>& x, const Tensor<Real, 
 // Attention has the second problem, recurrent networks the first. The point of Mamba-2 is that, for
 // this model, there is a form in between that has neither, and the next three chapters build it.
 //
+// What is left is the check that all functions share. A wrong shape is refused at the door, with a
+// message that names the argument; mamba2::require_shape throws it.
+
+template <class Real>
+static void check_model(const Tensor<Real, 1>& A_bar, const Tensor<Real, 2>& B_bar,
+                        const Tensor<Real, 2>& C, std::size_t seqlen) {
+  const std::size_t d_state = B_bar.shape(1);
+  require_shape("A_bar", A_bar, {seqlen}, "(seqlen)");
+  require_shape("B_bar", B_bar, {seqlen, d_state}, "(seqlen, d_state)");
+  require_shape("C", C, {seqlen, d_state}, "(seqlen, d_state)");
+}
+
 // The functions above are templates, and are compiled here for `float` and for `double`. Every
 // chapter ends its code with such a list.
 

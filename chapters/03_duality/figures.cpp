@@ -1,4 +1,5 @@
-// The data of this chapter's figures: rates.dat, forms.dat and the drawing three_matrices.svg.
+// The data of this chapter's figures: rates.dat, forms.dat, capacity.dat, measured.txt and the
+// drawing three_matrices.svg.
 #include <demo/demo.hpp>
 #include <demo/figure.hpp>
 #include <mamba2/duality.hpp>
@@ -54,12 +55,12 @@ void rates(const std::string& path) {
 }
 
 // Milliseconds of one head: seqlen, quadratic, linear, and the two counts at the rate of the linear
-// mode.
-void forms(const std::string& path) {
+// mode. What follows from it goes to measured.txt: the advantage k of products, and the length at
+// which the two modes take the same time, by the formula and by the clock.
+void forms(const std::string& path, const std::string& measured) {
   const std::size_t headdim = 64, d_state = 128;
   struct Row {
-    std::size_t seqlen;
-    double quadratic, linear, quadratic_count, linear_count;
+    double seqlen, quadratic, linear, quadratic_count, linear_count;
   };
   std::vector<Row> rows;
   double time_of_one = 1e9;  // milliseconds for a multiply-add of the linear mode, at its best
@@ -68,7 +69,7 @@ void forms(const std::string& path) {
                C = random_matrix<float>(seqlen, d_state);
     const auto dA = random_decay<float>(seqlen);
     const double T = static_cast<double>(seqlen);
-    rows.push_back({seqlen, 1e3 * seconds([&] { mamba2::dual_quadratic(X, dA, B, C); }),
+    rows.push_back({T, 1e3 * seconds([&] { mamba2::dual_quadratic(X, dA, B, C); }),
                     1e3 * seconds([&] { mamba2::dual_linear(X, dA, B, C); }),
                     mamba2::cost_quadratic(T, d_state, headdim).multiply_adds,
                     mamba2::cost_linear(T, d_state, headdim).multiply_adds});
@@ -78,6 +79,56 @@ void forms(const std::string& path) {
   for (const Row& row : rows)
     table.row(row.seqlen, row.quadratic, row.linear, row.quadratic_count * time_of_one,
               row.linear_count * time_of_one);
+
+  const Row& last = rows.back();
+  const double advantage = last.linear / last.linear_count / (last.quadratic / last.quadratic_count);
+  double crossing = std::nan("");  // between two lengths, on the straight line in logarithms
+  for (std::size_t i = 0; i + 1 < rows.size(); ++i) {
+    const double before = std::log(rows[i].quadratic / rows[i].linear),
+                 after = std::log(rows[i + 1].quadratic / rows[i + 1].linear);
+    if (before <= 0 && after > 0) crossing = rows[i].seqlen * std::exp2(-before / (after - before));
+  }
+  const double per_advantage = 3.0 * d_state * headdim / (d_state + headdim);
+  demo::create(measured) << "[crossing]\n"
+                         << "multiply-adds, product against loop   k = "
+                         << std::round(10 * advantage) / 10
+                         << "\nthe square wins, by the formula       up to "
+                         << std::lround(advantage * per_advantage) << " tokens"
+                         << "\nthe square wins, by the clock         up to " << std::round(crossing)
+                         << " tokens\n";
+}
+
+// Facts at random addresses, each asked for once: the number of facts, and for each size of the
+// state the error of the answers beside the size of the values.
+void capacity(const std::string& path) {
+  demo::Table table(path);
+  for (std::size_t K = 1; K <= 128; K = std::max(K + 1, K * 5 / 4)) {
+    Tensor<double, 1> errors{4, 16, 64, 128};  // the sizes of the state, for a start
+    for (double& error : errors) {
+      const auto N = static_cast<std::size_t>(error);
+      double wrong = 0, size = 0;
+      for (int trial = 0; trial < 100; ++trial) {
+        Tensor<double, 2> B = random_matrix<double>(2 * K, N), C = B;
+        auto X = zeros<double>(2 * K, 1);
+        for (std::size_t k = 0; k < K; ++k) {
+          double length = 0;
+          for (std::size_t n = 0; n < N; ++n) length += B(k, n) * B(k, n);
+          X(k, 0) = draw(-1, 1);
+          for (std::size_t n = 0; n < N; ++n) {
+            B(k, n) /= std::sqrt(length);
+            C(K + k, n) = B(k, n);
+          }
+        }
+        const auto Y = mamba2::dual_linear(X, zeros<double>(2 * K), B, C);
+        for (std::size_t k = 0; k < K; ++k) {
+          wrong += std::pow(Y(K + k, 0) - X(k, 0), 2);
+          size += std::pow(X(k, 0), 2);
+        }
+      }
+      error = std::sqrt(wrong / size);
+    }
+    table.row(K, errors);
+  }
 }
 
 void three_matrices(const std::string& path) {
@@ -109,5 +160,6 @@ int main(int, char** arguments) {
   const std::string folder = arguments[1];
   three_matrices(folder + "/three_matrices.svg");
   rates(folder + "/rates.dat");
-  forms(folder + "/forms.dat");
+  forms(folder + "/forms.dat", folder + "/measured.txt");
+  capacity(folder + "/capacity.dat");
 }

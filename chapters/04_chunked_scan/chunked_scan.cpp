@@ -2,8 +2,9 @@
 // @summary Attention inside a chunk, the recurrence between chunks: linear work, and nearly all of it matrix products.
 //
 // We have two ways to compute the same thing, and each lacks what the other has. The recurrence
-// does little work, but one number at a time, and the hardware is bored. The quadratic mode keeps
-// the hardware busy, with work that for the most part need not be done.
+// does little work, but none of it is a product of matrices: each number is fetched, used a few
+// times and put away, and the machine never gets near what it can do. The quadratic mode keeps the
+// machine at its best, with work that for the most part need not be done.
 //
 // The way out is simple to say. Cut the sequence into **chunks** of $Q$ tokens, 64 for instance.
 // *Inside* a chunk use attention: a square of 64 by 64 is small, and made of matrix products.
@@ -11,14 +12,15 @@
 // from one to the next. The work grows with the length and not with its square, and nearly all of
 // it turns out to be matrix products.
 //
-// This is the algorithm that Mamba-2 was designed around, and it takes some sixty lines. To see
-// where they come from we go back to the matrix.
+// Chunks were not Mamba-2's invention: RetNet [@sun2023] and GLA [@yang2024] are computed in them,
+// too. But Mamba-2 was designed around this algorithm, which takes some sixty lines. To see where
+// they come from we go back to the matrix.
 //
 // ## What it builds on {#chunked_scan_builds_on}
 //
 // From @chapter{duality} the quadratic mode, mamba2::MatrixRef and multiply(). From
-// @chapter{semiseparable} that blocks of the matrix that lie off the diagonal have a rank of at
-// most $N$. As before, `X` holds $\Delta_t x_t$ and `dA` holds $\Delta_t A$.
+// @chapter{semiseparable} that a block of the matrix below the diagonal falls apart into a left and
+// a right factor. As before, `X` holds $\Delta_t x_t$ and `dA` holds $\Delta_t A$.
 //
 // ## Shapes {#chunked_scan_shapes}
 //
@@ -29,22 +31,31 @@
 // | $B$ | `B` | $(T, N)$ | $(Q, N)$ | how an input enters the state |
 // | $C$ | `C` | $(T, N)$ | $(Q, N)$ | how the state is read |
 // | $\Delta A$ | `dA` | $(T)$ | $(Q)$ | log-decay of each step |
-// | $S$ | `state` | | $(P, N)$ | the state before a chunk; once passed on, after it |
-// | $S^{\text{own}}$ | `own` | | $(P, N)$ | what a chunk adds to the state |
+// | $h$ | `state` | | $(P, N)$ | the state before a chunk; once passed on, after it |
+// | $\hat h$ | `own` | | $(P, N)$ | what a chunk adds to the state |
 // | $Y$ | `Y` | $(T, P)$ | $(Q, P)$ | outputs |
 //
 // $Q$ is `chunk_size`. The last chunk may be shorter, so the number of tokens that a chunk really
 // has is called `length`.
 // :::
-//
+
+#include <mamba2/chunked_scan.hpp>
+#include <mamba2/error.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace mamba2 {
+
 // ## Cutting the matrix {#chunked_scan_cutting}
 //
 // Cut $M$ into blocks of $Q \times Q$. Above the diagonal all is zero. That leaves two kinds of
 // blocks.
 //
-// **On the diagonal** sits chunk $k$ talking to itself. Rows and columns are the same $Q$ tokens,
-// and the block is the whole matrix of a shorter sequence. Nothing new is needed for it: the
-// quadratic mode does it, at the cost of a sequence of length $Q$.
+// **On the diagonal** sits a chunk talking to itself. Rows and columns are the same $Q$ tokens, and
+// the block is the whole matrix of a shorter sequence. Nothing new is needed for it: the quadratic
+// mode does it, at the cost of a sequence of length $Q$.
 //
 // **Off the diagonal** later tokens look back at a chunk that is over. Take column $j$ in one chunk
 // and row $i$ in a later one. Let $e$ be the last step of the earlier chunk and $s$ the first step
@@ -73,11 +84,13 @@
 // \end{aligned}
 // $$ {#eq:block_factors}
 //
-// For the whole block, that is a tall matrix of $Q \times N$, a number, and a wide matrix of
-// $N \times Q$. This is the low rank that @chapter{semiseparable} saw in the singular values, now
-// with the factors in hand. And the factors are few. All blocks of one block row share the same
-// left factor. All blocks of one block column share the same right factor. Only the centre differs,
-// and that is a single number.
+// For the whole block, that is a matrix of $Q \times N$, a number, and a matrix of $N \times Q$.
+// Beware of expecting too much of one block. With $Q = 64$ and $N = 128$ its two factors have four
+// times as many entries as the block itself, whose rank is 64, all that it can have. The low rank
+// of @chapter{semiseparable} belongs to the block below a cut, all later tokens by all earlier
+// ones, which is long on both sides. For the small blocks the gain is that the factors are *few*.
+// All blocks of one block row share the same left factor. All blocks of one block column share the
+// same right factor. Only the centre differs, and that is a single number.
 //
 // ::: figure blocks
 // The matrix of sixteen tokens in chunks of four; the stronger a square, the larger the entry.
@@ -88,11 +101,11 @@
 // ## Four colours {#chunked_scan_steps}
 //
 // Now let the factors act on $X$ one after the other, the right one first. It meets the inputs of
-// its chunk and sums over them: $\sum_j X_j\,(e^{r_j} B_j)^\top$. That is a matrix of $P \times N$,
-// and we know it: it is the state that this chunk would leave behind if it were the first. The
-// centres fade such states on their way over the chunks between. The left factor reads what
-// arrives. So between the chunks sits the recurrence of @chapter{state_space}, with whole chunks
-// for tokens.
+// its chunk and sums over them: $\hat h = \sum_j X_j\,(e^{r_j} B_j)^\top$. That is a matrix of
+// $P \times N$, and we know it: it is the state that this chunk would leave behind if it were the
+// first. The centres fade such states on their way over the chunks between. The left factor reads
+// what arrives. So between the chunks sits the recurrence of @chapter{state_space}, with whole
+// chunks for tokens.
 //
 // ::: figure flow
 // The four steps. Amber: the diagonal block, from the inputs of a chunk straight to its outputs.
@@ -122,19 +135,30 @@
 // with a figure in four colours that these follow in spirit.
 // :::
 //
+// ## Six tokens by hand {#chunked_scan_by_hand}
+//
+// Before the code, the six tokens once more, in three chunks of two. Their matrix in its blocks:
+//
+// @output matrix
+//
+// And the four steps. A chunk has two numbers in each line: for its two tokens in the lines of $X$
+// and of steps 1 and 4, for the two buckets in those of steps 2 and 3.
+//
+// @output steps
+//
+// The first chunk pours twice and has nothing before it, so all that it puts out comes from its
+// diagonal block. Its own state is what is left in the buckets at its end, 4 and 12. The second
+// chunk looks into *a*, which only the state can answer, and pours 6 in. Over the chunk the old
+// levels fade to a quarter, its own 6 is added, and 7 and 3 go on. The last chunk pours nothing:
+// its diagonal block and its own state are zero, and all that it says comes through the state. Step
+// 1 plus step 4 is the output, and the recurrence agrees:
+//
+// @output sum
+//
 // ## Step 1, the diagonal block {#chunked_scan_diagonal}
 //
 // $Y = (L \circ C B^\top) X$ for the tokens of one chunk: @chapter{duality}, word for word. Rows of
 // a tensor are a matrix whose stride is the tensor's, so a chunk needs no copy.
-
-#include <mamba2/chunked_scan.hpp>
-#include <mamba2/error.hpp>
-
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-
-namespace mamba2 {
 
 template <class Real>
 void diagonal_block(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, ReadMatrix<Real> C,
@@ -146,24 +170,29 @@ void diagonal_block(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, R
 //
 // How much of token $j$ is left at the end of its chunk? The decays of all later steps have been at
 // it, $r_j = \Delta_{j+1} A + \dots + \Delta_{\text{last}} A$. The sums are taken from the end
-// backwards, each one step longer than the one before. (They are doubles, whatever `Real` is: of a
-// head that forgets next to nothing, a sum of many tiny numbers is all there is.)
+// backwards. Mind the order of the two lines: a token's own decay is not in its sum, so the factor
+// is taken before the decay is added. The last token is left whole.[^double]
+//
+// [^double]: The sums are doubles, whatever `Real` is. Of a head that forgets next to nothing, a
+// sum of many tiny numbers is all there is; @chapter{real_sequences} comes back to it.
 
 template <class Real>
-static Tensor<Real, 1> decay_to_end(std::span<const Real> dA) {
+Tensor<Real, 1> decay_to_end(std::span<const Real> dA) {
   auto decay = zeros<Real>(dA.size());
   double sum = 0;  // dA[j+1] + ... + dA[last]
-  for (std::size_t j = dA.size(); j-- > 0; sum += dA[j]) decay(j) = static_cast<Real>(std::exp(sum));
+  for (std::size_t j = dA.size(); j-- > 0;) {
+    decay(j) = static_cast<Real>(std::exp(sum));
+    sum += dA[j];
+  }
   return decay;
 }
 
-// The last token is left whole: its sum is empty. Now scale the inputs and multiply,
-// $S^{\text{own}} = \sum_j (e^{r_j} X_j)\, B_j^\top$, which as one matrix product is
-// $(\text{scaled } X)^\top B$. The formula has the decay at $B_j$, the code has it at $X_j$. The
-// product is the same, and $P$ is usually smaller than $N$.
+// Now scale the inputs and multiply, $\hat h = \sum_j (e^{r_j} X_j)\, B_j^\top$, which as one
+// matrix product is $(\text{scaled } X)^\top B$. The formula has the decay at $B_j$, the code has
+// it at $X_j$. The product is the same, and $P$ is usually smaller than $N$.
 
 template <class Real>
-static Tensor<Real, 2> scale_rows(const Tensor<Real, 1>& factor, MatrixRef<const Real> m) {
+Tensor<Real, 2> scale_rows(const Tensor<Real, 1>& factor, ReadMatrix<Real> m) {
   auto scaled = zeros<Real>(m.rows, m.columns);
   for (std::size_t i = 0; i < m.rows; ++i)
     for (std::size_t k = 0; k < m.columns; ++k) scaled(i, k) = factor(i) * m[i][k];
@@ -171,76 +200,56 @@ static Tensor<Real, 2> scale_rows(const Tensor<Real, 1>& factor, MatrixRef<const
 }
 
 template <class Real>
-void chunk_state(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, MatrixRef<Real> state) {
+void chunk_state(ReadMatrix<Real> X, ReadSpan<Real> dA, ReadMatrix<Real> B, MatrixRef<Real> own) {
   require_length("dA", dA, X.rows, "(length)");
-  const Tensor<Real, 2> X_left = scale_rows(decay_to_end(dA), X);  // (length, headdim)
-  multiply<Real>(transpose(as_matrix(X_left)), B, /* beta = */ 0, state);
+  const Tensor<Real, 2> X_left = scale_rows<Real>(decay_to_end(dA), X);  // (length, headdim)
+  multiply<Real>(transpose(as_matrix(X_left)), B, /* beta = */ 0, own);
 }
 
 // ## Step 3, the centre {#chunked_scan_centre}
 //
 // Over one chunk the old state fades by all of the chunk's decays together, and the chunk's own
-// state is added. This is the recurrence again, $S \leftarrow e^{\text{sum}} S + S^{\text{own}}$,
-// where a whole chunk counts for one step.
+// state is added. This is the recurrence again, $h \leftarrow e^{\text{sum}} h + \hat h$, where a
+// whole chunk counts for one step.
 
 template <class Real>
-void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> chunk_state, MatrixRef<Real> state) {
-  require_size("chunk_state", chunk_state, {state.rows, state.columns}, "(headdim, d_state)");
+void pass_state(ReadSpan<Real> dA, ReadMatrix<Real> own, MatrixRef<Real> state) {
+  require_size("own", own, {state.rows, state.columns}, "(headdim, d_state)");
   const double decay = std::exp(std::accumulate(dA.begin(), dA.end(), 0.0));
   for (std::size_t p = 0; p < state.rows; ++p)
     for (std::size_t n = 0; n < state.columns; ++n)
-      state[p][n] = static_cast<Real>(decay * state[p][n] + chunk_state[p][n]);
+      state[p][n] = static_cast<Real>(decay * state[p][n] + own[p][n]);
 }
 
 // ## Step 4, the left factor {#chunked_scan_left}
 //
 // Token $i$ reads the state from before the chunk, which by then has faded by
-// $l_i = \Delta_{\text{first}} A + \dots + \Delta_i A$. Here token $i$'s own decay is included,
-// unlike in step 2: the state is shrunk before token $i$ reads it.
+// $l_i = \Delta_{\text{first}} A + \dots + \Delta_i A$. Here token $i$'s own decay *is* included,
+// unlike in step 2, since the state is shrunk before token $i$ reads it. So the decay is added
+// first, and then the factor is taken. Whoever gets one of these two loops wrong gets outputs that
+// look right and are not.
 
 template <class Real>
-static Tensor<Real, 1> decay_from_start(std::span<const Real> dA) {
+Tensor<Real, 1> decay_from_start(std::span<const Real> dA) {
   auto decay = zeros<Real>(dA.size());
   double sum = 0;  // dA[0] + ... + dA[i]
-  for (std::size_t i = 0; i < dA.size(); ++i) decay(i) = static_cast<Real>(std::exp(sum += dA[i]));
+  for (std::size_t i = 0; i < dA.size(); ++i) {
+    sum += dA[i];
+    decay(i) = static_cast<Real>(std::exp(sum));
+  }
   return decay;
 }
 
-// $Y_i \mathrel{+}= e^{l_i}\, S\, C_i$, for all $i$ at once. The result is added to what step 1 has
-// left in $Y$: that is what multiply()'s last factor is for, `beta = 1`.
+// $Y_i \mathrel{+}= e^{l_i}\, h\, C_i$, for all $i$ at once. The result is added to what step 1 has
+// left in $Y$: that is what multiply()'s `beta = 1` is for.
 
 template <class Real>
 void state_to_output(ReadSpan<Real> dA, ReadMatrix<Real> C, ReadMatrix<Real> state, MatrixRef<Real> Y) {
   require_length("dA", dA, C.rows, "(length)");
-  const Tensor<Real, 2> C_faded = scale_rows(decay_from_start(dA), C);  // (length, d_state)
+  const Tensor<Real, 2> C_faded = scale_rows<Real>(decay_from_start(dA), C);  // (length, d_state)
   multiply<Real>(as_matrix(C_faded), transpose(state), /* beta = */ 1, Y);
 }
 
-// ## Six tokens by hand {#chunked_scan_by_hand}
-//
-// Six tokens, $N = 2$, $P = 1$, chunks of two, and every step halves the state:
-//
-// @output tokens
-//
-// The matrix of the model in its blocks:
-//
-// @output matrix
-//
-// The four steps. A chunk has two numbers in each line: for its two tokens in the lines of $X$ and
-// of steps 1 and 4, for the two columns of its state in those of steps 2 and 3.
-//
-// @output steps
-//
-// Follow the middle chunk. Its diagonal block is the middle square of the matrix; with $X = (3, 1)$
-// it gives $1 \cdot 3$, and $\tfrac12 \cdot 3 + 2 \cdot 1$. Its own state: the first input, 3, is
-// halved once and lies in column 0; the second came last, counts in full and lies in column 1. The
-// state before it is what the first chunk left; it fades by $\tfrac14$ over the middle chunk and
-// becomes, with that chunk's own state, the state before the last one. What it adds to the two
-// outputs of its chunk is faded by $\tfrac12$ and $\tfrac14$. Step 1 plus step 4 is the output, and
-// the recurrence agrees:
-//
-// @output sum
-//
 // ## All together {#chunked_scan_together}
 //
 // Chunk after chunk, with one running state. Step 4 stands before steps 2 and 3, since it needs the
@@ -277,29 +286,73 @@ Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA
 // That is the heart of Mamba-2. For one head; @chapter{real_sequences} puts it into batches, heads
 // and groups and gives it a state to begin with.
 //
-// **Any length will do.** The last chunk takes the tokens that are left, be it one. Listing 1 of
-// the paper insists on a multiple of the chunk size, and so do the many small implementations that
-// follow it, because they *reshape* the time axis from $T$ into $(T / Q, Q)$, and a rectangle has
-// no ragged edge. That is a matter of how tensors are written in PyTorch; nothing in
-// @eqref{eq:block_factors} asks for chunks of equal length. If you have to pad all the same, pad
-// with $\Delta = 0$: such a step leaves the state alone.
+// **Any length will do.** The last chunk takes the tokens that are left, be it one. Nothing in
+// @eqref{eq:block_factors} asks for chunks of equal length.[^pad]
 //
-// **In order, or all at once?** On one core the order does not matter, and a running state is the
-// shortest way to write it. A GPU has thousands of units to feed, so it does step 2 for all chunks,
-// then step 3, then steps 1 and 4 for all chunks, and keeps all $T/Q$ states in between. Step 3
-// could even be done as a tree, since the composition of "fade, then add" is associative. Part III
-// of the authors' blog describes it so; the kernel they ship is a plain loop over chunks. It is
-// short enough.
+// [^pad]: Many implementations, small ones above all [@mamba2_minimal], insist on a multiple of the
+// chunk size, because they reshape the time axis from $T$ into $(T / Q, Q)$, and a rectangle has no
+// ragged edge. @Chapter{real_sequences} says how to pad for those.
+//
+// ## Beside Listing 1 {#chunked_scan_listing}
+//
+// The paper has the algorithm in thirty lines of PyTorch, and much code in the world descends from
+// them. This is how they go together with ours:
+//
+// | step | here | in Listing 1 |
+// |:--|:--|:--|
+// | 1 | diagonal_block(), with mask_scores() | `L`, `Y_diag` |
+// | 2 | decay_to_end(), then chunk_state() | `decay_states`, `states` |
+// | 3 | pass_state(), once for each chunk | `decay_chunk`, `new_states` |
+// | 4 | decay_from_start(), then state_to_output() | `state_decay_out`, `Y_off` |
+//
+// In steps 1, 2 and 4 the listing differs only in taking all chunks, heads and sequences at once,
+// by `einsum` over tensors whose time axis has become two. Step 3 is another matter. There is no
+// recurrence in it. `decay_chunk` holds the exponentials of segment sums over whole chunks, a mask
+// of decays from any chunk to any later one, and `new_states` is that mask times the chunks' own
+// states. It is the quadratic mode of @chapter{duality}, used a second time, with chunks for
+// tokens. For a few dozen chunks that is as good as a loop. But it is quadratic in $T / Q$, and for
+// very long sequences it shows.
+//
+// ## One after the other, or all at once {#chunked_scan_associative}
+//
+// So there are two ways to do step 3. There is a third, and it is worth knowing, for it is how
+// recurrences are computed in parallel in general.
+//
+// To pass over a chunk is to fade and to add: $h \mapsto a\,h + \hat h$, with a number $a$ and a
+// matrix $\hat h$. Pass over two chunks, and you have faded and added again, since $a' (a\,h + \hat
+// h) + \hat h' = (a' a)\,h + (a' \hat h + \hat h')$. Two chunks can be made into one, before any
+// state has arrived:
+//
+// $$
+// (a, \hat h) \circ (a', \hat h') = (a\,a',\; a'\,\hat h + \hat h') .
+// $$ {#eq:combine}
+//
+// The operator is *associative*: of three chunks one may join the first two first, or the last two.
+// The three chunks of the example, both ways:
+//
+// @output associative
+//
+// What is associative can be done as a tree. Join neighbours in pairs, all pairs at the same time,
+// then the pairs in pairs; after $\log_2$ of the number of chunks there is one. The states at the
+// borders in between take as many levels again. This is the **parallel scan**
+// [@blelloch1990; @martin2018], and single tokens can be joined as well as chunks: Mamba-1 computes
+// its whole recurrence so.
+//
+// Which way is taken where? On one core the order does not matter, and a running state is the
+// shortest way to write it. A GPU has thousands of units to feed, so the reference does step 2 for
+// all chunks, then step 3, then steps 1 and 4 for all chunks, and keeps all $T/Q$ states in
+// between. For step 3 part III of the authors' posts speaks of an associative scan [@blog]; the
+// kernel that they ship is a plain loop over chunks. It is short enough. And where a sequence is
+// spread over several machines, @eqref{eq:combine} is what the machines have to tell each other.
 //
 // ## Why no exponent is positive {#chunked_scan_exponents}
 //
-// There is a tempting shortcut. With running sums $c_i$ of the log-decay from the start of the
-// chunk, every decay inside it is $e^{c_i - c_j}$, and that is $e^{c_i} \cdot e^{-c_j}$: a left and
-// a right factor, on the diagonal too. Scale $C_i$ by the one and $B_j$ by the other, and all that
-// is left of the mask are zeros above the diagonal. It is correct on paper. But $-c_j$ is
-// *positive*, and it grows. A head with $\Delta A = -1.6$, one end of what a fresh layer begins
-// with, is below $c_j = -100$ after 63 tokens, and $e^{100}$ is infinity in `float`. Infinity times
-// $e^{-100}$, which is zero or nearly so, is NaN or nonsense.
+// @Chapter{duality} made the decay disappear into queries and keys, $e^{c_i} C_i$ and
+// $e^{-c_j} B_j$, and it broke down with the length. Inside a chunk the running sum $c$ begins
+// anew, so why not do it there? All that would be left of the mask are zeros above the diagonal. It
+// is tempting, and it is not safe. A head with $\Delta A = -1.6$, one end of what a fresh layer
+// begins with, is below $c_j = -100$ after 63 tokens, and $e^{100}$ is infinity in `float`.
+// Infinity times $e^{-100}$, which is zero or nearly so, is NaN or nonsense.
 //
 // In the four steps every exponent is a sum over steps that have really passed between a token and
 // the place where it is used: from $j$ to $i$ (step 1), from $j$ to the end (2), over the chunk
@@ -334,8 +387,8 @@ Tensor<Real, 2> chunked_scan(const Tensor<Real, 2>& X, const Tensor<Real, 1>& dA
 
 Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_size) {
   const double Q = chunk_size, N = d_state, P = headdim;
-  return {.multiply_adds = seqlen * (Q * N + Q * P + 2 * N * P),  //
-          .memory = 2 * N * P + Q * std::max({Q, N, P})};
+  const double largest = std::max({Q, N, P});
+  return {.multiply_adds = seqlen * (Q * N + Q * P + 2 * N * P), .memory = 2 * N * P + Q * largest};
 }
 
 // Kept are two states and, one after the other, the scores of a chunk and a scaled copy of its $X$
@@ -358,9 +411,10 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 //
 // @output chunk_sizes
 //
-// Counted so, a chunk should be tiny. The diagonal blocks are the part that grows with $Q$, half of
-// their work is above the diagonal and wasted, and with $Q = 1$ they vanish: then the algorithm
-// *is* the recurrence. If step 3 is counted, the sum $Q (N + P) + N P / Q$ has its minimum at
+// Counted so, a chunk should be tiny. The diagonal blocks are the part that grows with $Q$, and
+// half of their work is above the diagonal and wasted. At $Q = 1$ they are single entries, $N + P$
+// multiplications each, and the algorithm *is* the recurrence, which touches the whole state for
+// every token. The sum $Q (N + P) + N P / Q$ has its minimum at
 //
 // $$
 // Q^\star = \sqrt{\frac{N P}{N + P}} ,
@@ -374,13 +428,17 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 // rate that is reached with the largest chunks.
 // :::
 //
-// To the right the two agree. To the left they part. The fewer rows a product has, the worse is the
-// rate at which it runs, as @chapter{duality}'s measurement showed, and step 3, which is no product
-// at all, comes round more often. So the best chunk is the smallest for which the products are
-// efficient. On an ordinary processor that is around 32 to 64 tokens; a GPU, whose units for matrix
-// products want larger pieces, is usually given 64 to 256, and 256 is what the published models'
-// configuration says. Since $Q$ changes the speed and never the result, nothing has to be kept from
-// training: choose what is fastest where you are.
+// To the right the two agree: the square of scores takes over. To the left they part. The fewer
+// rows a product has, the worse is the rate at which it runs, as @chapter{duality}'s measurement
+// showed, and what a chunk costs whatever its length, step 3 above all, comes round more often. So
+// the best chunk is the smallest for which the products are efficient:
+//
+// @measured best_chunk
+//
+// The default of this library is 64. A GPU, whose units for matrix products want larger pieces, is
+// usually given 64 to 256, and 256 is what the published models' configuration says. Since $Q$
+// changes the speed and never the result, nothing has to be kept from training: choose what is
+// fastest where you are.
 //
 // ## Three forms, one clock {#chunked_scan_measured}
 //
@@ -395,7 +453,7 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 // stays far below it: about the same number of operations, done at the rate of matrix products.
 // This settles the question of the last chapter, whether a scan is really faster than the square.
 // *This* one is, from a few chunks on. The paper's Figure 10 shows the same on a GPU, where it
-// passes the best implementation of softmax attention at about 2000 tokens and is 2 to 8 times as
+// passes FlashAttention-2, the successor of [@dao2022], at about 2000 tokens and is 2 to 8 times as
 // fast as Mamba-1's scan.
 //
 // There is more to be had. The scores $C B^\top$ are computed again for each head, although heads
@@ -405,6 +463,9 @@ Cost cost_chunked(double seqlen, double d_state, double headdim, double chunk_si
 // Every function above is compiled here, once for `float` and once for `double`.
 
 #define MAMBA2_INSTANTIATE(Real)                                                          \
+  template Tensor<Real, 1> decay_to_end(std::span<const Real>);                           \
+  template Tensor<Real, 1> decay_from_start(std::span<const Real>);                       \
+  template Tensor<Real, 2> scale_rows(const Tensor<Real, 1>&, ReadMatrix<Real>);          \
   template void diagonal_block<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>,  \
                                      ReadMatrix<Real>, MatrixRef<Real>);                  \
   template void chunk_state<Real>(ReadMatrix<Real>, ReadSpan<Real>, ReadMatrix<Real>,     \

@@ -1,9 +1,10 @@
 // ## The program {#chunked_scan_program}
 //
-// It takes the small example apart, holds the chunked scan against the recurrence, and computes the
+// It takes the six tokens apart, holds the chunked scan against the recurrence, and computes the
 // tables above.
 
 #include <demo/demo.hpp>
+#include <demo/six_tokens.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
@@ -13,7 +14,6 @@
 #include <cstdio>
 #include <vector>
 
-using demo::agree;
 using mamba2::as_matrix;
 using mamba2::as_span;
 using mamba2::row_block;
@@ -25,13 +25,13 @@ struct Head {
   Tensor<double, 1> dA;
 };
 
-static demo::Random draw(4);
+static demo::Random random_number(4);
 
 static Head random_head(std::size_t seqlen, std::size_t headdim, std::size_t d_state) {
   Head h{zeros<double>(seqlen, headdim), zeros<double>(seqlen, d_state), zeros<double>(seqlen, d_state),
          zeros<double>(seqlen)};
-  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C}) demo::fill(*tensor, draw);
-  demo::fill(h.dA, draw, -0.5, 0);
+  for (Tensor<double, 2>* tensor : {&h.X, &h.B, &h.C}) demo::fill(*tensor, random_number);
+  demo::fill(h.dA, random_number, -0.5, 0);
   return h;
 }
 
@@ -40,28 +40,27 @@ static Tensor<double, 2> recurrent(const Head& h) {
   return mamba2::ssm_recurrent(h.X, A_bar, h.B, h.C);
 }
 
-// **The example.** First the tokens and the matrix, cut into blocks.
+// **The example.** First the matrix, cut into blocks.
 
-static Head example() {
-  return {{{1}, {2}, {3}, {1}, {2}, {4}},
-          {{1, 0}, {0, 1}, {1, 0}, {0, 1}, {1, 0}, {0, 1}},
-          {{1, 0}, {1, 1}, {1, 1}, {1, 2}, {2, 1}, {1, 1}},
-          {std::log(0.5), std::log(0.5), std::log(0.5), std::log(0.5), std::log(0.5), std::log(0.5)}};
+static Head six_tokens() {
+  const demo::SixTokens example;
+  Head h{example.x, example.B, example.C, example.dt};
+  for (std::size_t t = 0; t < 6; ++t) {
+    h.X(t, 0) *= example.dt(t);
+    h.dA(t) *= example.A;
+  }
+  return h;
 }
 
 static void show_matrix(const Head& h) {
-  std::printf("[tokens]\nchunk   X      B         C\n");
-  for (std::size_t t = 0; t < 6; ++t)
-    std::printf("%3zu   %3.0f   %2.0f%3.0f     %2.0f%3.0f\n", t / 2, h.X(t, 0), h.B(t, 0), h.B(t, 1),
-                h.C(t, 0),  //
-                h.C(t, 1));
-
   const Tensor<double, 1> A_bar = xt::exp(h.dA);
   const Tensor<double, 2> M = mamba2::ssm_matrix(A_bar, h.B, h.C);
+  const auto says = demo::SixTokens().says;
   std::printf("[matrix]\n");
   for (std::size_t i = 0; i < 6; ++i) {
+    std::printf("%-8s", says[i]);
     for (std::size_t j = 0; j < 6; ++j)
-      std::printf("%s%8.5f", j > 0 && j % 2 == 0 ? "   " : "", M(i, j));
+      std::printf("%s%8.3f", j > 0 && j % 2 == 0 ? "   " : "", M(i, j));
     std::printf(i % 2 == 1 && i < 5 ? "\n\n" : "\n");
   }
 }
@@ -69,38 +68,74 @@ static void show_matrix(const Head& h) {
 // Then the four steps. What chunked_scan() goes through chunk after chunk is kept here, to lie side
 // by side when it is printed.
 
+struct Steps {
+  Tensor<double, 2> diagonal = zeros<double>(6, 1), from_state = zeros<double>(6, 1);
+  Tensor<double, 2> own = zeros<double>(3, 2), before = zeros<double>(3, 2);  // a state for each chunk
+};
+
+static Steps four_steps(const Head& h, std::size_t Q) {
+  Steps steps;
+  auto state = zeros<double>(1, 2);
+  for (std::size_t k = 0; k < 3; ++k) {
+    const auto chunk = [&](auto& tensor) { return row_block(as_matrix(tensor), k * Q, Q); };
+    const auto dA = as_span(h.dA).subspan(k * Q, Q);
+    const auto own = row_block(as_matrix(steps.own), k, 1);
+    mamba2::diagonal_block<double>(chunk(h.X), dA, chunk(h.B), chunk(h.C), chunk(steps.diagonal));
+    mamba2::state_to_output<double>(dA, chunk(h.C), as_matrix(state), chunk(steps.from_state));
+    mamba2::chunk_state<double>(chunk(h.X), dA, chunk(h.B), own);
+    std::copy(state.begin(), state.end(), &steps.before(k, 0));
+    mamba2::pass_state<double>(dA, own, as_matrix(state));
+  }
+  return steps;
+}
+
+// Their table:
+
 static void print(const char* name, const Tensor<double, 2>& m) {
-  std::printf("%-28s", name);
+  std::printf("%-26s", name);
   for (std::size_t k = 0; k < m.size(); ++k)
-    std::printf("%s%9.5f", k > 0 && k % 2 == 0 ? "   |" : "", m.data()[k]);
+    std::printf("%s%7.2f", k > 0 && k % 2 == 0 ? "   |" : "", m.data()[k]);
   std::printf("\n");
 }
 
 static void show_steps(const Head& h) {
-  const std::size_t Q = 2, chunks = 3;
-  auto diagonal = zeros<double>(6, 1), from_state = zeros<double>(6, 1);
-  auto own = zeros<double>(chunks, 2), before = zeros<double>(chunks, 2);  // a state for each chunk
-  auto state = zeros<double>(1, 2);
-  for (std::size_t k = 0; k < chunks; ++k) {
-    const auto chunk = [&](auto& tensor) { return row_block(as_matrix(tensor), k * Q, Q); };
-    const auto dA = as_span(h.dA).subspan(k * Q, Q);
-    const auto own_k = row_block(as_matrix(own), k, 1);
-    mamba2::diagonal_block<double>(chunk(h.X), dA, chunk(h.B), chunk(h.C), chunk(diagonal));
-    mamba2::chunk_state<double>(chunk(h.X), dA, chunk(h.B), own_k);
-    std::copy(state.begin(), state.end(), &before(k, 0));
-    mamba2::pass_state<double>(dA, own_k, as_matrix(state));
-    mamba2::state_to_output<double>(dA, chunk(h.C), row_block(as_matrix(before), k, 1),
-                                    chunk(from_state));
-  }
-  std::printf("[steps]\n%28s%14s%22s%22s\n", "", "chunk 0", "chunk 1", "chunk 2");
+  const Steps steps = four_steps(h, 2);
+  std::printf("[steps]\n%26s%11s%18s%18s\n", "", "chunk 0", "chunk 1", "chunk 2");
   print("inputs X", h.X);
-  print("1 diagonal block", diagonal);
-  print("2 own state", own);
-  print("3 state before the chunk", before);
-  print("4 state to output", from_state);
+  print("1 diagonal block", steps.diagonal);
+  print("2 own state", steps.own);
+  print("3 state before the chunk", steps.before);
+  print("4 state to output", steps.from_state);
   std::printf("[sum]\n");
-  print("1 + 4", diagonal + from_state);
+  print("1 + 4", steps.diagonal + steps.from_state);
   print("recurrence", recurrent(h));
+}
+
+// **Joining chunks** by @eqref{eq:combine}. A chunk is the decay over all of it, and its own state.
+
+struct Passage {
+  double decay;
+  Tensor<double, 1> own;  // (d_state), of the one channel
+};
+
+static Passage join(const Passage& first, const Passage& second) {
+  return {first.decay * second.decay, second.decay * first.own + second.own};
+}
+
+static void show_associative(const Head& h) {
+  const Steps steps = four_steps(h, 2);
+  std::vector<Passage> chunks;
+  for (std::size_t k = 0; k < 3; ++k)
+    chunks.push_back({std::exp(h.dA(2 * k) + h.dA(2 * k + 1)), xt::row(steps.own, int(k))});
+  const auto print_passage = [](const char* name, const Passage& p) {
+    std::printf("%-34sdecay %7.4f   adds %6.2f %6.2f\n", name, p.decay, p.own(0), p.own(1));
+  };
+  std::printf("[associative]\n");
+  print_passage("chunk 0", chunks[0]);
+  print_passage("chunk 1", chunks[1]);
+  print_passage("chunk 2", chunks[2]);
+  print_passage("(0 and 1), then 2", join(join(chunks[0], chunks[1]), chunks[2]));
+  print_passage("0, then (1 and 2)", join(chunks[0], join(chunks[1], chunks[2])));
 }
 
 // **The forms.** A length that is a prime number, and all sorts of chunks.
@@ -110,7 +145,8 @@ static void show_forms() {
   const auto Y = recurrent(h);
   std::printf("[forms]\n%zu tokens: agrees with the recurrence to 1e-12\n", h.X.shape(0));
   for (const std::size_t Q : std::vector<std::size_t>{1, 2, 7, 64, 100, 1008, 1009, 5000})
-    std::printf("chunks of %4zu   %s\n", Q, agree(mamba2::chunked_scan(h.X, h.dA, h.B, h.C, Q), Y));
+    std::printf("chunks of %4zu   %s\n", Q,
+                demo::agree(mamba2::chunked_scan(h.X, h.dA, h.B, h.C, Q), Y));
 }
 
 // **Precision.** One chunk of 256 tokens; every second step all but empties the state. The mask
@@ -120,7 +156,7 @@ static void show_forms() {
 static void show_precision() {
   const std::size_t Q = 256, P = 8, N = 16;
   Head h = random_head(Q, P, N);
-  for (std::size_t t = 0; t < Q; ++t) h.dA(t) = t % 2 == 0 ? -16 : draw(-0.01, 0);
+  for (std::size_t t = 0; t < Q; ++t) h.dA(t) = t % 2 == 0 ? -16 : random_number(-0.01, 0);
   const Tensor<float, 2> X = h.X, B = h.B, C = h.C;
   const Tensor<float, 1> dA = h.dA;
   h.X = X, h.B = B, h.C = C, h.dA = dA;  // the same numbers in double
@@ -157,9 +193,10 @@ static void show_chunk_sizes() {
 }
 
 int main() {
-  const Head h = example();
-  show_matrix(h);
-  show_steps(h);
+  const Head six = six_tokens();
+  show_matrix(six);
+  show_steps(six);
+  show_associative(six);
   show_forms();
   show_precision();
   show_chunk_sizes();
@@ -181,7 +218,7 @@ int main() {
 // chunks of 256 on a GPU runs here with chunks of 64, and token by token in
 // @chapter{one_token_at_a_time}, and the differences are those of rounding.
 //
-// The state did not change either. At the end of each chunk it is exactly the $H$ of the recurrence
+// The state did not change either. At the end of each chunk it is exactly the $h$ of the recurrence
 // after that many tokens. This is why a long prompt can be read in chunks, and the text be
 // continued from there one token at a time.
 //
@@ -192,26 +229,37 @@ int main() {
 // right factor of the block where the later one looks at the earlier one.
 // :::
 //
-// ::: exercise 2 Pass the state from chunk to chunk
-// Each chunk's own state and the sum of its log-decays are given, and a state to begin with. Return
-// the states at all chunk boundaries.
-// :::
-//
-// ::: exercise 3 The whole scan
-// Write the chunked scan with an initial state, for any length, and return the last state with the
-// outputs. You may use all that this chapter has, chunked_scan() excepted, since it begins with
-// zeros and keeps its state to itself.
-// :::
-//
-// ::: exercise 4 Choose the chunk
+// ::: exercise 2 Choose the chunk
 // On a real machine each chunk also costs a fixed time, for starting products and moving small
 // matrices. Expressed as multiply-adds that could have been done meanwhile, it is given. Which
 // whole $Q$ makes the cost per token least?
 // :::
 //
+// ::: exercise 3 Take it apart
+// Write the chunked scan for any length, from a given state, as Listing 1 has it: return what step
+// 1 contributes to the outputs and what step 4 does, each by itself, with every chunk's own state
+// and the states at all borders. You may use all that this chapter has.
+// :::
+//
+// ::: exercise 4 Step 3 as a tree
+// First the operator @eqref{eq:combine}. Then, for a row of chunks, all joined from the first up to
+// each of them, so that no chunk has to wait for more than a few joins: the number of levels may
+// grow with the logarithm of the number of chunks, not with the number itself. The grader counts.
+// :::
+//
+// ::: exercise 5 A chunked scan for GLA
+// For an evening. Give each of the $N$ numbers of the state a decay of its own
+// (@eqref{eq:many_masks}) and write the chunked scan for it. Between the chunks all is as in this
+// chapter. Inside there is no mask to put on $C B^\top$; take the care that it needs, for decays
+// may be so strong that $e^{-c_j}$ is infinite. You are shown how much faster than the recurrence
+// yours is.
+// :::
+//
 // ## Further reading {#chunked_scan_reading}
 //
 // - [@dao2024], section 6 and Listing 1: the algorithm in thirty lines of PyTorch.
+// - [@sun2023], section 2, and [@yang2024], sections 3 and 4: chunks for a constant decay, and for
+//   a decay for each state.
 // - [@blog, part III], the same with pictures, and with a discussion of what GPUs like. Part IV
 //   splits a sequence over several machines.
 // - [@gu2023], section 3.3, for the other answer to the same problem: Mamba-1 keeps the recurrence

@@ -1,4 +1,5 @@
-// The data of this chapter's figures: chunk_size.dat, three_forms.dat and the drawing blocks.svg.
+// The data of this chapter's figures: chunk_size.dat, three_forms.dat, measured.txt and the
+// drawing blocks.svg.
 #include <demo/demo.hpp>
 #include <demo/figure.hpp>
 #include <mamba2/chunked_scan.hpp>
@@ -40,8 +41,9 @@ double count(double chunk_size) {
          kState * kHeaddim / chunk_size;
 }
 
-// Milliseconds for 4096 tokens: chunk size, measured, by count at the rate of the last.
-void chunk_size(const std::string& path) {
+// Milliseconds for 4096 tokens: chunk size, measured, by count at the rate of the last. The sizes
+// that are best go to measured.txt.
+void chunk_size(const std::string& path, const std::string& measured) {
   demo::Table table(path);
   const Head<float> h(4096, kHeaddim, kState);
   const std::vector<std::size_t> sizes{1, 2, 4, 8, 16, 32, 64, 128, 256, 512};
@@ -51,6 +53,14 @@ void chunk_size(const std::string& path) {
   const double rate = times.back() / count(static_cast<double>(sizes.back()));
   for (std::size_t k = 0; k < sizes.size(); ++k)
     table.row(sizes[k], times[k], rate * count(static_cast<double>(sizes[k])));
+
+  const auto fastest = std::min_element(times.begin(), times.end());
+  auto text = demo::create(measured);
+  text << "[best_chunk]\nfastest                  Q = "
+       << sizes[static_cast<std::size_t>(fastest - times.begin())] << "\nat most a fifth slower   Q =";
+  for (std::size_t k = 0; k < sizes.size(); ++k)
+    if (times[k] <= 1.2 * *fastest) text << ' ' << sizes[k];
+  text << '\n';
 }
 
 // Milliseconds: length, recurrence, quadratic, chunked.
@@ -141,6 +151,6 @@ void blocks(const std::string& path) {
 int main(int, char** arguments) {
   const std::string folder = arguments[1];
   blocks(folder + "/blocks.svg");
-  chunk_size(folder + "/chunk_size.dat");
+  chunk_size(folder + "/chunk_size.dat", folder + "/measured.txt");
   three_forms(folder + "/three_forms.dat");
 }

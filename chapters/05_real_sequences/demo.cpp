@@ -4,8 +4,8 @@
 // they are the same everywhere.
 
 #include <demo/demo.hpp>
+#include <demo/six_tokens.hpp>
 #include <mamba2/activation.hpp>
-#include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
@@ -52,7 +52,7 @@ ScanInput<double> tokens(const ScanInput<double>& in, std::size_t begin, std::si
   part.dt = cut(in.dt);
   part.B = cut(in.B);
   part.C = cut(in.C);
-  part.z = cut(*in.z);
+  if (in.z) part.z = cut(*in.z);
   part.initial_state.reset();
   return part;
 }
@@ -180,12 +180,33 @@ void agree() {
   print_agreement("quadratic and recurrent, last state", square.last_state, want.last_state);
 }
 
-// And the count of @chapter{chunked_scan}, for one token:
+// The six tokens of Part I: at once in chunks of two, and cut after the third.
 
-void chunk() {
-  std::printf("[chunk]\n%6s %24s\n", "Q", "multiply-adds per token");
-  for (const double Q : {1.0, 16.0, 64.0, 256.0, 1024.0})
-    std::printf("%6g %24g\n", Q, mamba2::cost_chunked(1, 128, 64, Q).multiply_adds);
+void six() {
+  std::printf("[six]\n");
+  const demo::SixTokens example;
+  ScanInput<double> in;
+  in.x = zeros<double>(1, 6, 1, 1);
+  in.dt = zeros<double>(1, 6, 1);
+  in.A = Tensor<double, 1>{example.A};
+  in.B = in.C = zeros<double>(1, 6, 1, 2);
+  std::copy(example.x.begin(), example.x.end(), in.x.begin());
+  std::copy(example.dt.begin(), example.dt.end(), in.dt.begin());
+  std::copy(example.B.begin(), example.B.end(), in.B.begin());
+  std::copy(example.C.begin(), example.C.end(), in.C.begin());
+  const mamba2::ScanOptions options{.dt_softplus = false, .chunk_size = 2};
+  const ScanOutput<double> whole = ssd(in, options);
+  ScanInput<double> second = tokens(in, 3, 6);
+  const ScanOutput<double> before = ssd(tokens(in, 0, 3), options);
+  second.initial_state = before.last_state;
+  const ScanOutput<double> after = ssd(second, options);
+  std::printf("token      x  dt    y at once   y in two parts\n");
+  for (std::size_t t = 0; t < 6; ++t)
+    std::printf("%s  %3.0f  %2.0f  %11.2f  %15.2f\n", example.says[t], example.x(t, 0), example.dt(t),
+                whole.y(0, t, 0, 0), t < 3 ? before.y(0, t, 0, 0) : after.y(0, t - 3, 0, 0));
+  std::printf("levels at the cut %.2f and %.2f, at the end %.2f and %.2f\n",
+              before.last_state(0, 0, 0, 0), before.last_state(0, 0, 0, 1),
+              after.last_state(0, 0, 0, 0), after.last_state(0, 0, 0, 1));
 }
 
 }  // namespace
@@ -197,7 +218,7 @@ int main() {
   padding();
   packed();
   agree();
-  chunk();
+  six();
 }
 
 // The pieces of its output stand where they belong, above.
@@ -221,8 +242,8 @@ int main() {
 //
 // ::: exercise 2 Go on from there
 // Write `ssd_in_two(input, cut)`: what ssd() gives for the whole input, from two calls of it, one
-// for the tokens before `cut`, one for the rest. Either part may be empty. The input may have an
-// initial state, and has no `seq_idx`.
+// for the tokens before `cut`, one for the rest, and with it the state at the cut. Either part may
+// be empty. The input may have an initial state, and has no `seq_idx`.
 // :::
 //
 // ::: exercise 3 Padding that leaves no trace
@@ -233,10 +254,17 @@ int main() {
 // :::
 //
 // ::: exercise 4 Forget on purpose
-// There is another way to pack sequences. Write `packed_scan(X, dA, B, C, seq_idx, chunk_size)`:
-// one head, several sequences, **one** call of chunked_scan() over the whole row. No cutting; you
-// may change the numbers that you hand over. What would the log-decay have to be, and of which
-// token, for everything before it to be forgotten?
+// There is another way to pack sequences: no cutting, one scan over the whole row, with other
+// numbers. Return the log-decays with which chunked_scan() lets no sequence see another. What would
+// a log-decay have to be, and of which token, for everything before it to be forgotten?
+// :::
+//
+// ::: exercise 5 A memory of nine
+// For an evening. A head with three states holds three facts (@chapter{duality}), so three heads
+// ought to hold nine. But they are in one group: all share the same $B$ and $C$, which can only say
+// *which of three places*. Set `x`, `dt`, `A`, `B` and `C` for ssd() by hand, so that nine animals
+// are remembered through thousands of tokens of noise. The grader asks them all, and prints what
+// your heads have answered.
 // :::
 //
 // ## Further reading {#real_sequences_further}

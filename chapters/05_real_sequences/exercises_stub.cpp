@@ -20,7 +20,7 @@ mamba2::Tensor<double, 3> step_sizes(const mamba2::Tensor<double, 3>& dt,
 
 // 2. Two calls of mamba2::ssd, one for the tokens before `cut`, one for the rest; join what they
 // give. Tokens a to b − 1 of a tensor: xt::view(tensor, xt::all(), xt::range(a, b)).
-mamba2::ScanOutput<double> ssd_in_two(const mamba2::ScanInput<double>& input, std::size_t cut) {
+InTwo ssd_in_two(const mamba2::ScanInput<double>& input, std::size_t cut) {
   throw exercises::not_implemented(2);
 }
 
@@ -31,15 +31,16 @@ mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input
   throw exercises::not_implemented(3);
 }
 
-// 4. One call of mamba2::chunked_scan(X, dA, B, C, chunk_size), with numbers changed so that no
-// sequence sees another.
-mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
-                                      const mamba2::Tensor<double, 1>& dA,
-                                      const mamba2::Tensor<double, 2>& B,
-                                      const mamba2::Tensor<double, 2>& C,
-                                      const mamba2::Tensor<std::int64_t, 1>& seq_idx,
-                                      std::size_t chunk_size) {
+// 4. The log-decays, changed so that a scan over the whole row lets no sequence see another.
+mamba2::Tensor<double, 1> packed_decays(const mamba2::Tensor<double, 1>& dA,
+                                        const mamba2::Tensor<std::int64_t, 1>& seq_idx) {
   throw exercises::not_implemented(4);
+}
+
+// 5. x, dt, A, B and C of an input that remembers. All heads share B and C; only dt is a head's
+// own. mamba2::zeros<double>(1, tokens.size(), nheads, 4) makes room for x.
+mamba2::ScanInput<double> memory(const std::vector<Token>& tokens, std::size_t nheads) {
+  throw exercises::not_implemented(5);
 }
 
 }  // namespace exercises

@@ -1,10 +1,8 @@
 // The data of this chapter's figures: figures_NN OUTDIR.
 #include <demo/figure.hpp>
-#include <mamba2/chunked_scan.hpp>
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <vector>
 
@@ -16,25 +14,6 @@ namespace {
 void step_size_data(demo::Table out) {
   for (double raw = -5; raw <= 5.001; raw += 0.05)
     out.row(raw, step_size(raw, {}), step_size(raw, {.dt_min = 0.5, .dt_max = 2}));
-}
-
-// Chunk size, time of ssd() and counted work, each as a multiple of its smallest value.
-void chunk_size_data(demo::Table out) {
-  constexpr std::size_t seqlen = 2048, P = 64, N = 128, kSizes = 10;
-  ScanInput<float> in;
-  in.x = Tensor<float, 4>({1, seqlen, 1, P}, 0.5f);
-  in.dt = Tensor<float, 3>({1, seqlen, 1}, -4.0f);
-  in.A = Tensor<float, 1>{-1};
-  in.B = in.C = Tensor<float, 4>({1, seqlen, 1, N}, 0.1f);
-  std::array<double, kSizes> seconds, work;
-  for (std::size_t i = 0; i < kSizes; ++i) {
-    const std::size_t Q = std::size_t{2} << i;
-    work[i] = cost_chunked(seqlen, N, P, static_cast<double>(Q)).multiply_adds;
-    seconds[i] = demo::seconds([&] { ssd(in, {.chunk_size = Q}); });
-  }
-  const double fastest = *std::min_element(seconds.begin(), seconds.end());
-  const double least = *std::min_element(work.begin(), work.end());
-  for (std::size_t i = 0; i < kSizes; ++i) out.row(2 << i, seconds[i] / fastest, work[i] / least);
 }
 
 // Six heads, in 1, 3 and 6 groups.
@@ -94,7 +73,6 @@ void draw_packed(const std::string& path) {
 int main(int, char** arguments) {
   const std::string folder = std::string(arguments[1]) + "/";
   step_size_data(demo::Table(folder + "step_size.dat"));
-  chunk_size_data(demo::Table(folder + "chunk_size.dat"));
   draw_head_groups(folder + "head_groups.svg");
   draw_packed(folder + "packed.svg");
 }

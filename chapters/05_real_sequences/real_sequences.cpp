@@ -16,13 +16,12 @@
 //
 // ## What it builds on {#real_sequences_builds_on}
 //
-// - @Chapter{chunked_scan}: the four steps of the chunked scan, which do all the work
-//   here;
+// - @Chapter{chunked_scan}: the four steps of the chunked scan, which do all the work here;
 // - @Chapter{duality}: MatrixRef, a matrix that lies inside a larger tensor.
 //
 // In thought also on @chapter{state_space}: the recurrence, and why the step size $\Delta$ appears
-// twice. The chapters on the model do not look inside again: a block calls ssd(), and so does its
-// step of one token.
+// twice. The chapters on the model do not look inside again: a block calls ssd() for a sequence,
+// and for a single token has a shorter way.
 //
 // ## Shapes {#real_sequences_shapes}
 //
@@ -41,7 +40,8 @@
 // | `seq_idx` | (batch, seqlen) | which of the packed sequences a token belongs to |
 // | `y` | (batch, seqlen, nheads, headdim) | outputs |
 //
-// `D`, `z`, `dt_bias`, `initial_state` and `seq_idx` may be left out.
+// `D`, `z`, `dt_bias`, `initial_state` and `seq_idx` may be left out. A layer whose `D` has one
+// number for each head holds it with one axis, (nheads), as checkpoints do.
 // :::
 
 #include <mamba2/activation.hpp>
@@ -347,11 +347,11 @@ static void run_recurrent(const Stretch<Real>& s) {
 //
 // Chunks soften both. They add the log-decays of many steps first, take one exponential of the sum,
 // and round the state once for a chunk. But that only moves the trouble, by a factor of $Q$: with a
-// log-decay of $-4 \cdot 10^{-10}$ and chunks of 64 the factor of a whole chunk is 1 again. So there
-// are two rules, and all three algorithms keep to them. **Exponents are added in double, before an
-// exponential is taken**: a few additions for a chunk. **The state is held in double while an
-// algorithm works on it**: it is touched once for a chunk, so that costs next to nothing. Here is a
-// state of 1, faded over 200,000 tokens:
+// log-decay of $-4 \cdot 10^{-10}$ and chunks of 64 the factor of a whole chunk is 1 again. So
+// there are two rules, and all three algorithms keep to them. **Exponents are added in double,
+// before an exponential is taken**: a few additions for a chunk. **The state is held in double
+// while an algorithm works on it**: it is touched once for a chunk, so that costs next to nothing.
+// Here is a state of 1, faded over 200,000 tokens:
 //
 // @output slow
 //
@@ -435,6 +435,16 @@ std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx) 
   return bounds;
 }
 
+// ::: warning Not the reference's definition
+// The reference's kernels [@reference] compare numbers for equality, and only some of them. Inside
+// a chunk a token sees every earlier token *of the same number*, also across another sequence in
+// between. Between chunks it is the number of a chunk's last token that counts. An initial state is
+// carried on only to tokens with the number 0. And a negative number marks padding, which current
+// versions leave out of the state. As long as a row's numbers are 0, 1, 2, ..., each in one piece,
+// which is how rows are packed, both definitions agree. Ours needs no such promise, and does not
+// depend on where chunks end.
+// :::
+//
 // What of the states at both ends? The initial state is the state before the first token, so it
 // belongs to the first sequence alone; all others start from zero. The last state is the state
 // after the last token, so it is that of the last sequence. The states of the sequences in between
@@ -508,62 +518,6 @@ static void skip_and_gate(const ScanRef<Real>& in, MatrixRef<Real> y) {
 // Most models gate elsewhere, together with a norm; they leave `z` out here.
 // @Chapters{convolution_and_norm and mamba2_block} come back to it.
 //
-// ## What is refused {#real_sequences_refused}
-//
-// An operator with ten tensors is easy to call wrongly, and a wrong shape that happens to fit in
-// memory gives numbers, only not the right ones. So nothing is computed before all sizes agree. `x`
-// sets batch, seqlen, nheads and headdim, `B` sets ngroups and d_state, and every other tensor has
-// to match. An empty batch and a length of 0 are fine. A model without heads, channels, groups or
-// state is not.
-
-static void at_least_one(std::size_t size, const char* argument, const char* axis,
-                         const std::array<std::size_t, 4>& shape) {
-  const std::string expected = std::string(argument) + ": expected " + axis + " of at least 1";
-  if (size == 0) throw ShapeError(expected + ", got shape " + shape_text(shape));
-}
-
-static void check(const ScanOptions& options) {
-  const double low = options.dt_min, high = options.dt_max;
-  const std::string low_text = std::to_string(low), high_text = std::to_string(high);
-  require(options.chunk_size > 0, "chunk_size", "at least 1", "0");
-  require(low >= 0 && std::isfinite(low), "dt_min", "a finite number of at least 0", low_text);
-  require(high >= low, "dt_max", "at least dt_min = " + low_text, high_text);
-  const int form = static_cast<int>(options.algorithm);
-  require(0 <= form && form <= 2, "algorithm", "recurrent, quadratic or chunked", std::to_string(form));
-}
-
-// The comparisons are written so that a limit that is not a number fails them.
-
-template <class Real>
-ScanSizes scan_sizes(const ScanInput<Real>& in, const ScanOptions& options) {
-  check(options);
-  const auto& x = in.x.shape();
-  const auto& B = in.B.shape();
-  const ScanSizes s{x[0], x[1], x[2], x[3], B[2], B[3]};
-  at_least_one(s.nheads, "x", "nheads", x);
-  at_least_one(s.headdim, "x", "headdim", x);
-  at_least_one(s.ngroups, "B", "ngroups", B);
-  at_least_one(s.d_state, "B", "d_state", B);
-  if (s.nheads % s.ngroups != 0)
-    throw ShapeError("B: expected ngroups to divide nheads = " + std::to_string(s.nheads) +
-                     ", got ngroups = " + std::to_string(s.ngroups));
-
-  const std::size_t D_columns = in.D && in.D->shape(1) == 1 ? 1 : s.headdim;
-  const std::array<std::size_t, 4> inputs = x, groups{s.batch, s.seqlen, s.ngroups, s.d_state};
-  const std::array<std::size_t, 4> states{s.batch, s.nheads, s.headdim, s.d_state};
-  const char* const state_axes = "(batch, nheads, headdim, d_state)";
-  require_shape("dt", in.dt, {s.batch, s.seqlen, s.nheads}, "(batch, seqlen, nheads)");
-  require_shape("A", in.A, {s.nheads}, "(nheads)");
-  require_shape("B", in.B, groups, "(batch, seqlen, ngroups, d_state)");
-  require_shape("C", in.C, groups, "(batch, seqlen, ngroups, d_state)");
-  if (in.D) require_shape("D", *in.D, {s.nheads, D_columns}, "(nheads, 1 or headdim)");
-  if (in.z) require_shape("z", *in.z, inputs, "(batch, seqlen, nheads, headdim)");
-  if (in.dt_bias) require_shape("dt_bias", *in.dt_bias, {s.nheads}, "(nheads)");
-  if (in.initial_state) require_shape("initial_state", *in.initial_state, states, state_axes);
-  if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {s.batch, s.seqlen}, "(batch, seqlen)");
-  return s;
-}
-
 // ## The operator {#real_sequences_operator}
 //
 // What is left is to put the pieces in order. For each sequence of the batch find where the packed
@@ -627,29 +581,81 @@ ScanOutput<Real> ssd(const ScanInput<Real>& in, const ScanOptions& options) {
 // Each head computes $C B^\top$ anew, although the heads of a group share it. @Chapter{fast} saves
 // that work.
 //
-// ## Choosing the chunk {#real_sequences_chunk}
+// ## The six tokens, as they come {#real_sequences_six}
 //
-// The chunk size changes no result, rounding aside. It changes the time. Section 6.3 of the paper
-// counts $T (QN + QP + 2NP)$ multiply-adds for one head; per token, with $N = 128$ and $P = 64$:
+// @Chapter{state_space} began with two buckets and six tokens, and made their steps ready by hand.
+// ssd() takes them raw: `x` as the taps were opened, `dt` as the time it took, `A` as the leak.
+// Nothing is cut to size, and yet the program cuts: once after the third token, with the levels
+// handed on.
 //
-// @output chunk
+// @output six
 //
-// By this count short chunks win, and the shortest are the best. A clock disagrees:
+// The numbers are those of the first chapter's table. In four chapters the same six outputs have
+// come out of a loop, a matrix, a mask on scores, and chunks, and now out of the operator that a
+// model calls.
 //
-// ::: figure chunk_size
-// One head, 2048 tokens, $P = 64$, $N = 128$, in float on one thread of the machine that built this
-// page. Points: the time that ssd() took. Line: the counted multiply-adds. Both are per token, as
-// multiples of their own smallest value; the arrow marks the fastest.
-// :::
-//
-// For a large $Q$ time follows the count: the square of scores takes over. For a small $Q$ it does
-// not. A product of thin matrices keeps a processor waiting for memory, and a chunk has costs of
-// its own that do not depend on its length: the state is read, faded and written once per chunk.
-// Between the two lies a flat valley. The default here is 64. The reference uses 256 on graphics
-// processors, whose units for matrix products want larger tiles.
+// All that can be chosen when it is called:
 //
 // @quote src/mamba2/ssd.hpp#options
 //
+// The chunk size changes the time and not the result; @chapter{chunked_scan} has measured it.
+//
+// ## What is refused {#real_sequences_refused}
+//
+// An operator with ten tensors is easy to call wrongly, and a wrong shape that happens to fit in
+// memory gives numbers, only not the right ones. So nothing is computed before all sizes agree. `x`
+// sets batch, seqlen, nheads and headdim, `B` sets ngroups and d_state, and every other tensor has
+// to match. An empty batch and a length of 0 are fine. A model without heads, channels, groups or
+// state is not.
+
+static void at_least_one(std::size_t size, const char* argument, const char* axis,
+                         const std::array<std::size_t, 4>& shape) {
+  const std::string expected = std::string(argument) + ": expected " + axis + " of at least 1";
+  if (size == 0) throw ShapeError(expected + ", got shape " + shape_text(shape));
+}
+
+static void check(const ScanOptions& options) {
+  const double low = options.dt_min, high = options.dt_max;
+  const std::string low_text = std::to_string(low), high_text = std::to_string(high);
+  require(options.chunk_size > 0, "chunk_size", "at least 1", "0");
+  require(low >= 0 && std::isfinite(low), "dt_min", "a finite number of at least 0", low_text);
+  require(high >= low, "dt_max", "at least dt_min = " + low_text, high_text);
+  const int form = static_cast<int>(options.algorithm);
+  require(0 <= form && form <= 2, "algorithm", "recurrent, quadratic or chunked", std::to_string(form));
+}
+
+// The comparisons are written so that a limit that is not a number fails them.
+
+template <class Real>
+ScanSizes scan_sizes(const ScanInput<Real>& in, const ScanOptions& options) {
+  check(options);
+  const auto& x = in.x.shape();
+  const auto& B = in.B.shape();
+  const ScanSizes s{x[0], x[1], x[2], x[3], B[2], B[3]};
+  at_least_one(s.nheads, "x", "nheads", x);
+  at_least_one(s.headdim, "x", "headdim", x);
+  at_least_one(s.ngroups, "B", "ngroups", B);
+  at_least_one(s.d_state, "B", "d_state", B);
+  if (s.nheads % s.ngroups != 0)
+    throw ShapeError("B: expected ngroups to divide nheads = " + std::to_string(s.nheads) +
+                     ", got ngroups = " + std::to_string(s.ngroups));
+
+  const std::size_t D_columns = in.D && in.D->shape(1) == 1 ? 1 : s.headdim;
+  const std::array<std::size_t, 4> inputs = x, groups{s.batch, s.seqlen, s.ngroups, s.d_state};
+  const std::array<std::size_t, 4> states{s.batch, s.nheads, s.headdim, s.d_state};
+  const char* const state_axes = "(batch, nheads, headdim, d_state)";
+  require_shape("dt", in.dt, {s.batch, s.seqlen, s.nheads}, "(batch, seqlen, nheads)");
+  require_shape("A", in.A, {s.nheads}, "(nheads)");
+  require_shape("B", in.B, groups, "(batch, seqlen, ngroups, d_state)");
+  require_shape("C", in.C, groups, "(batch, seqlen, ngroups, d_state)");
+  if (in.D) require_shape("D", *in.D, {s.nheads, D_columns}, "(nheads, 1 or headdim)");
+  if (in.z) require_shape("z", *in.z, inputs, "(batch, seqlen, nheads, headdim)");
+  if (in.dt_bias) require_shape("dt_bias", *in.dt_bias, {s.nheads}, "(nheads)");
+  if (in.initial_state) require_shape("initial_state", *in.initial_state, states, state_axes);
+  if (in.seq_idx) require_shape("seq_idx", *in.seq_idx, {s.batch, s.seqlen}, "(batch, seqlen)");
+  return s;
+}
+
 // Last, the usual list of what to compile.
 
 #define MAMBA2_INSTANTIATE(Real)                                                           \

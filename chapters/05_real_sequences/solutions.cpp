@@ -4,6 +4,7 @@
 #include <mamba2/chunked_scan.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace exercises {
@@ -33,12 +34,12 @@ static mamba2::ScanInput<double> tokens(const mamba2::ScanInput<double>& input, 
   return part;
 }
 
-mamba2::ScanOutput<double> ssd_in_two(const mamba2::ScanInput<double>& input, std::size_t cut) {
+InTwo ssd_in_two(const mamba2::ScanInput<double>& input, std::size_t cut) {
   const mamba2::ScanOutput<double> first = mamba2::ssd(tokens(input, 0, cut));
   mamba2::ScanInput<double> rest = tokens(input, cut, input.x.shape(1));
   rest.initial_state = first.last_state;
   const mamba2::ScanOutput<double> second = mamba2::ssd(rest);
-  return {xt::concatenate(xt::xtuple(first.y, second.y), 1), second.last_state};
+  return {{xt::concatenate(xt::xtuple(first.y, second.y), 1), second.last_state}, first.last_state};
 }
 //: end
 
@@ -75,16 +76,40 @@ mamba2::ScanInput<double> pad_to_multiple(const mamba2::ScanInput<double>& input
 //: end
 
 //: 4
-mamba2::Tensor<double, 2> packed_scan(const mamba2::Tensor<double, 2>& X,
-                                      const mamba2::Tensor<double, 1>& dA,
-                                      const mamba2::Tensor<double, 2>& B,
-                                      const mamba2::Tensor<double, 2>& C,
-                                      const mamba2::Tensor<std::int64_t, 1>& seq_idx,
-                                      std::size_t chunk_size) {
+mamba2::Tensor<double, 1> packed_decays(const mamba2::Tensor<double, 1>& dA,
+                                        const mamba2::Tensor<std::int64_t, 1>& seq_idx) {
   mamba2::Tensor<double, 1> forgetful = dA;
   for (std::size_t t = 1; t < dA.size(); ++t)
     if (seq_idx(t) != seq_idx(t - 1)) forgetful(t) = -std::numeric_limits<double>::infinity();
-  return mamba2::chunked_scan(X, forgetful, B, C, chunk_size);
+  return forgetful;
+}
+//: end
+
+//: 5
+// B and C say which of three places, for all heads alike. Which head listens is said by its step:
+// all others take none. A step is tiny, so that it erases next to nothing, and B makes up for it.
+mamba2::ScanInput<double> memory(const std::vector<Token>& tokens, std::size_t nheads) {
+  const std::size_t T = tokens.size();
+  const double step = 1e-6, none = -std::numeric_limits<double>::infinity();
+  mamba2::ScanInput<double> in;
+  in.x = mamba2::zeros<double>(1, T, nheads, 4);
+  in.dt = mamba2::zeros<double>(1, T, nheads);
+  in.dt.fill(none);
+  in.A = mamba2::zeros<double>(nheads);
+  in.A.fill(-1);
+  in.B = mamba2::zeros<double>(1, T, 1, 3);
+  in.C = in.B;
+  for (std::size_t t = 0; t < T; ++t) {
+    const Token& token = tokens[t];
+    for (std::size_t h = 0; h < nheads; ++h)
+      for (std::size_t p = 0; p < 4; ++p) in.x(0, t, h, p) = token.value[p];
+    if (token.wants == Wants::store) {
+      in.dt(0, t, token.name / 3) = std::log(std::expm1(step));  // the softplus of this is the step
+      in.B(0, t, 0, token.name % 3) = 1 / step;
+    }
+    if (token.wants == Wants::ask) in.C(0, t, 0, token.name % 3) = 1;
+  }
+  return in;
 }
 //: end
 

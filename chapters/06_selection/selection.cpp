@@ -403,10 +403,11 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
 //
 // Size is what the restriction buys. With one scalar for the whole step, the matrix behind the
 // model is $L \circ (C B^\top)$, a mask on a matrix product (@chapter{duality}), and
-// @chapter{chunked_scan} turned all of the work into such products. With a rate for each state
-// there is no common mask to pull out, and equation @eqref{eq:selective_scan} must be run as it
-// stands. Here is the bill for one token in one layer of the width of the 130M models
-// ($d_{model} = 768$):
+// @chapter{chunked_scan} turned all of the work into such products. Here the decay differs from
+// channel to channel, too. Each channel has a matrix of its own, which meets a single column of
+// inputs, and there is nothing to share: equation @eqref{eq:selective_scan} must be run as it
+// stands. (A rate for each state alone would lose less; @chapter{duality} says what.) Here is the
+// bill for one token in one layer of the width of the 130M models ($d_{model} = 768$):
 //
 // @output count
 //

@@ -30,14 +30,14 @@ namespace {
 //
 // The gates need $e^x$ for every channel of every token. The library's `std::exp` is a call, and a
 // call ends all widening. Ours is arithmetic: write $x = k \ln 2 + r$ with a whole number $k$ and
-// $|r| \le \tfrac12 \ln 2$; then $e^x = 2^k e^r$. For so small an $r$ a polynomial of degree seven is
-// exact to the last bit or two of a float, and $2^k$ is a float whose exponent bits spell $k$. To
-// round to a whole number, add a number so large that a float has no room for a fraction beside it;
-// its low bits then hold $k$.[^polynomial]
+// $|r| \le \tfrac12 \ln 2$; then $e^x = 2^k e^r$. For so small an $r$ a polynomial of degree seven
+// is exact to the last bit or two of a float, and $2^k$ is a float whose exponent bits spell $k$.
+// To round to a whole number, add a number so large that a float has no room for a fraction beside
+// it; its low bits then hold $k$.[^polynomial]
 //
-// [^polynomial]: The coefficients are those of $1/n!$ but for the last digits, moved a little so that
-// the largest error in the interval becomes smallest. They have been in use since Moshier's library
-// of functions, Cephes, of the 1980s.
+// [^polynomial]: The coefficients are those of $1/n!$ but for the last digits, moved a little so
+// that the largest error in the interval becomes smallest. They have been in use since Moshier's
+// library of functions, Cephes, of the 1980s.
 
 float exponential(float x) {
   x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
@@ -504,10 +504,10 @@ void state_step(Real* __restrict S, Real a, Real dt, const Real* __restrict x, c
 // each step forgets it in the digits that a float has no room for. In double the loop above would
 // move twice the bytes, for all heads; and most heads forget quickly, and need no such care. For
 // those that do, three things are different. The factor is near 1, so it is not used: what changes
-// the state is $(e^{\Delta A} - 1)\, S$, which `expm1` gives with all its digits, and the new input.
-// The small change is added to the large state in such a way that what the addition rounds away is
-// known, and that is kept as the state's remainder: for any two floats $a$ and $b$, with
-// $s = a + b$ rounded and $b' = s - a$,
+// the state is $(e^{\Delta A} - 1)\, S$, which `expm1` gives with all its digits, and the new
+// input. The small change is added to the large state in such a way that what the addition rounds
+// away is known, and that is kept as the state's remainder: for any two floats $a$ and $b$, with $s
+// = a + b$ rounded and $b' = s - a$,
 //
 // $$ (a - (s - b')) + (b - b') $$ {#eq:two_sum}
 //
@@ -538,8 +538,8 @@ void slow_state_step(Real* __restrict S, Real* __restrict rest, Real change, Rea
   }
 }
 
-// In a chunk the change comes out of a matrix product. So the state is set aside, its place takes the
-// change (the product adds to it), and then the two are added.
+// In a chunk the change comes out of a matrix product. So the state is set aside, its place takes
+// the change (the product adds to it), and then the two are added.
 
 template <class Real>
 void set_aside(Real* __restrict S, const Real* __restrict rest, Real change, Real* __restrict aside,

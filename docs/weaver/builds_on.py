@@ -61,7 +61,9 @@ def symbols(files):
     """(defined, wanted, wanted weakly) by object files."""
     defined, wanted, weak = set(), set(), set()
     if files:
-        done = subprocess.run(["nm", "-P", *files], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(["nm", "-P", *files], stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit("error: nm could not read the object files of the chapters")
         for line in done.stdout.split("\n"):
             fields = line.split()
             if len(fields) > 1 and len(fields[1]) == 1:

@@ -48,6 +48,8 @@ BY_NUMBER = re.compile(r"(?<!\w)[Cc]hapters?\s+\d{1,2}(?![\w.]*\d)")
 JOINED = re.compile(r"(\s*,\s+|\s+and\s+|\s+to\s+)")
 HTML_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 COMMAND = re.compile(r"(\\ref)\s+(\S+)(\s+\"[^\"]*\")?")
+# Where a line of text has something to look at.
+SPECIAL = re.compile(rf"[`\\$@<\"']|\[[\^@]|C\+\+|{BY_NUMBER.pattern}|{API_WORD.pattern}")
 
 
 class Markup:
@@ -330,7 +332,9 @@ class Markup:
         def where(position):
             return first + text.count("\n", 0, position)
 
-        while i < len(text):
+        while found := SPECIAL.search(text, i):
+            out.append(text[i:found.start()])
+            i = found.start()
             c = text[i]
             if c == "`":
                 i = self.code_span(path, text, i, where, out)
@@ -380,6 +384,7 @@ class Markup:
             else:
                 out.append(c)
                 i += 1
+        out.append(text[i:])
         return emphasis("".join(out))
 
     def exercise_link(self, path, line, word, chapter, count):
@@ -435,8 +440,9 @@ class Markup:
         follow = re.compile(r"[.,;:!?)’”]+|-(?=\w)\w+").match(text, end)  # keep the punctuation on the formula's line
         tail = follow.group(0) if follow else ""
         head = ""
-        if out and out[-1] == "(":
-            head = out.pop()
+        if out and out[-1].endswith("("):
+            head = "("
+            out[-1] = out[-1][:-1]
         formula = math_html(tex.replace("\n", " "))
         out.append(self.raw(f'<span class="nb">{head}{formula}{html.escape(tail, quote=False)}</span>' if head or tail or len(tex) <= SHORT
                             else formula))

@@ -63,12 +63,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def changes(self):
         """A stream of events: one whenever the pages were made again."""
+        seen = self.pages.count
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
         self.end_headers()
         self.close_connection = True
-        seen = self.pages.count
         try:
             while True:
                 now = self.pages.wait(seen, 15)
@@ -128,8 +128,8 @@ def main(given):
         sys.exit(f"Port {options.port} cannot be had ({problem.strerror}). Another:  ./book serve {options.port + 1}")
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"The book:  http://127.0.0.1:{server.server_address[1]}/   made again at each save. Ctrl-C ends it.", flush=True)
     before = stamps(options.watch)
+    print(f"The book:  http://127.0.0.1:{server.server_address[1]}/   made again at each save. Ctrl-C ends it.", flush=True)
     try:
         while True:
             time.sleep(PAUSE)

@@ -63,11 +63,14 @@ std::string without_place(const std::string& text) {
   return start == std::string::npos ? text : text.substr(start);
 }
 
+std::string to_show;      // in the process of the exercise: what show() was given
+int pipe_to_parent = -1;  // there, too
+
 // In the process of the exercise: what came of it.
 Result run_here(const Case& graded) {
   try {
     graded.run();
-    return {Verdict::passed, ""};
+    return {Verdict::passed, to_show};
   } catch (const exercises::NotImplemented&) {
     return {Verdict::not_implemented, ""};
   } catch (const Failed& failed) {
@@ -106,18 +109,23 @@ void limit_memory() {
   setrlimit(RLIMIT_CORE, &no_core);
 }
 
-// The child's side: run, send the verdict and the text through the pipe, end without a farewell of other libraries.
+void send(const std::string& message) {
+  for (std::size_t sent = 0; sent < message.size();) {
+    const ssize_t n = write(pipe_to_parent, message.data() + sent, message.size() - sent);
+    if (n <= 0) break;
+    sent += static_cast<std::size_t>(n);
+  }
+}
+
+// The child's side: run, send the verdict and the text through the pipe, end without a farewell of other libraries. What
+// if_too_slow() sends comes before, with a zero behind it.
 [[noreturn]] void run_in_child(const Case& graded, int pipe_end) {
+  pipe_to_parent = pipe_end;
   limit_memory();
   watch_place();
   const Result result = run_here(graded);
   std::fflush(nullptr);
-  const std::string message = static_cast<char>(result.verdict) + result.text;
-  for (std::size_t sent = 0; sent < message.size();) {
-    const ssize_t n = write(pipe_end, message.data() + sent, message.size() - sent);
-    if (n <= 0) break;
-    sent += static_cast<std::size_t>(n);
-  }
+  send(static_cast<char>(result.verdict) + result.text);
   _exit(0);
 }
 
@@ -171,6 +179,10 @@ Result run(const Case& graded, int seconds) {
   close(ends[0]);
   int status = 0;
   waitpid(child, &status, 0);
+  const std::size_t zero = message.rfind('\0');
+  const std::string said_early = zero == std::string::npos ? "" : message.substr(0, zero);
+  if (zero != std::string::npos) message.erase(0, zero + 1);
+  if (!in_time && !said_early.empty()) return {Verdict::failed, said_early};
   if (!in_time)
     return with_place(Verdict::hung,
                       "your code did not finish within " + std::to_string(seconds) + " seconds: does a loop ever end?");
@@ -222,6 +234,7 @@ void print_verdict(const Case& graded, const std::string& title, const Result& r
   const std::string exercise = number(graded);
   if (result.verdict == Verdict::passed) {
     std::printf("%spassed%s           %s%s%s  %s\n", c.good, c.off, c.strong, exercise.c_str(), c.off, title.c_str());
+    print_indented(result.text);  // what there is to show
     return;
   }
   const bool stub = result.verdict == Verdict::not_implemented;
@@ -305,6 +318,14 @@ int run_all(int argc, char** argv) {
 bool add(const Case& graded) {
   cases().push_back(graded);
   return true;
+}
+
+void show(const std::string& text) {
+  to_show += text;
+}
+
+void if_too_slow(const std::string& text) {
+  send(text + '\0');
 }
 
 }  // namespace grader

@@ -45,6 +45,12 @@ struct Case {
 // Called before main() by GRADE.
 bool add(const Case& graded);
 
+// Something to show for the work: printed below the verdict of an exercise that is passed. The last case of the exercise says it.
+void show(const std::string& text);
+
+// What the verdict says if the time is over before this case is: "right so far, but ...".
+void if_too_slow(const std::string& text);
+
 namespace detail {
 
 // A number as the reader wants to see it: short where it is short, in full where it is not.

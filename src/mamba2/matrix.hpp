@@ -177,16 +177,16 @@ void require_length(const char* argument, std::span<const Real> v, std::size_t e
                    std::to_string(v.size()) + ")");
 }
 
-/// \brief The matrix product, by BLAS: \f$C \leftarrow A B + \beta C\f$.
-/// \param A    (m, k)
-/// \param B    (k, n)
-/// \param beta 0 to overwrite C (whatever it holds), 1 to add to it
-/// \param C    (m, n), sharing no memory with A or B
+/// \brief The matrix product, by BLAS: \f$\mathit{result} \leftarrow \mathit{left} \cdot \mathit{right} + \beta\, \mathit{result}\f$.
+/// \param left   (m, k)
+/// \param right  (k, n)
+/// \param beta   0 to overwrite the result (whatever it holds), 1 to add to it
+/// \param result (m, n), sharing no memory with the factors
 /// \throws ShapeError if the sizes disagree
 ///
 /// Any size may be 0: a sum over nothing is 0.
 template <class Real>
-void multiply(Factor<std::type_identity_t<Real>> A, Factor<std::type_identity_t<Real>> B,
-              std::type_identity_t<Real> beta, MatrixRef<Real> C);
+void multiply(Factor<std::type_identity_t<Real>> left, Factor<std::type_identity_t<Real>> right,
+              std::type_identity_t<Real> beta, MatrixRef<Real> result);
 
 }  // namespace mamba2

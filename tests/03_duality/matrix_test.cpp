@@ -175,7 +175,7 @@ TEST_CASE("multiply: sizes that disagree are refused in words") {
   auto C = zeros<double>(2, 5);
   const auto text =
       testing::message_of<mamba2::ShapeError>([&] { multiply<double>(as_matrix(A), as_matrix(B), 0, as_matrix(C)); });
-  CHECK(text == "B: expected shape (columns of A, columns of B) = (3, 5), got (4, 5)");
+  CHECK(text == "right: expected shape (columns of left, columns of right) = (3, 5), got (4, 5)");
   const auto B_right = zeros<double>(3, 5);
   auto C_wrong = zeros<double>(5, 2);
   CHECK_THROWS_AS(multiply<double>(as_matrix(A), as_matrix(B_right), 0, as_matrix(C_wrong)), mamba2::ShapeError);

@@ -45,8 +45,8 @@ Real* made_for(std::vector<Real>& remainder, std::size_t size) {
   return remainder.data();
 }
 
-// One token of one head. Where the head forgets slowly, its state is kept with a remainder, if there
-// is a place for one.
+// One token of one head. Where the head forgets slowly, its state is kept with a remainder, if
+// there is a place for one.
 template <class Real>
 void step_of_head(Real* state, std::vector<Real>* remainder, Real dA, Real dt, const Real* x,
                   const Real* B, const Real* C, Real* y, std::size_t headdim, std::size_t d_state) {

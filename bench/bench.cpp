@@ -107,7 +107,7 @@ BENCHMARK(norm)->ArgName("fast")->Arg(0)->Arg(1)->UseRealTime();
 
 // One block of the 130M model.
 void block(benchmark::State& state) {
-  Mamba2Block<float> block({.d_model = 768}, 1);
+  Mamba2Block<float> block(Mamba2Config{.d_model = 768}, 1);
   if (state.range(0) == 0) block.use(plain_operations<float>());
   auto u = zeros<float>(1, 512, 768);
   fill(u);
@@ -120,7 +120,7 @@ BENCHMARK(block)->ArgNames({"fast", "threads"})->Args({0, 1})->Args({1, 1})->Arg
 // A model of the 130M model's shape with random weights, made when it is first needed.
 LanguageModel<float>& model() {
   static LanguageModel<float> model(
-      {.n_layer = 24, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = {.d_model = 768}}, 1);
+      {.n_layer = 24, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = Mamba2Config{.d_model = 768}}, 1);
   return model;
 }
 

@@ -36,6 +36,7 @@ function(add_chapters)
       set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${here}/parts.txt")
     endif()
     set(sources "")
+    list(FILTER parts EXCLUDE REGEX "^choices/")  # linked by choice, see below
     foreach(file IN ITEMS ${name}.cpp ${parts})
       literate_source(source "${here}/${file}")  # the code without the prose, see Book.cmake
       list(APPEND sources "${source}")

@@ -107,8 +107,10 @@ void gate() {
 
 void start() {
   mamba2::Random random(0);
-  const auto dt_bias = mamba2::initial_dt_bias<double>(24, 1e-3, 0.1, 1e-4, random);
-  const auto A = mamba2::rates(mamba2::initial_A_log<double>(24, 1, 16, random));
+  Tensor<double, 1> dt_bias = zeros<double>(24), A_log = dt_bias;
+  for (double& value : dt_bias) value = mamba2::initial_dt_bias(1e-3, 0.1, 1e-4, random);
+  for (double& value : A_log) value = mamba2::initial_A_log(1, 16, random);
+  const auto A = mamba2::rates(A_log);
   auto memory = zeros<double>(24);  // tokens until a head has forgotten all but 1/e
   for (std::size_t h = 0; h < 24; ++h) memory(h) = 1 / (mamba2::softplus(dt_bias(h)) * -A(h));
   std::sort(memory.begin(), memory.end());

@@ -31,8 +31,10 @@ void latch(demo::Table out) {
 // What 24 fresh heads remember after k tokens: k, then one column for each head.
 void memory(demo::Table out) {
   Random random(0);
-  const auto dt_bias = initial_dt_bias<double>(24, 1e-3, 0.1, 1e-4, random);
-  const auto A = rates(initial_A_log<double>(24, 1, 16, random));
+  Tensor<double, 1> dt_bias = zeros<double>(24), A_log = dt_bias;
+  for (double& value : dt_bias) value = initial_dt_bias(1e-3, 0.1, 1e-4, random);
+  for (double& value : A_log) value = initial_A_log(1, 16, random);
+  const auto A = rates(A_log);
   for (double k = 0.1; k < 10000; k *= 1.12) {
     auto left = zeros<double>(24);
     for (std::size_t h = 0; h < 24; ++h) left(h) = std::exp(k * softplus(dt_bias(h)) * A(h));

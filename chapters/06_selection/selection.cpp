@@ -219,22 +219,13 @@ double Random::normal() {
 // is raised to it. With the usual range it does nothing, but who lowers `dt_min` to zero will be
 // glad of it.
 
-template <class Real>
-Tensor<Real, 1> initial_dt_bias(std::size_t nheads, double dt_min, double dt_max, double floor,
-                                Random& random) {
-  auto dt_bias = zeros<Real>(nheads);
-  for (auto& bias : dt_bias) {
-    const double dt = std::exp(random.uniform(std::log(dt_min), std::log(dt_max)));
-    bias = static_cast<Real>(inverse_softplus(std::max(dt, floor)));
-  }
-  return dt_bias;
+double initial_dt_bias(double dt_min, double dt_max, double floor, Random& random) {
+  const double dt = std::exp(random.uniform(std::log(dt_min), std::log(dt_max)));
+  return inverse_softplus(std::max(dt, floor));
 }
 
-template <class Real>
-Tensor<Real, 1> initial_A_log(std::size_t nheads, double A_min, double A_max, Random& random) {
-  auto A_log = zeros<Real>(nheads);
-  for (auto& value : A_log) value = static_cast<Real>(std::log(random.uniform(A_min, A_max)));
-  return A_log;
+double initial_A_log(double A_min, double A_max, Random& random) {
+  return std::log(random.uniform(A_min, A_max));
 }
 
 // ## Mamba-1, a rate for each channel and state {#selection_mamba1}
@@ -442,10 +433,6 @@ template float inverse_softplus(float);
 template double inverse_softplus(double);
 template Tensor<float, 1> rates(const Tensor<float, 1>&);
 template Tensor<double, 1> rates(const Tensor<double, 1>&);
-template Tensor<float, 1> initial_dt_bias(std::size_t, double, double, double, Random&);
-template Tensor<double, 1> initial_dt_bias(std::size_t, double, double, double, Random&);
-template Tensor<float, 1> initial_A_log(std::size_t, double, double, Random&);
-template Tensor<double, 1> initial_A_log(std::size_t, double, double, Random&);
 template SelectiveScanOutput<float> selective_scan(const SelectiveScanInput<float>&);
 template SelectiveScanOutput<double> selective_scan(const SelectiveScanInput<double>&);
 template Mamba1Output<float> mamba1_block(const Mamba1Parameters<float>&, const Tensor<float, 3>&);

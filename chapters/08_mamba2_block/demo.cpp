@@ -46,7 +46,7 @@ Mamba2Config small() {
 
 std::size_t count(const mamba2::Mamba2Parameters<double>& parameters) {
   std::size_t total = 0;
-  parameters.visit([&](const char*, const auto& tensor) { total += tensor.size(); });
+  for (const auto& values : parameter_spans(parameters)) total += values.size();
   return total;
 }
 
@@ -67,12 +67,11 @@ void refused() {
 // The parameters of one block of the 130M model, by name.
 
 void count_by_name() {
-  const auto parameters = mamba2::zero_parameters<float>({.d_model = 768});
   std::size_t total = 0;
-  parameters.visit([&](const char* name, const auto& tensor) {
-    std::printf("%-16s %8zu\n", name, tensor.size());
-    total += tensor.size();
-  });
+  for (const auto& info : mamba2::parameter_list(Mamba2Config{.d_model = 768})) {
+    std::printf("%-16s %8zu\n", info.name.c_str(), info.size());
+    total += info.size();
+  }
   std::printf("%-16s %8zu\n", "one block", total);
 }
 
@@ -173,8 +172,9 @@ void differ() {
               yes(single > 0 && single < 1e-5));
 
   auto rounded = block;
-  rounded.parameters().visit([](const char*, auto& tensor) {
-    for (auto& value : tensor) value = to_bfloat16(value);
+  rounded.update([](auto& parameters) {
+    for (const auto& values : parameter_spans(parameters))
+      for (double& value : values) value = to_bfloat16(value);
   });
   const auto show = [&](const char* cause, const Mamba2Block<double>& other) {
     std::printf("  %-42s %.1g\n", cause,
@@ -193,13 +193,14 @@ void differ() {
   changed.norm_before_gate = true;
   show("norm before gate:", Mamba2Block<double>(changed, block.parameters()));
   auto reversed = block;
-  for (std::size_t c = 0; c < config.conv_dim(); ++c) {
-    auto* taps = &reversed.parameters().conv1d_weight(c, 0, 0);
-    std::reverse(taps, taps + config.d_conv);
-  }
+  reversed.update([](auto& parameters) {
+    auto& taps = parameters.conv1d_weight;
+    for (std::size_t c = 0; c < taps.shape(0); ++c)
+      std::reverse(&taps(c, 0, 0), &taps(c, 0, 0) + taps.shape(2));
+  });
   show("taps reversed:", reversed);
   auto no_bias = block;
-  no_bias.parameters().dt_bias.fill(0);
+  no_bias.update([](auto& parameters) { parameters.dt_bias.fill(0); });
   show("dt_bias forgotten:", no_bias);
 }
 

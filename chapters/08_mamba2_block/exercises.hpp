@@ -30,17 +30,17 @@ struct Parts {
 };
 
 /// \brief Exercise 2: one token's row of the input projection's output, cut into its parts.
-/// \param row    (d_in_proj)
-/// \param config sizes
+/// \param row   (d_in_proj)
+/// \param sizes of the block
 /// \return the parts
-Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Config& config);
+Parts cut_row(const Tensor<double, 1>& row, const mamba2::Mamba2Sizes& sizes);
 
 /// \brief Exercise 3: the forward pass of a block for one sequence, out of its parts.
-/// \param config     sizes; the options are the defaults, and all channels go through the scan
+/// \param sizes      of the block; its options are the defaults, and all channels go through the scan
 /// \param parameters weights
 /// \param u          inputs, (seqlen, d_model)
 /// \return outputs, (seqlen, d_model)
-Tensor<double, 2> block_forward(const mamba2::Mamba2Config& config,
+Tensor<double, 2> block_forward(const mamba2::Mamba2Sizes& sizes,
                                 const mamba2::Mamba2Parameters<double>& parameters,
                                 const Tensor<double, 2>& u);
 

@@ -56,12 +56,14 @@ void rounding(std::ofstream out) {
     // The same weights in all three: drawn as floats.
     single.emplace_back(config, i);
     exact.emplace_back(config, i);
-    exact.back().parameters().visit([](const char*, auto& tensor) {
-      for (auto& value : tensor) value = static_cast<double>(static_cast<float>(value));
+    exact.back().update([](auto& parameters) {
+      for (const auto& values : parameter_spans(parameters))
+        for (double& value : values) value = static_cast<double>(static_cast<float>(value));
     });
     rounded.push_back(exact.back());
-    rounded.back().parameters().visit([](const char*, auto& tensor) {
-      for (auto& value : tensor) value = to_bfloat16(value);
+    rounded.back().update([](auto& parameters) {
+      for (const auto& values : parameter_spans(parameters))
+        for (double& value : values) value = to_bfloat16(value);
     });
   }
   const auto want = stream<double>(exact, {});

@@ -45,8 +45,8 @@ Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double
                             Tensor<double, 2>& state);
 
 /// \brief Exercise 3: from which length on attention keeps more numbers than Mamba-2.
-/// \param config sizes of the Mamba-2 blocks; attention has the same d_model and as many layers
+/// \param sizes of the Mamba-2 blocks; attention has the same d_model and as many layers
 /// \return the least number of tokens whose keys and values are more numbers than the caches
-std::size_t attention_needs_more(const mamba2::Mamba2Config& config);
+std::size_t attention_needs_more(const mamba2::Mamba2Sizes& sizes);
 
 }  // namespace exercises

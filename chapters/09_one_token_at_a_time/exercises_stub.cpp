@@ -25,7 +25,7 @@ Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double
 
 // 3. The least number of tokens whose keys and values are more numbers than conv_state and
 // ssm_state. One sequence; per layer a key and a value of d_model numbers for each token.
-std::size_t attention_needs_more(const mamba2::Mamba2Config& config) {
+std::size_t attention_needs_more(const mamba2::Mamba2Sizes& sizes) {
   throw exercises::not_implemented(3);
 }
 

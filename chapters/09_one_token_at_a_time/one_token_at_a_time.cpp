@@ -66,7 +66,6 @@
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/error.hpp>
-#include <mamba2/selection.hpp>
 
 #include <algorithm>
 #include <array>
@@ -196,24 +195,33 @@ Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& optio
 // And the step of the block is the block's own way in, the two functions above, and the block's own
 // way out. That the ends are *shared* with the pass over whole texts, and not written a second
 // time, is half of what makes the two agree.
+//
+// What the step computes on its way needs room. A model writes one token after the other, through
+// some dozens of blocks, and would ask for that room again each time. So the cache brings it along,
+// as `room`: it is made at the first step, and used again by all others.
+
+template <class Real>
+void Mamba2Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operations<Real>& operations,
+                             MatrixRef<Real> y) const {
+  check_cache(cache, u.rows);
+  Activations& a = cache.room;
+  enter(u, operations, a);
+  const auto convolve =
+      operations.convolution_step ? operations.convolution_step : unchecked::convolution_step<Real>;
+  const auto scan = operations.scan_step ? operations.scan_step : unchecked::scan_step<Real>;
+  const MatrixRef<const Real> xBC = split_columns(sizes_, as_matrix(a.zxbcdt)).xBC;
+  convolve(xBC, taps(), parameters_->conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
+  scan(scan_ref(sizes_, *parameters_, A_, u.rows, a), scan_options(operations, Algorithm::recurrent, 0),
+       cache.scan_state(), as_matrix(a.y));
+  leave(operations, a, y);
+}
 
 template <class Real>
 Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Real>& cache) const {
   const std::size_t batch = u.shape(0);
-  require_shape("u", u, {batch, config_.d_model}, "(batch, d_model)");
-  check_cache(cache, batch);
-
-  Mamba2Activations<Real> a = enter(as_matrix(u));
-  const MatrixRef<const Real> xBC = split_columns(config_, as_matrix(a.zxbcdt)).xBC;
-  const auto convolve =
-      operations_->convolution_step ? operations_->convolution_step : unchecked::convolution_step<Real>;
-  const auto scan = operations_->scan_step ? operations_->scan_step : unchecked::scan_step<Real>;
-  convolve(xBC, taps(), parameters_.conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
-  const Tensor<Real, 1> A = rates(parameters_.A_log);
-  scan(scan_ref(config_, parameters_, A, batch, a), scan_options(), cache.scan_state(), as_matrix(a.y));
-
-  auto y = Tensor<Real, 2>::from_shape({batch, config_.d_model});
-  leave(a, as_matrix(y));
+  require_shape("u", u, {batch, sizes_.d_model}, "(batch, d_model)");
+  auto y = Tensor<Real, 2>::from_shape({batch, sizes_.d_model});
+  mixer_->step(as_matrix(u), cache, *operations_, as_matrix(y));
   return y;
 }
 
@@ -226,6 +234,8 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
                                      std::vector<std::vector<Real>>*);                                \
   template void unchecked::scan_step(const ScanRef<Real>&, const ScanOptions&, ScanState<Real>,       \
                                      MatrixRef<Real>);                                                \
+  template void Mamba2Mixer<Real>::step(MatrixRef<const Real>, Mamba2Cache<Real>&,                    \
+                                        const Operations<Real>&, MatrixRef<Real>) const;              \
   template Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>&, Mamba2Cache<Real>&) const;
 MAMBA2_INSTANTIATE(float)
 MAMBA2_INSTANTIATE(double)

@@ -40,11 +40,11 @@ Tensor<double, 1> head_step(const Head& head, const Tensor<double, 1>& x, double
 //: end
 
 //: 3
-std::size_t attention_needs_more(const mamba2::Mamba2Config& config) {
-  const std::size_t conv = config.conv_dim() * config.d_conv;
-  const std::size_t ssm = config.nheads() * config.headdim * config.d_state;
-  const std::size_t per_token = 2 * config.d_model;  // a key and a value
-  return (conv + ssm) / per_token + 1;               // layers cancel
+std::size_t attention_needs_more(const mamba2::Mamba2Sizes& sizes) {
+  const std::size_t conv = sizes.conv_dim * sizes.d_conv;
+  const std::size_t ssm = sizes.nheads * sizes.headdim * sizes.d_state;
+  const std::size_t per_token = 2 * sizes.d_model;  // a key and a value
+  return (conv + ssm) / per_token + 1;              // layers cancel
 }
 //: end
 

@@ -51,10 +51,11 @@ void show_sizes() {
   for (const auto& [name, d_model, n_layer] :
        {Size{"mamba2-130m", 768, 24}, Size{"mamba2-370m", 1024, 48}, Size{"mamba2-780m", 1536, 48},
         Size{"mamba2-1.3b", 2048, 48}, Size{"mamba2-2.7b", 2560, 64}}) {
-    const std::size_t count = mamba2::parameter_count({.n_layer = n_layer,
-                                                       .vocab_size = 50277,
-                                                       .pad_vocab_size_multiple = 16,
-                                                       .mixer = {.d_model = d_model}});
+    const std::size_t count =
+        mamba2::parameter_count({.n_layer = n_layer,
+                                 .vocab_size = 50277,
+                                 .pad_vocab_size_multiple = 16,
+                                 .mixer = mamba2::Mamba2Config{.d_model = d_model}});
     std::printf("%s   %7zu  %6zu  %13zu\n", name, d_model, n_layer, count);
   }
 }
@@ -66,7 +67,7 @@ mamba2::LanguageModelConfig small_config() {
   return {.n_layer = 4,
           .vocab_size = 60,
           .pad_vocab_size_multiple = 16,
-          .mixer = {.d_model = 24, .d_state = 10, .headdim = 8, .chunk_size = 16}};
+          .mixer = mamba2::Mamba2Config{.d_model = 24, .d_state = 10, .headdim = 8, .chunk_size = 16}};
 }
 
 Tensor<std::int64_t, 2> some_text() {
@@ -101,29 +102,25 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
               yes(relative_error(last, expected) < 1e-12));
 }
 
-// How the residual stream grows: the same loop as in the model, with a look at the stream after
-// each layer. Fresh weights write little; so the program also shows the same model with every block
-// writing ten times as loud.
+// How the residual stream grows: a forward pass that keeps the stream as each layer finds it. Fresh
+// weights write little; so the program also shows the same model with every mixer writing ten times
+// as loud. That is a walk over the parameters, which looks for the weights by which mixers write.
 
-void show_stream(const mamba2::LanguageModel<double>& model, double loudness) {
-  const auto ids = some_text();
-  const std::size_t seqlen = ids.shape(1), d_model = model.config().mixer.d_model;
-  auto x = Tensor<double, 3>::from_shape({1, seqlen, d_model});
-  for (std::size_t t = 0; t < seqlen; ++t)
-    std::copy_n(&model.embedding_weight(static_cast<std::size_t>(ids(0, t)), 0), d_model, &x(0, t, 0));
-  const auto size = [&] {
+void show_stream(mamba2::LanguageModel<double> model, double loudness) {
+  model.update([&](auto& parameters) {
+    const auto louder = [&](const mamba2::ParameterInfo& info, std::span<double> values) {
+      if (info.role != mamba2::Role::output_weight) return;
+      for (double& value : values) value *= loudness;
+    };
+    walk(model.config(), louder, parameters);
+  });
+  mamba2::LanguageModelActivations<double> kept;
+  model.forward(some_text(), {}, &kept);
+  std::printf("output times %4.0f:", loudness);
+  for (const Tensor<double, 3>& x : kept.streams) {
     double squares = 0;
     for (const double v : x) squares += v * v;
-    return std::sqrt(squares / static_cast<double>(x.size()));
-  };
-  std::printf("output times %4.0f: %.3f", loudness, size());
-  for (const auto& layer : model.layers) {
-    auto normed = Tensor<double, 3>::from_shape(x.shape());
-    mamba2::rms_norm<double>({x.data(), seqlen, d_model, d_model}, layer.norm_weight, 1e-5,
-                             {normed.data(), seqlen, d_model, d_model});
-    const auto output = layer.mixer.forward(normed);
-    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] += loudness * output.y.data()[i];
-    std::printf("  %.3f", size());
+    std::printf("  %.3f", std::sqrt(squares / static_cast<double>(x.size())));
   }
   std::printf("\n");
 }
@@ -216,16 +213,16 @@ void show_lies() {
   show_refusal("a shape whose size overflows to the right one", [&] {
     const std::string file =
         header(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})");
-    mamba2::read_safetensors(bytes_of(file), "weights");
+    mamba2::read_safetensors({"weights", bytes_of(file)});
   });
   show_refusal("two tensors on the same bytes", [&] {
     const std::string file = header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
                                     R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})");
-    mamba2::read_safetensors(bytes_of(file), "weights");
+    mamba2::read_safetensors({"weights", bytes_of(file)});
   });
   show_refusal("a header longer than its file", [&] {
     const std::string file = header("{}").replace(0, 8, std::string(7, '\xff') + '\x7f');
-    mamba2::read_safetensors(bytes_of(file), "weights");
+    mamba2::read_safetensors({"weights", bytes_of(file)});
   });
 }
 

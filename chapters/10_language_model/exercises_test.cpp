@@ -86,23 +86,24 @@ GRADE(2, "count the parameters") {
   for (const Sizes& s : {Sizes{.d_model = 768, .n_layer = 24, .padded_vocab_size = 50288},
                          Sizes{.d_model = 2560, .n_layer = 64, .padded_vocab_size = 50288},
                          Sizes{.d_model = 30,
-                               .n_layer = 3,
-                               .padded_vocab_size = 56,
-                               .d_state = 7,
-                               .d_conv = 5,
-                               .expand = 4,
-                               .headdim = 10,
-                               .ngroups = 3,
-                               .tie_embeddings = false}}) {
-    const std::size_t want = mamba2::parameter_count({.n_layer = s.n_layer,
-                                                      .vocab_size = s.padded_vocab_size,
-                                                      .tie_embeddings = s.tie_embeddings,
-                                                      .mixer = {.d_model = s.d_model,
-                                                                .d_state = s.d_state,
-                                                                .d_conv = s.d_conv,
-                                                                .expand = s.expand,
-                                                                .headdim = s.headdim,
-                                                                .ngroups = s.ngroups}});
+                         .n_layer = 3,
+                         .padded_vocab_size = 56,
+                         .d_state = 7,
+                         .d_conv = 5,
+                         .expand = 4,
+                         .headdim = 10,
+                         .ngroups = 3,
+                         .tie_embeddings = false}}) {
+    const std::size_t want =
+        mamba2::parameter_count({.n_layer = s.n_layer,
+                                 .vocab_size = s.padded_vocab_size,
+                                 .tie_embeddings = s.tie_embeddings,
+                                 .mixer = mamba2::Mamba2Config{.d_model = s.d_model,
+                                                               .d_state = s.d_state,
+                                                               .d_conv = s.d_conv,
+                                                               .expand = s.expand,
+                                                               .headdim = s.headdim,
+                                                               .ngroups = s.ngroups}});
     const std::size_t yours = exercises::count_parameters(s);
     grader::expect(yours == want, "a model of " + std::to_string(s.n_layer) + " layers of width " +
                                       std::to_string(s.d_model) + " has " + std::to_string(want) +

@@ -32,17 +32,15 @@ std::vector<double> errors(const Tensor<Real, 3>& got, const Tensor<double, 3>& 
   return result;
 }
 
-// Another model's parameters, each changed on the way.
-template <class To, class From, class Change>
-void copy_parameters(LanguageModel<To>& to, const LanguageModel<From>& from, Change change) {
-  std::vector<const From*> sources;
-  from.visit([&](const std::string&, const auto& tensor) { sources.push_back(tensor.data()); });
-  std::size_t next = 0;
-  to.visit([&](const std::string&, auto& tensor) {
-    const From* source = sources[next++];
-    for (std::size_t i = 0; i < tensor.size(); ++i)
-      tensor.data()[i] = static_cast<To>(change(source[i]));
-  });
+// The same model in double, each of its parameters changed on the way.
+template <class Change>
+LanguageModel<double> changed(const LanguageModel<float>& model, Change change) {
+  auto parameters = mamba2::zero_parameters<double>(model.config());
+  const auto copy = [&](const auto&, std::span<const float> from, std::span<double> to) {
+    for (std::size_t i = 0; i < to.size(); ++i) to[i] = static_cast<double>(change(from[i]));
+  };
+  walk(model.config(), copy, model.parameters(), parameters);
+  return {model.config(), std::move(parameters)};
 }
 
 }  // namespace
@@ -51,25 +49,23 @@ int main(int, char** argv) {
   const mamba2::LanguageModelConfig config{
       .n_layer = 8,
       .vocab_size = 256,
-      .mixer = {.d_model = 64, .d_state = 32, .headdim = 16, .chunk_size = 64}};
+      .mixer = mamba2::Mamba2Config{.d_model = 64, .d_state = 32, .headdim = 16, .chunk_size = 64}};
   const LanguageModel<float> model(config, 10);
-  LanguageModel<double> exact(config);
-  copy_parameters(exact, model, [](float v) { return v; });
+  const auto exact = changed(model, [](float v) { return v; });
   auto ids = Tensor<std::int64_t, 2>::from_shape({1, seqlen});
   for (std::size_t i = 0; i < seqlen; ++i)
     ids.data()[i] = static_cast<std::int64_t>((i * i * 3 + 11 * i + 5) % 251);
   const auto want = exact.forward(ids);
 
-  LanguageModel<double> rounded(config);
   std::vector<std::vector<double>> columns;
   for (const auto algorithm : {Algorithm::recurrent, Algorithm::quadratic, Algorithm::chunked})
     columns.push_back(errors(model.forward(ids, {.algorithm = algorithm}), want));
-  copy_parameters(rounded, model,
-                  [](float v) { return mamba2::float16_to_float(mamba2::float_to_float16(v)); });
-  columns.push_back(errors(rounded.forward(ids), want));
-  copy_parameters(rounded, model,
-                  [](float v) { return mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(v)); });
-  columns.push_back(errors(rounded.forward(ids), want));
+  const auto in_float16 =
+      changed(model, [](float v) { return mamba2::float16_to_float(mamba2::float_to_float16(v)); });
+  columns.push_back(errors(in_float16.forward(ids), want));
+  const auto in_bfloat16 =
+      changed(model, [](float v) { return mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(v)); });
+  columns.push_back(errors(in_bfloat16.forward(ids), want));
 
   std::ofstream file(std::string(argv[1]) + "/precision.dat");
   for (std::size_t row = 0; row < columns[0].size(); ++row) {

@@ -18,9 +18,9 @@
 //
 // ## What it builds on {#language_model_builds_on}
 //
-// @Chapter{mamba2_block} for mamba2::Mamba2Block and the table of operations;
-// @chapter{convolution_and_norm} for rms_norm(); @chapter{one_token_at_a_time} for the caches and
-// step(); @chapter{selection} for mamba2::Random and the initial values inside a block.
+// @Chapter{mamba2_block} for mamba2::Mixer, for parameters that are described once, and for the
+// table of operations; @chapter{convolution_and_norm} for rms_norm(); @chapter{one_token_at_a_time}
+// for the caches and step(); @chapter{selection} for mamba2::Random and Mamba-1.
 //
 // ## Shapes {#language_model_shapes}
 //
@@ -68,7 +68,6 @@
 #include <array>
 #include <cmath>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 namespace mamba2 {
@@ -93,11 +92,263 @@ void LanguageModelConfig::check() const {
   at_least_one("n_layer", n_layer, 4096);
   at_least_one("vocab_size", vocab_size, std::size_t{1} << 24);
   at_least_one("pad_vocab_size_multiple", pad_vocab_size_multiple, std::size_t{1} << 24);
+  at_least_one("d_intermediate", std::max<std::size_t>(d_intermediate, 1), std::size_t{1} << 24);
   require(norm_eps >= 0 && norm_eps < 1, "norm_eps", "a small positive number",
           std::to_string(norm_eps));
-  mixer.check();
+  mixer->check();
+  for (const auto& [layer, other] : other_mixers) {
+    require(layer < n_layer, "layer of another mixer", "less than " + std::to_string(n_layer),
+            std::to_string(layer));
+    other->check();
+    require(other->d_model() == d_model(), "d_model", std::to_string(d_model()) + " in every layer",
+            std::to_string(other->d_model()));
+  }
 }
 
+// ## Layers of any kind {#language_model_layers}
+//
+// Look at the formula again: it does not say what a mixer is. Vectors go in, one for each token,
+// and vectors of the same width come out; token can speak to token on the way. That is all a model
+// need know, and the layers of one model may even differ. So here is what it may ask of a mixer, of
+// whatever kind:
+//
+// @quote src/mamba2/mixer.hpp#mixer
+//
+// mamba2::Mamba2Mixer can do all this already, with types of its own for what it remembers and
+// keeps. mamba2::MixerOf and mamba2::CacheOf put any such class behind the interface; no mixer has
+// to know of it. Besides, a configuration has to say *which* mixer a layer has, with which options.
+// A mamba2::MixerConfig holds the options of any kind, and can make the parameters and the mixer
+// that belong to them. It learns what those are from a few lines beside each mixer:
+//
+// @quote src/mamba2/mixers.hpp#traits
+//
+// So the model that follows need not be touched when a mixer is added. The tests give it one that
+// exists nowhere else.
+//
+// Many models put a second branch into each layer, behind the first: once more a norm, then a small
+// network that works on every token by itself, an *MLP*. Where a mixer of the first kind mixes
+// tokens, this one mixes channels; to the residual stream it is one more term, and here it is one
+// more mixer, that has nothing to remember. The published Mamba-2 models have none
+// (`d_intermediate` is 0).
+
+std::vector<Branch> LanguageModelConfig::branches() const {
+  std::vector<Branch> all;
+  for (std::size_t i = 0; i < n_layer; ++i) {
+    const std::string layer = "backbone.layers." + std::to_string(i) + ".";
+    const auto other = other_mixers.find(i);
+    all.push_back({.norm = layer + "norm.",
+                   .name = layer + "mixer.",
+                   .mixer = other == other_mixers.end() ? mixer : other->second});
+    if (d_intermediate > 0)
+      all.push_back({.norm = layer + "norm2.",
+                     .name = layer + "mlp.",
+                     .mixer = GatedMlpConfig{.d_model = d_model(), .d_intermediate = d_intermediate}});
+  }
+  return all;
+}
+
+// ## What is learnt {#language_model_parameters}
+//
+// The parameters of a model stand apart from the model that computes with them. They are a struct
+// of tensors, as those of a block are; only what belongs to a mixer is held in a box, since each
+// kind has parameters of its own.
+//
+// @quote src/mamba2/language_model.hpp#parameters
+//
+// Gradients are numbers of the same shapes, and so are the moments that an optimiser keeps. They
+// need no new type: they are sets of parameters, too.
+//
+// What there is to say of each parameter follows from the configuration alone, and it is worth
+// having without building the model: it is what a checkpoint is checked against, before a byte of
+// memory is set aside. The names are those of the reference, since they are what checkpoints hold.
+
+namespace {
+
+ParameterInfo norm_info(const std::string& name, std::size_t d_model) {
+  return {.name = name + "weight", .shape = {d_model}, .axes = "(d_model)", .initial = constant(1)};
+}
+
+ParameterInfo table_info(const std::string& name, const LanguageModelConfig& config, Initial initial) {
+  const std::size_t rows = config.padded_vocab_size();
+  return {.name = name,
+          .shape = {rows, config.d_model()},
+          .axes = "(padded_vocab_size, d_model)",
+          .role = Role::weight,
+          .decays = true,
+          .split = {Split::How::cut, 0, {{rows}}},
+          .initial = std::move(initial)};
+}
+
+}  // namespace
+
+std::vector<ParameterInfo> parameter_list(const LanguageModelConfig& config) {
+  config.check();
+  const auto branches = config.branches();
+  const double quiet = 1 / std::sqrt(static_cast<double>(branches.size()));
+  std::vector<ParameterInfo> list = {
+      table_info("backbone.embedding.weight", config,
+                 [](Random& random, std::size_t) { return 0.02 * random.normal(); })};
+  for (const Branch& branch : branches) {
+    list.push_back(norm_info(branch.norm, config.d_model()));
+    for (ParameterInfo& info : branch.mixer->parameters()) {
+      info.name = branch.name + info.name;
+      if (info.role == Role::bias) info.initial = constant(0);
+      if (info.role == Role::output_weight)
+        info.initial = [quiet, loud = info.initial](Random& random, std::size_t i) {
+          return quiet * loud(random, i);
+        };
+      list.push_back(std::move(info));
+    }
+  }
+  list.push_back(norm_info("backbone.norm_f.", config.d_model()));
+  if (!config.tie_embeddings)
+    list.push_back(table_info("lm_head.weight", config,
+                              evenly(1 / std::sqrt(static_cast<double>(config.d_model())))));
+  return list;
+}
+
+// The initial values are the reference's. The embedding is normal with deviation 0.02: small, so
+// that a tied head begins with scores near zero, and every token is about equally likely. Mixers
+// begin as in @chapters{selection and mamba2_block}, with two changes. If every mixer wrote to the
+// stream with full strength, the variance of the stream would grow with the number of branches. So
+// the weight by which a mixer writes, its output projection, is divided by $\sqrt{n}$; the sum of
+// $n$ such contributions then has the size of one. And projections with a bias begin with a bias of
+// zero.
+//
+// All else is a walk. A set of zeros:
+
+template <class Real>
+LanguageModelParameters<Real> zero_parameters(const LanguageModelConfig& config) {
+  config.check();
+  const std::size_t d_model = config.d_model(), rows = config.padded_vocab_size();
+  LanguageModelParameters<Real> parameters;
+  parameters.embedding_weight = zeros<Real>(rows, d_model);
+  for (const Branch& branch : config.branches()) {
+    parameters.branches.push_back({zeros<Real>(d_model), {}});
+    branch.mixer->set_zero(parameters.branches.back().mixer);
+  }
+  parameters.norm_f_weight = zeros<Real>(d_model);
+  if (!config.tie_embeddings) parameters.lm_head_weight = zeros<Real>(rows, d_model);
+  return parameters;
+}
+
+// The order in which a set shows its numbers, which is that of the list above:
+
+namespace {
+
+template <class Real, class Set>
+std::vector<std::span<Real>> spans_of(Set& parameters) {
+  std::vector<std::span<Real>> spans;
+  const auto add = [&](auto& tensor) { spans.emplace_back(tensor.data(), tensor.size()); };
+  add(parameters.embedding_weight);
+  for (auto& branch : parameters.branches) {
+    add(branch.norm_weight);
+    for (const auto& span : branch.mixer.spans()) spans.push_back(span);
+  }
+  add(parameters.norm_f_weight);
+  if (parameters.lm_head_weight.size() > 0) add(parameters.lm_head_weight);
+  return spans;
+}
+
+}  // namespace
+
+template <class Real>
+std::vector<std::span<Real>> parameter_spans(LanguageModelParameters<Real>& parameters) {
+  return spans_of<Real>(parameters);
+}
+template <class Real>
+std::vector<std::span<const Real>> parameter_spans(const LanguageModelParameters<Real>& parameters) {
+  return spans_of<const Real>(parameters);
+}
+
+// Fresh ones:
+
+template <class Real>
+LanguageModelParameters<Real> initial_parameters(const LanguageModelConfig& config, Random& random) {
+  auto parameters = zero_parameters<Real>(config);
+  walk(
+      config,
+      [&](const ParameterInfo& info, std::span<Real> values) { draw<Real>(info, random, values); },
+      parameters);
+  return parameters;
+}
+
+// And their number, for which nothing need exist:
+
+std::size_t parameter_count(const LanguageModelConfig& config) {
+  std::size_t sum = 0;
+  for (const ParameterInfo& info : parameter_list(config)) {
+    std::size_t product = 1;
+    for (const std::size_t extent : info.shape)
+      require(!__builtin_mul_overflow(product, extent, &product), "parameters", "a number that fits",
+              shape_text(info.shape));
+    require(!__builtin_add_overflow(sum, product, &sum), "parameters", "a number that fits", info.name);
+  }
+  return sum;
+}
+
+// Summed up for the published sizes, with `expand` 2, `headdim` 64, `d_state` 128, four taps and
+// one group:
+//
+// @output sizes
+//
+// The names on the left are rounded versions of the numbers on the right.
+//
+// ## What computes {#language_model_predictor}
+//
+// To compute, a model needs less than its parameters: something to look up rows in, something to
+// multiply by, mixers. It need not know in which form their numbers are kept. This part is
+// mamba2::Predictor: tokens in, scores out. mamba2::LanguageModel is a predictor that has all of
+// its parameters, so that it can be trained and saved.
+//
+// A predictor is *bound* to parameters: each large one becomes a Weight, each mixer is made from
+// its share. Here those are found to have the right shapes, or not.
+
+template <class Real>
+void Predictor<Real>::bind(const LanguageModelConfig& config, LanguageModelParameters<Real>& p,
+                           const KeepWeight<Real>& keep,
+                           const std::function<void(std::size_t)>& ready) {
+  config.check();
+  const std::array<std::size_t, 2> table{config.padded_vocab_size(), config.d_model()};
+  const char* const axes = "(padded_vocab_size, d_model)";
+  require_shape("embedding", p.embedding_weight, table, axes);
+  require_shape("norm_f", p.norm_f_weight, {table[1]}, "(d_model)");
+  if (!config.tie_embeddings) require_shape("lm_head", p.lm_head_weight, table, axes);
+  const auto branches = config.branches();
+  require(p.branches.size() == branches.size(), "branches", std::to_string(branches.size()),
+          std::to_string(p.branches.size()));
+
+  config_ = config;
+  embedding_ = keep(p.embedding_weight);
+  head_ = config.tie_embeddings ? embedding_ : keep(p.lm_head_weight);
+  norm_f_weight_ = as_span(p.norm_f_weight);
+  branches_.clear();
+  for (std::size_t i = 0; i < branches.size(); ++i) {
+    if (ready) ready(i);
+    require_shape("norm", p.branches[i].norm_weight, {table[1]}, "(d_model)");
+    branches_.push_back(
+        {as_span(p.branches[i].norm_weight), branches[i].mixer->make(p.branches[i].mixer, keep)});
+  }
+}
+
+template <class Real>
+LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config,
+                                   LanguageModelParameters<Real> parameters)
+    : parameters_(std::move(parameters)) {
+  this->bind(config, parameters_, full_weight<Real>);
+}
+
+template <class Real>
+LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed) {
+  Random random(seed);
+  parameters_ = initial_parameters<Real>(config, random);
+  this->bind(config, parameters_, full_weight<Real>);
+}
+
+// A copy is bound to its own parameters. Whoever changes a model's parameters does it inside
+// LanguageModel::update(), which binds it again: what follows from a parameter, such as the rates
+// $A$ of a block, is computed there and not for every token.
+//
 // ## The embedding {#language_model_embedding}
 //
 // To *embed* a token is to look up its row. As a matrix product it would be a row of zeros with a
@@ -106,28 +357,19 @@ void LanguageModelConfig::check() const {
 // text it was.
 
 template <class Real>
-void LanguageModel<Real>::check_ids(const Tensor<std::int64_t, 2>& ids) const {
-  const std::size_t seqlen = ids.shape(1), vocabulary = config_.padded_vocab_size();
+void Predictor<Real>::check_ids(std::span<const std::int64_t> ids, std::size_t seqlen) const {
+  const std::size_t vocabulary = embedding_->rows();
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::int64_t id = ids.data()[i];
-    if (id >= 0 && static_cast<std::size_t>(id) < vocabulary) continue;
+    if (ids[i] >= 0 && static_cast<std::size_t>(ids[i]) < vocabulary) continue;
     require(false, "ids", "0 to " + std::to_string(vocabulary - 1),
-            std::to_string(id) + " at " + shape_text(std::array{i / seqlen, i % seqlen}));
+            std::to_string(ids[i]) + " at " + shape_text(std::array{i / seqlen, i % seqlen}));
   }
 }
 
 template <class Real>
-Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) const {
-  const std::size_t d_model = config_.mixer.d_model;
-  auto x = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), d_model});
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto row = static_cast<std::size_t>(ids.data()[i]);
-    if (embedding_compact_.empty())
-      std::copy_n(&embedding_weight(row, 0), d_model, x.data() + i * d_model);
-    else
-      operations_->compact_row(embedding_compact_, row, {x.data() + i * d_model, d_model});
-  }
-  return x;
+void Predictor<Real>::embed(std::span<const std::int64_t> ids, MatrixRef<Real> x) const {
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    embedding_->row(static_cast<std::size_t>(ids[i]), {x[i], x.columns});
 }
 
 // ## The residual stream {#language_model_residual}
@@ -154,26 +396,33 @@ Tensor<Real, 3> LanguageModel<Real>::embed(const Tensor<std::int64_t, 2>& ids) c
 // whole. Here `Real` is float or double throughout, so this comes for free.
 
 template <class Real>
-Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 2>& ids,
-                                                     LanguageModelCache<Real>* cache,
-                                                     const LanguageModelOptions& options) const {
-  Tensor<Real, 3> x = embed(ids);  // (batch, seqlen, d_model)
-  auto normed = Tensor<Real, 3>::from_shape(x.shape());
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(as_rows(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
+Tensor<Real, 3> Predictor<Real>::residual_stream(const Tensor<std::int64_t, 2>& ids,
+                                                 LanguageModelCache<Real>* cache,
+                                                 const LanguageModelOptions& options,
+                                                 LanguageModelActivations<Real>* keep) const {
+  auto x = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.d_model()});
+  auto normed = Tensor<Real, 3>::from_shape(x.shape()), y = normed;
+  embed({ids.data(), ids.size()}, as_rows(x));
+  if (keep) *keep = {{}, std::vector<std::any>(branches_.size())};
+  for (std::size_t i = 0; i < branches_.size(); ++i) {
+    if (keep) keep->streams.push_back(x);
+    operations_->rms_norm(as_rows(std::as_const(x)), branches_[i].norm_weight, config_.norm_eps,
                           as_rows(normed));
-    Mamba2Output<Real> output =
-        layers[i].mixer.forward(normed, {.cache = cache ? &(*cache)[i] : nullptr,
-                                         .algorithm = options.algorithm,
-                                         .chunk_size = options.chunk_size});
-    for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += output.y.data()[k];
-    if (cache) (*cache)[i] = std::move(output.cache);
+    branches_[i].mixer->forward({.u = as_rows(std::as_const(normed)),
+                                 .batch = ids.shape(0),
+                                 .algorithm = options.algorithm,
+                                 .chunk_size = options.chunk_size},
+                                cache ? &(*cache)[i] : nullptr, *operations_,
+                                keep ? &keep->branches[i] : nullptr, as_rows(y));
+    for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
   }
+  if (keep) keep->streams.push_back(x);
   return x;
 }
 
-// `cache` is null where nothing came before and nothing will follow. Otherwise each layer goes on
-// from its own cache and leaves it as the next piece of text needs it.
+// `cache` is null where nothing came before and nothing will follow. Otherwise each mixer goes on
+// from its own cache and leaves it as the next piece of text needs it. `keep` is for those who want
+// gradients: it receives the stream as each branch has found it, and whatever the mixers keep.
 //
 // ## The head, tied and untied {#language_model_head}
 //
@@ -190,14 +439,10 @@ Tensor<Real, 3> LanguageModel<Real>::residual_stream(const Tensor<std::int64_t, 
 // parameters, three for every ten that there are.
 
 template <class Real>
-void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits) const {
-  auto normed = Tensor<Real, 2>::from_shape({x.rows, x.columns});
-  operations_->rms_norm(x, norm_f_weight, config_.norm_eps, as_matrix(normed));
-  const auto& head = config_.tie_embeddings ? embedding_weight : lm_head_weight;
-  const auto& compact = config_.tie_embeddings ? embedding_compact_ : lm_head_compact_;
-  if (!compact.empty())
-    return operations_->linear_compact(as_matrix(std::as_const(normed)), compact, {}, logits);
-  operations_->linear(as_matrix(std::as_const(normed)), as_matrix(head), {}, logits);
+void Predictor<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> normed,
+                            MatrixRef<Real> logits) const {
+  operations_->rms_norm(x, norm_f_weight_, config_.norm_eps, normed);
+  head_->multiply(normed, {}, logits, *operations_);
 }
 
 // ## Three ways to ask {#language_model_ways}
@@ -206,12 +451,14 @@ void LanguageModel<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> logits)
 // comparisons.
 
 template <class Real>
-Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
-                                             const LanguageModelOptions& options) const {
-  check_ids(ids);
-  const Tensor<Real, 3> x = residual_stream(ids, nullptr, options);
+Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
+                                         const LanguageModelOptions& options,
+                                         LanguageModelActivations<Real>* keep) const {
+  check_ids({ids.data(), ids.size()}, ids.shape(1));
+  const Tensor<Real, 3> x = residual_stream(ids, nullptr, options, keep);
+  auto normed = Tensor<Real, 3>::from_shape(x.shape());
   auto logits = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.padded_vocab_size()});
-  score(as_rows(x), as_rows(logits));
+  score(as_rows(x), as_rows(normed), as_rows(logits));
   return logits;
 }
 
@@ -226,167 +473,115 @@ Tensor<Real, 3> LanguageModel<Real>::forward(const Tensor<std::int64_t, 2>& ids,
 // be large, and however long the prompt is, the memory is that of one piece.
 
 template <class Real>
-Tensor<Real, 2> LanguageModel<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
-                                             LanguageModelCache<Real>& cache,
-                                             const LanguageModelOptions& options) const {
-  require(ids.shape(1) > 0, "ids", "at least one token", "none");
+Tensor<Real, 2> Predictor<Real>::prefill(const Tensor<std::int64_t, 2>& ids,
+                                         LanguageModelCache<Real>& cache,
+                                         const LanguageModelOptions& options) const {
+  const std::size_t batch = ids.shape(0), seqlen = ids.shape(1), d_model = config_.d_model();
+  require(seqlen > 0, "ids", "at least one token", "none");
   require(options.piece > 0, "piece", "at least 1", "0");
-  check_cache(cache);
-  check_ids(ids);
-  const std::size_t batch = ids.shape(0), seqlen = ids.shape(1), d_model = config_.mixer.d_model;
+  check_cache(cache, batch);
+  check_ids({ids.data(), ids.size()}, seqlen);
   auto logits = Tensor<Real, 2>::from_shape({batch, config_.padded_vocab_size()});
+  auto normed = Tensor<Real, 2>::from_shape({batch, d_model});
   for (std::size_t first = 0; first < seqlen; first += options.piece) {
     const std::size_t count = std::min(options.piece, seqlen - first);
     const Tensor<std::int64_t, 2> piece = xt::view(ids, xt::all(), xt::range(first, first + count));
-    const Tensor<Real, 3> x = residual_stream(piece, &cache, options);
+    const Tensor<Real, 3> x = residual_stream(piece, &cache, options, nullptr);
     if (first + count < seqlen) continue;
-    score({x.data() + (count - 1) * d_model, batch, d_model, count * d_model}, as_matrix(logits));
+    score({x.data() + (count - 1) * d_model, batch, d_model, count * d_model}, as_matrix(normed),
+          as_matrix(logits));
   }
   return logits;
 }
 
-// After that, one token at a time, by the step of @chapter{one_token_at_a_time}. No shape in it
-// depends on how many tokens came before.
+// After that, one token at a time, by the mixers' steps. No shape in it depends on how many tokens
+// came before. Nor does it ask for memory: whatever a step computes on its way lies in the cache,
+// since the first step with it, and the scores go where the caller says. A program that writes a
+// million tokens sets nothing aside after the first. The tests count.
 
 template <class Real>
-Tensor<Real, 2> LanguageModel<Real>::step(const Tensor<std::int64_t, 1>& ids,
-                                          LanguageModelCache<Real>& cache) const {
-  check_cache(cache);
-  const std::size_t batch = ids.shape(0), d_model = config_.mixer.d_model;
-  Tensor<std::int64_t, 2> column = Tensor<std::int64_t, 2>::from_shape({batch, 1});
-  std::copy(ids.begin(), ids.end(), column.begin());
-  check_ids(column);
-  const Tensor<Real, 3> embedded = embed(column);
-  auto x = Tensor<Real, 2>::from_shape({batch, d_model});
-  std::copy(embedded.begin(), embedded.end(), x.begin());
-  auto normed = Tensor<Real, 2>::from_shape({batch, d_model});
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    operations_->rms_norm(as_rows(std::as_const(x)), layers[i].norm_weight, config_.norm_eps,
-                          as_matrix(normed));
-    const Tensor<Real, 2> y = layers[i].mixer.step(normed, cache[i]);
-    for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
+void Predictor<Real>::step(std::span<const std::int64_t> ids, LanguageModelCache<Real>& cache,
+                           MatrixRef<Real> logits) const {
+  const std::size_t batch = ids.size(), d_model = config_.d_model();
+  check_cache(cache, batch);
+  require_size("logits", logits, {batch, config_.padded_vocab_size()}, "(batch, padded_vocab_size)");
+  check_ids(ids, 1);
+  for (auto* const room : {&cache.x_, &cache.normed_, &cache.y_}) room->resize({batch, d_model});
+  const MatrixRef<Real> x = as_matrix(cache.x_), normed = as_matrix(cache.normed_),
+                        y = as_matrix(cache.y_);
+  embed(ids, x);
+  for (std::size_t i = 0; i < branches_.size(); ++i) {
+    operations_->rms_norm(x, branches_[i].norm_weight, config_.norm_eps, normed);
+    branches_[i].mixer->step(normed, cache[i], *operations_, y);
+    for (std::size_t k = 0; k < batch * d_model; ++k) x.data[k] += y.data[k];
   }
-  auto logits = Tensor<Real, 2>::from_shape({batch, config_.padded_vocab_size()});
-  score(as_rows(std::as_const(x)), as_matrix(logits));
-  return logits;
+  score(x, normed, logits);
 }
 
 template <class Real>
-LanguageModelCache<Real> LanguageModel<Real>::empty_cache(std::size_t batch) const {
-  LanguageModelCache<Real> cache;
-  for (const auto& layer : layers) cache.push_back(layer.mixer.empty_cache(batch));
+Tensor<Real, 2> Predictor<Real>::step(const Tensor<std::int64_t, 1>& ids,
+                                      LanguageModelCache<Real>& cache) const {
+  auto logits = Tensor<Real, 2>::from_shape({ids.size(), config_.padded_vocab_size()});
+  step({ids.data(), ids.size()}, cache, as_matrix(logits));
+  return logits;
+}
+
+// The cache of a model is a cache for each mixer. It is a value: a copy is another continuation of
+// the same text. What a mixer remembers is its own business, so copying is asked of the mixers'
+// caches: one like it, and then row by row, text by text.
+
+template <class Real>
+LanguageModelCache<Real> LanguageModelCache<Real>::like(std::size_t texts) const {
+  LanguageModelCache cache;
+  cache.batch_ = texts;
+  for (const auto& branch : branches_) cache.branches_.push_back(branch->like(texts));
   return cache;
 }
 
 template <class Real>
-void LanguageModel<Real>::check_cache(const LanguageModelCache<Real>& cache) const {
-  if (cache.size() != layers.size())
-    throw ShapeError("cache: expected one for each of " + std::to_string(layers.size()) +
-                     " layers, got " + std::to_string(cache.size()));
+LanguageModelCache<Real>::LanguageModelCache(const LanguageModelCache& other)
+    : LanguageModelCache(other.like(other.batch_)) {
+  for (std::size_t row = 0; row < batch_; ++row) take(row, other, row);
 }
 
 template <class Real>
-void LanguageModel<Real>::use(const Operations<Real>& operations) {
-  for (auto& layer : layers) layer.mixer.use(operations);
-  operations_ = &operations;
+void LanguageModelCache<Real>::take(std::size_t row, const LanguageModelCache& from,
+                                    std::size_t from_row) {
+  require(from.size() == size() && row < batch_ && from_row < from.batch_, "row",
+          "one of a cache of the same model", std::to_string(from_row));
+  for (std::size_t i = 0; i < size(); ++i) branches_[i]->take(row, from[i], from_row);
 }
-
-// ## Where a model starts {#language_model_start}
-//
-// A model whose parameters are zero is made first; whoever loads a checkpoint fills it through
-// visit(), the walk over all parameters under their names. The names are those of the reference,
-// since they are what checkpoints hold.
 
 template <class Real>
-LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config) : config_(config) {
-  config.check();
-  const std::size_t d_model = config.mixer.d_model, rows = config.padded_vocab_size();
-  embedding_weight = zeros<Real>(rows, d_model);
-  for (std::size_t i = 0; i < config.n_layer; ++i)
-    layers.push_back({zeros<Real>(d_model), {config.mixer, zero_parameters<Real>(config.mixer)}});
-  norm_f_weight = zeros<Real>(d_model);
-  if (!config.tie_embeddings) lm_head_weight = zeros<Real>(rows, d_model);
+LanguageModelCache<Real> Predictor<Real>::empty_cache(std::size_t batch) const {
+  LanguageModelCache<Real> cache;
+  cache.batch_ = batch;
+  for (const auto& branch : branches_) cache.branches_.push_back(branch.mixer->empty_cache(batch));
+  return cache;
 }
-
-// Fresh parameters are drawn as the reference draws them. The embedding is normal with deviation
-// 0.02: small, so that a tied head begins with scores near zero, and every token is about equally
-// likely. Blocks begin as in @chapters{selection and mamba2_block}, with one change. If every block
-// wrote to the blackboard with full strength, the variance of the stream would grow with the number
-// of layers. So the weights by which a block writes, its output projection, are divided by
-// $\sqrt{n}$; the sum of $n$ such contributions then has the size of one. Projections with a bias
-// begin with a bias of zero.
 
 template <class Real>
-LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config, std::uint64_t seed)
-    : LanguageModel(config) {
-  Random random(seed);
-  for (Real& weight : embedding_weight) weight = static_cast<Real>(0.02 * random.normal());
-  const auto shrink = static_cast<Real>(1 / std::sqrt(static_cast<double>(config.n_layer)));
-  for (auto& layer : layers) {
-    layer.norm_weight.fill(1);
-    auto& p = layer.mixer.parameters();
-    p = initial_parameters<Real>(config.mixer, random);
-    for (Real& weight : p.out_proj_weight) weight *= shrink;
-    p.in_proj_bias.fill(0);
-    p.out_proj_bias.fill(0);
-  }
-  norm_f_weight.fill(1);
-  const double bound = 1 / std::sqrt(static_cast<double>(config.mixer.d_model));
-  for (Real& weight : lm_head_weight) weight = static_cast<Real>(random.uniform(-bound, bound));
+void Predictor<Real>::check_cache(const LanguageModelCache<Real>& cache, std::size_t batch) const {
+  if (cache.size() != branches_.size())
+    throw ShapeError("cache: expected one for each of " + std::to_string(branches_.size()) +
+                     " mixers, got " + std::to_string(cache.size()));
+  if (cache.batch() != batch)
+    throw ShapeError("cache: expected one of " + std::to_string(batch) + " texts, got one of " +
+                     std::to_string(cache.batch()));
 }
 
-// ## Counting {#language_model_count}
-//
-// How many parameters has `mamba2-130m`? The answer follows from the configuration alone, and it is
-// worth having without building the model: it is what a checkpoint is checked against, before a
-// byte of memory is set aside. This list says it all, name by name.
-
-std::vector<ParameterShape> parameter_shapes(const LanguageModelConfig& config) {
-  config.check();
-  const Mamba2Config& c = config.mixer;
-  const std::size_t vocab = config.padded_vocab_size();
-  std::vector<ParameterShape> shapes = {{"backbone.embedding.weight", {vocab, c.d_model}}};
-  for (std::size_t i = 0; i < config.n_layer; ++i) {
-    const std::string layer = "backbone.layers." + std::to_string(i) + ".", mixer = layer + "mixer.";
-    const auto add = [&](const std::string& name, std::vector<std::size_t> shape, bool present = true) {
-      if (present) shapes.push_back({name, std::move(shape)});
-    };
-    add(layer + "norm.weight", {c.d_model});
-    add(mixer + "dt_bias", {c.nheads()});
-    add(mixer + "A_log", {c.nheads()});
-    add(mixer + "D", {c.D_has_hdim ? c.ssm_channels() : c.nheads()});
-    add(mixer + "in_proj.weight", {c.d_in_proj(), c.d_model});
-    add(mixer + "in_proj.bias", {c.d_in_proj()}, c.bias);
-    add(mixer + "conv1d.weight", {c.conv_dim(), 1, c.d_conv});
-    add(mixer + "conv1d.bias", {c.conv_dim()}, c.conv_bias);
-    add(mixer + "norm.weight", {c.ssm_channels()}, c.rmsnorm);
-    add(mixer + "out_proj.weight", {c.d_model, c.d_inner()});
-    add(mixer + "out_proj.bias", {c.d_model}, c.bias);
-  }
-  shapes.push_back({"backbone.norm_f.weight", {c.d_model}});
-  if (!config.tie_embeddings) shapes.push_back({"lm_head.weight", {vocab, c.d_model}});
-  return shapes;
-}
-
-std::size_t parameter_count(const LanguageModelConfig& config) {
-  std::size_t sum = 0;
-  for (const auto& [name, shape] : parameter_shapes(config)) {
-    std::size_t product = 1;
-    for (const std::size_t extent : shape)
-      require(!__builtin_mul_overflow(product, extent, &product), "parameters", "a number that fits",
-              shape_text(shape));
-    require(!__builtin_add_overflow(sum, product, &sum), "parameters", "a number that fits", name);
-  }
-  return sum;
-}
-
-// Summed up for the published sizes, with `expand` 2, `headdim` 64, `d_state` 128, four taps and
-// one group:
-//
-// @output sizes
-//
-// The names on the left are rounded versions of the numbers on the right.
-
+template LanguageModelParameters<float> zero_parameters(const LanguageModelConfig&);
+template LanguageModelParameters<double> zero_parameters(const LanguageModelConfig&);
+template LanguageModelParameters<float> initial_parameters(const LanguageModelConfig&, Random&);
+template LanguageModelParameters<double> initial_parameters(const LanguageModelConfig&, Random&);
+template std::vector<std::span<float>> parameter_spans(LanguageModelParameters<float>&);
+template std::vector<std::span<double>> parameter_spans(LanguageModelParameters<double>&);
+template std::vector<std::span<const float>> parameter_spans(const LanguageModelParameters<float>&);
+template std::vector<std::span<const double>> parameter_spans(const LanguageModelParameters<double>&);
+template class LanguageModelCache<float>;
+template class LanguageModelCache<double>;
+template class Predictor<float>;
+template class Predictor<double>;
 template class LanguageModel<float>;
 template class LanguageModel<double>;
 

@@ -190,18 +190,20 @@ void read_block_options(const JsonEntry& options, Mamba2Config& block) {
 }
 
 LanguageModelConfig read_reference(const JsonEntry& file) {
-  LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {.d_model = 0}};
-  read(file.require("d_model"), config.mixer.d_model);
+  LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {}};
+  Mamba2Config block;
+  read(file.require("d_model"), block.d_model);
   read(file.require("n_layer"), config.n_layer);
   read(file.require("vocab_size"), config.vocab_size);
   read(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
   read(file.at("tie_embeddings"), config.tie_embeddings);
-  require_value(file.at("d_intermediate"), 0, "layers with an MLP are not built here");
+  read(file.at("d_intermediate"), config.d_intermediate);
   require_value(file.at("rms_norm"), true, "only RMS norms are built here");
   const JsonEntry attention = file.at("attn_layer_idx");
   if (!attention.null() && !attention.array().empty())
     attention.refuse("layers of attention are not built here");
-  read_block_options(file.require("ssm_cfg"), config.mixer);
+  read_block_options(file.require("ssm_cfg"), block);
+  config.mixer = block;
   return config;
 }
 
@@ -251,17 +253,18 @@ void read_hugging_face_block(const JsonEntry& file, Mamba2Config& block) {
 // Two sizes are given twice, and have to agree with themselves.
 
 void check_sizes(const JsonEntry& file, const Mamba2Config& block) {
-  std::size_t nheads = 0, d_inner = block.d_inner();
+  const std::size_t expanded = block.expand * block.d_model;
+  std::size_t nheads = 0, d_inner = expanded;
   read(file.at("num_heads"), nheads);
-  if (nheads != 0 && (block.headdim == 0 || nheads != block.nheads()))
+  if (nheads != 0 && (block.headdim == 0 || nheads != expanded / block.headdim))
     file.at("num_heads")
         .refuse(std::to_string(nheads) + " times head_dim " + std::to_string(block.headdim) +
-                " is not expand times hidden_size, " + std::to_string(block.d_inner()));
+                " is not expand times hidden_size, " + std::to_string(expanded));
   read(file.at("intermediate_size"), d_inner);
-  if (d_inner != block.d_inner())
+  if (d_inner != expanded)
     file.at("intermediate_size")
         .refuse(std::to_string(d_inner) + " is not expand times hidden_size, " +
-                std::to_string(block.d_inner()));
+                std::to_string(expanded));
 }
 
 // `vocab_size` is the number of rows here, padding included, and the number of tokens is not
@@ -283,21 +286,23 @@ void read_vocabulary(const JsonEntry& file, LanguageModelConfig& config) {
 }
 
 LanguageModelConfig read_hugging_face(const JsonEntry& file, bool head_stored) {
-  LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {.d_model = 0}};
-  read(file.require("hidden_size"), config.mixer.d_model);
+  LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {}};
+  Mamba2Config block;
+  read(file.require("hidden_size"), block.d_model);
   read(file.require("num_hidden_layers"), config.n_layer);
   read_vocabulary(file, config);
   require_value(file.at("model_type"), "mamba2", "only mamba2 is built here");
   if (file.at("hidden_act").value() != "swish")  // another name of it
     require_value(file.at("hidden_act"), "silu", "only SiLU is built here");
   require_value(file.at("rms_norm"), true, "only RMS norms are built here");
-  read_hugging_face_block(file, config.mixer);
+  read_hugging_face_block(file, block);
   read(one_of(file, {"layer_norm_epsilon", "norm_eps", "norm_epsilon", "rms_norm_eps"}),
        config.norm_eps);
-  config.mixer.norm_eps = config.norm_eps;
+  block.norm_eps = config.norm_eps;
   config.tie_embeddings = !head_stored;
   read(file.at("tie_word_embeddings"), config.tie_embeddings);
-  check_sizes(file, config.mixer);
+  check_sizes(file, block);
+  config.mixer = block;
   return config;
 }
 
@@ -380,7 +385,7 @@ Json ids_json(const std::vector<std::int64_t>& ids) {
 }
 
 std::string reference_text(const LanguageModelConfig& config) {
-  const Mamba2Config& block = config.mixer;
+  const auto& block = config.mixer.as<Mamba2Config>();
   const char* layout = " in the reference's layout";
   require(config.norm_eps == 1e-5 && block.norm_eps == 1e-5, "norm_eps", "1e-5"s + layout,
           Json(config.norm_eps).dump());
@@ -407,7 +412,7 @@ std::string reference_text(const LanguageModelConfig& config) {
   if (block.d_ssm != 0) ssm["d_ssm"] = block.d_ssm;
   if (block.conv_init > 0) ssm["conv_init"] = block.conv_init;
   return dump({{"d_model", block.d_model},
-               {"d_intermediate", 0},
+               {"d_intermediate", config.d_intermediate},
                {"n_layer", config.n_layer},
                {"vocab_size", config.vocab_size},
                {"ssm_cfg", ssm},
@@ -421,8 +426,10 @@ std::string reference_text(const LanguageModelConfig& config) {
 }
 
 void require_hugging_face_words(const LanguageModelConfig& config) {
-  const Mamba2Config& block = config.mixer;
+  const auto& block = config.mixer.as<Mamba2Config>();
   const char* layout = " in Hugging Face's layout";
+  require(config.d_intermediate == 0, "d_intermediate", "0"s + layout,
+          std::to_string(config.d_intermediate));
   require(block.d_ssm == 0, "d_ssm", "0, all channels,"s + layout, std::to_string(block.d_ssm));
   require(!block.D_has_hdim, "D_has_hdim", "false"s + layout, "true");
   require(block.rmsnorm, "rmsnorm", "true"s + layout, "false");
@@ -433,7 +440,7 @@ void require_hugging_face_words(const LanguageModelConfig& config) {
 
 std::string hugging_face_text(const LanguageModelConfig& config) {
   require_hugging_face_words(config);
-  const Mamba2Config &block = config.mixer, usual;
+  const Mamba2Config &block = config.mixer.as<Mamba2Config>(), usual;
   Json json = {{"architectures", {"Mamba2ForCausalLM"}},
                {"model_type", "mamba2"},
                {"hidden_size", block.d_model},
@@ -443,7 +450,7 @@ std::string hugging_face_text(const LanguageModelConfig& config) {
                {"conv_kernel", block.d_conv},
                {"expand", block.expand},
                {"head_dim", block.headdim},
-               {"num_heads", block.nheads()},
+               {"num_heads", Mamba2Sizes(block).nheads},
                {"n_groups", block.ngroups},
                {"chunk_size", block.chunk_size},
                {"time_step_limit", limits(block.dt_limit_min, block.dt_limit_max)},

@@ -140,17 +140,19 @@ std::string listed(const char* what, const std::vector<std::string>& items) {
 void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, const Path& directory) {
   std::vector<std::string> missing, misshapen, surplus;
   std::vector<const TensorEntry*> used;
-  auto expected = parameter_shapes(config);
-  if (config.tie_embeddings && checkpoint.find("lm_head.weight") != nullptr)
-    expected.push_back({"lm_head.weight", expected.front().shape});
-  for (const auto& [name, shape] : expected) {
-    const TensorEntry* entry = find_parameter(checkpoint, name);
+  auto expected = parameter_list(config);
+  if (config.tie_embeddings && checkpoint.find("lm_head.weight") != nullptr) {
+    expected.push_back(expected.front());
+    expected.back().name = "lm_head.weight";
+  }
+  for (const ParameterInfo& info : expected) {
+    const TensorEntry* entry = find_parameter(checkpoint, info.name);
     used.push_back(entry);
     if (entry == nullptr)
-      missing.push_back(name);
-    else if (entry->shape != shape)
-      misshapen.push_back(name + " is " + shape_text(entry->shape) + ", should be " +
-                          shape_text(shape));
+      missing.push_back(info.name);
+    else if (entry->shape != info.shape)
+      misshapen.push_back(info.name + " is " + shape_text(entry->shape) + ", should be " +
+                          shape_text(info.shape));
   }
   std::sort(used.begin(), used.end());
   for (const TensorEntry& entry : checkpoint.tensors())
@@ -272,27 +274,27 @@ ModelDirectory open_model(const Path& directory) {
 
 // ### Loading {#language_model_load}
 //
-// The rest is a walk: the model visits its parameters, and each is filled from the file. A tied
-// head that is stored apart from the embedding must hold the same numbers; if it does not, the
-// configuration is wrong about it, and one of the two would be lost.
+// The rest is a walk: each parameter is filled from the file. A tied head that is stored apart from
+// the embedding must hold the same numbers; if it does not, the configuration is wrong about it, and
+// one of the two would be lost.
 
 namespace {
 
 template <class Real>
 void require_tied(const ModelDirectory& source, const TensorEntry& head,
-                  const LanguageModel<Real>& model) {
+                  const Tensor<Real, 2>& embedding_weight) {
   const Checkpoint& checkpoint = source.checkpoint;
   const TensorEntry& embedding = *find_parameter(checkpoint, "backbone.embedding.weight");
   if (head.file == embedding.file && head.offset == embedding.offset &&
       head.strides == embedding.strides)
     return;
-  std::vector<Real> row(model.embedding_weight.shape(1));
+  std::vector<Real> row(embedding_weight.shape(1));
   TensorEntry part = head;  // one row at a time
   part.shape = {1, row.size()};
-  for (std::size_t i = 0; i < model.embedding_weight.shape(0); ++i) {
+  for (std::size_t i = 0; i < embedding_weight.shape(0); ++i) {
     part.offset = head.offset + i * head.strides[0] * element_size(head.type);
     checkpoint.read(part, std::span(row));
-    if (!std::equal(row.begin(), row.end(), model.embedding_weight.data() + i * row.size()))
+    if (!std::equal(row.begin(), row.end(), embedding_weight.data() + i * row.size()))
       throw FileError(
           checkpoint.path(head).string() +
           ": the configuration ties lm_head.weight to the embedding, but their numbers differ in row " +
@@ -305,18 +307,19 @@ void require_tied(const ModelDirectory& source, const TensorEntry& head,
 template <class Real>
 LanguageModel<Real> load_language_model(const Path& directory, const Progress& progress) {
   const ModelDirectory source = open_model(directory);
-  LanguageModel<Real> model(source.config);
+  auto parameters = zero_parameters<Real>(source.config);
   const std::size_t total = parameter_count(source.config);
   std::size_t done = 0;
-  model.visit([&](const std::string& name, auto& tensor) {
-    source.checkpoint.read(*find_parameter(source.checkpoint, name),
-                           std::span<Real>(tensor.data(), tensor.size()));
-    done += tensor.size();
+  const auto fill = [&](const ParameterInfo& info, std::span<Real> values) {
+    source.checkpoint.read(*find_parameter(source.checkpoint, info.name), values);
+    done += values.size();
     if (progress) progress(done, total);
-  });
+  };
+  walk(source.config, fill, parameters);
   const TensorEntry* head = source.checkpoint.find("lm_head.weight");
-  if (head != nullptr && source.config.tie_embeddings) require_tied(source, *head, model);
-  return model;
+  if (head != nullptr && source.config.tie_embeddings)
+    require_tied(source, *head, parameters.embedding_weight);
+  return {source.config, std::move(parameters)};
 }
 
 // ### Saving {#language_model_save}
@@ -332,10 +335,12 @@ template <class Real>
 std::vector<NamedTensor<Real>> named_tensors(const LanguageModel<Real>& model,
                                              CheckpointLayout layout) {
   std::vector<NamedTensor<Real>> tensors;
-  model.visit([&](const std::string& name, const auto& tensor) {
-    tensors.push_back(
-        {name, {tensor.shape().begin(), tensor.shape().end()}, {tensor.data(), tensor.size()}});
-  });
+  walk(
+      model.config(),
+      [&](const ParameterInfo& info, std::span<const Real> values) {
+        tensors.push_back({info.name, info.shape, values});
+      },
+      model.parameters());
   if (layout == CheckpointLayout::hugging_face) {
     tensors.front().name = "backbone.embeddings.weight";
   } else if (model.config().tie_embeddings) {
@@ -370,10 +375,6 @@ bool has_ends(const Path& directory, const LanguageModelConfig& config, Checkpoi
 template <class Real>
 void save_language_model(const LanguageModel<Real>& model, const Path& directory,
                          CheckpointLayout layout, ElementType type) {
-  std::size_t numbers = 0;
-  model.visit([&](const std::string&, const auto& tensor) { numbers += tensor.size(); });
-  require(numbers == parameter_count(model.config()), "model", "all weights as they were loaded",
-          "some rounded to fewer bytes");
   const bool reference = layout == CheckpointLayout::reference;
   LanguageModelConfig config = model.config();
   if (reference) config.eos_token_ids.clear();  // they have a file of their own

@@ -25,40 +25,11 @@
 
 namespace mamba2 {
 
-namespace {
-
-/// Copies one row of a tensor whose first axis is the batch.
-template <class Real, std::size_t N>
-void copy_row(const Tensor<Real, N>& from, std::size_t row, Tensor<Real, N>& to, std::size_t to_row) {
-  const std::size_t size = from.size() / from.shape(0);
-  std::copy_n(from.data() + row * size, size, to.data() + to_row * size);
-}
-
-template <class Real, std::size_t N>
-Tensor<Real, N> with_batch(const Tensor<Real, N>& like, std::size_t batch) {
-  auto shape = like.shape();
-  shape[0] = batch;
-  return Tensor<Real, N>::from_shape(shape);
-}
-
-}  // namespace
-
 template <class Real>
 LanguageModelCache<Real> gather_cache(std::span<const CacheRow<Real>> rows) {
   require(!rows.empty(), "rows", "at least one", "none");
-  LanguageModelCache<Real> result;
-  for (const auto& layer : *rows[0].cache)
-    result.push_back(
-        {with_batch(layer.conv_state, rows.size()), with_batch(layer.ssm_state, rows.size())});
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const auto& [cache, row] = rows[i];
-    require(cache->size() == result.size() && row < cache->front().conv_state.shape(0), "rows",
-            "rows of caches of one model", "row " + std::to_string(row));
-    for (std::size_t layer = 0; layer < result.size(); ++layer) {
-      copy_row((*cache)[layer].conv_state, row, result[layer].conv_state, i);
-      copy_row((*cache)[layer].ssm_state, row, result[layer].ssm_state, i);
-    }
-  }
+  LanguageModelCache<Real> result = rows[0].cache->like(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) result.take(i, *rows[i].cache, rows[i].row);
   return result;
 }
 
@@ -73,8 +44,7 @@ namespace {
 template <class Real>
 class Writer {
  public:
-  Writer(const LanguageModel<Real>& model, const GenerationOptions& options,
-         const TokenListener& listener)
+  Writer(const Predictor<Real>& model, const GenerationOptions& options, const TokenListener& listener)
       : model_(model), options_(options), listener_(listener) {
     const std::size_t vocab = model.config().vocab_size;
     choices_ = options.vocab_size == 0 ? vocab : options.vocab_size;
@@ -91,7 +61,8 @@ class Writer {
       auto ids = Tensor<std::int64_t, 2>::from_shape({1, prompts[i].size()});
       std::copy(prompts[i].begin(), prompts[i].end(), ids.begin());
       caches.push_back(model_.empty_cache(1));
-      copy_row(model_.prefill(ids, caches.back(), options_.model), 0, logits_, i);
+      const Tensor<Real, 2> scores = model_.prefill(ids, caches.back(), options_.model);
+      std::copy(scores.begin(), scores.end(), &logits_(i, 0));
       texts_.push_back({i, Sampler(options_.sampling, options_.seed + i), 0});
       texts_.back().sampler.saw(prompts[i]);
     }
@@ -153,12 +124,13 @@ class Writer {
   }
 
   void step() {
-    auto ids = Tensor<std::int64_t, 1>::from_shape({texts_.size()});
-    for (std::size_t i = 0; i < texts_.size(); ++i) ids(i) = texts_[i].next;
-    logits_ = model_.step(ids, cache_);
+    std::vector<std::int64_t> ids;
+    for (const Text& text : texts_) ids.push_back(text.next);
+    logits_.resize({texts_.size(), logits_.shape(1)});
+    model_.step(ids, cache_, as_matrix(logits_));
   }
 
-  const LanguageModel<Real>& model_;
+  const Predictor<Real>& model_;
   const GenerationOptions& options_;
   const TokenListener& listener_;
   std::size_t choices_ = 0;  // tokens that may be chosen: those below this number
@@ -172,7 +144,7 @@ class Writer {
 }  // namespace
 
 template <class Real>
-std::vector<Generated> generate(const LanguageModel<Real>& model,
+std::vector<Generated> generate(const Predictor<Real>& model,
                                 const std::vector<std::vector<std::int64_t>>& prompts,
                                 const GenerationOptions& options, const TokenListener& listener) {
   options.sampling.check();
@@ -188,10 +160,10 @@ std::vector<Generated> generate(const LanguageModel<Real>& model,
 
 template LanguageModelCache<float> gather_cache(std::span<const CacheRow<float>>);
 template LanguageModelCache<double> gather_cache(std::span<const CacheRow<double>>);
-template std::vector<Generated> generate(const LanguageModel<float>&,
+template std::vector<Generated> generate(const Predictor<float>&,
                                          const std::vector<std::vector<std::int64_t>>&,
                                          const GenerationOptions&, const TokenListener&);
-template std::vector<Generated> generate(const LanguageModel<double>&,
+template std::vector<Generated> generate(const Predictor<double>&,
                                          const std::vector<std::vector<std::int64_t>>&,
                                          const GenerationOptions&, const TokenListener&);
 

@@ -5,6 +5,7 @@
 
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
+#include <mamba2/compact.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -139,21 +140,21 @@ void blocks() {
 // A small language model with random weights, and the same with its large weights in fewer bytes.
 
 void rounding() {
+  const LanguageModel<double> model(
+      {.n_layer = 4, .vocab_size = 200, .mixer = Mamba2Config{.d_model = 64, .headdim = 16}}, 5);
+  auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
+  for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
+  const Tensor<double, 3> exact = model.forward(ids);
   for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
-    LanguageModel<double> model(
-        {.n_layer = 4, .vocab_size = 200, .mixer = {.d_model = 64, .headdim = 16}}, 5);
-    auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
-    for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
-    const Tensor<double, 3> exact = model.forward(ids);
-    model.keep_weights(type);
-    const Tensor<double, 3> rounded = model.forward(ids);
-    double squares = 0, difference = 0;
+    const CompactLanguageModel<double> compact(LanguageModel<double>(model), type);
+    const Tensor<double, 3> rounded = compact.forward(ids);
+    double squares = 0, error = 0;
     for (std::size_t i = 0; i < exact.size(); ++i) {
       const double d = rounded.data()[i] - exact.data()[i];
-      squares += exact.data()[i] * exact.data()[i], difference += d * d;
+      squares += exact.data()[i] * exact.data()[i], error += d * d;
     }
     std::printf("weights in %-8s move the scores by %.2f %% of their size\n", name_of(type),
-                100 * std::sqrt(difference / squares));
+                100 * std::sqrt(error / squares));
   }
 }
 
@@ -328,10 +329,10 @@ int main() {
 // model.use(mamba2::plain_operations<float>());
 // ```
 //
-// and another halves the memory, which is a choice, as it rounds:
+// and another halves the memory, which is a choice, as it rounds, and so has a type of its own:
 //
 // ```cpp
-// model.keep_weights(mamba2::WeightType::bfloat16);  // or int8
+// mamba2::CompactLanguageModel<float> small(std::move(model), mamba2::WeightType::bfloat16);  // or int8
 // ```
 //
 // ## Exercises {#fast_exercises}

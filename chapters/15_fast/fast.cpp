@@ -172,26 +172,34 @@ double measure_read_bandwidth(std::size_t threads) {
 
 // The two counts that they are held against follow from a model's sizes. Operations first:
 
-double scan_flops(const Mamba2Config& c, std::size_t chunk_size) {
-  const auto Q = static_cast<double>(chunk_size), N = static_cast<double>(c.d_state);
-  const auto P = static_cast<double>(c.headdim), H = static_cast<double>(c.nheads());
-  return 2 * (static_cast<double>(c.ngroups) * Q * N + H * (Q * P + 2 * N * P));
+double scan_flops(const Mamba2Config& config, std::size_t chunk_size) {
+  const Mamba2Sizes s = config;
+  const auto Q = static_cast<double>(chunk_size), N = static_cast<double>(s.d_state);
+  const auto P = static_cast<double>(s.headdim), H = static_cast<double>(s.nheads);
+  return 2 * (static_cast<double>(s.ngroups) * Q * N + H * (Q * P + 2 * N * P));
 }
 
 double projection_flops(const LanguageModelConfig& config) {
-  const Mamba2Config& c = config.mixer;
-  return 2 * static_cast<double>(config.n_layer * (c.d_in_proj() + c.d_inner()) * c.d_model);
+  std::size_t weights = 0;
+  for (const Branch& branch : config.branches())
+    for (const ParameterInfo& info : branch.mixer->parameters())
+      if (info.role == Role::weight || info.role == Role::output_weight) weights += info.size();
+  return 2 * static_cast<double>(weights);
 }
 
 double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size) {
-  const Mamba2Config& c = config.mixer;
-  const auto convolution = 2 * static_cast<double>(c.conv_dim() * c.d_conv);
-  return projection_flops(config) +
-         static_cast<double>(config.n_layer) * (convolution + scan_flops(c, chunk_size));
+  double flops = projection_flops(config);
+  for (const Branch& branch : config.branches()) {
+    const auto* const block = branch.mixer.find<Mamba2Config>();
+    if (block == nullptr) continue;
+    const Mamba2Sizes s = *block;
+    flops += 2 * static_cast<double>(s.conv_dim * s.d_conv) + scan_flops(*block, chunk_size);
+  }
+  return flops;
 }
 
 double head_flops(const LanguageModelConfig& config) {
-  return 2 * static_cast<double>(config.padded_vocab_size() * config.mixer.d_model);
+  return 2 * static_cast<double>(config.padded_vocab_size() * config.d_model());
 }
 
 double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
@@ -207,12 +215,11 @@ double least_prompt_seconds(const LanguageModelConfig& config, std::size_t token
 // And bytes. An embedding that is not the head as well is hardly read: one row for each token.
 
 double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::size_t batch) {
-  const Mamba2Config& c = config.mixer;
   const std::size_t rows = config.tie_embeddings ? 0 : config.padded_vocab_size();
-  const auto weights = static_cast<double>(parameter_count(config) - rows * c.d_model);
-  const std::size_t cache = c.ssm_channels() * c.d_state + c.conv_dim() * c.d_conv;
-  return weight_bytes * weights +
-         2.0 * sizeof(float) * static_cast<double>(batch * config.n_layer * cache);
+  const auto weights = static_cast<double>(parameter_count(config) - rows * config.d_model());
+  std::size_t states = 0;
+  for (const Branch& branch : config.branches()) states += branch.mixer->remembered();
+  return weight_bytes * weights + 2.0 * sizeof(float) * static_cast<double>(batch * states);
 }
 
 // Which of the two counts depends on how many tokens go through the model at once. A weight of the

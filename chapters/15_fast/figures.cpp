@@ -1,4 +1,5 @@
 // Measures what this chapter's figures and tables show.
+#include <mamba2/compact.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -207,9 +209,9 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
 
   for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
     Tensor<float, 2> copy = W;
-    const CompactWeight weight = compact(copy, type);
+    const auto weight = compact_weight(copy, type);
     ladder.step(std::string("weights in ") + name_of(type),
-                rate([&] { fast_operations<float>().linear_compact(token, weight, {}, result); }));
+                rate([&] { weight->multiply(token, {}, result, fast_operations<float>()); }));
   }
   measured << text("%-38s %9.1f\n", "limit: reading floats, 1 thread", alone);
   if (all > 1)
@@ -228,8 +230,14 @@ class WholeModel {
 
   void run() {
     for (const auto type : {WeightType::full, WeightType::bfloat16, WeightType::int8}) {
-      model_ = LanguageModel<float>(config_, 1);
-      if (type != WeightType::full) model_.keep_weights(type);
+      type_ = type;
+      model_.reset();  // one at a time
+      LanguageModel<float> full(config_, 1);
+      if (type == WeightType::full)
+        model_ = std::make_unique<LanguageModel<float>>(std::move(full));
+      else
+        model_ = std::make_unique<CompactLanguageModel<float>>(std::move(full), type);
+      cache_ = model_->empty_cache(1);
       measure(type == WeightType::full ? "" : std::string(", ") + name_of(type));
     }
   }
@@ -244,18 +252,17 @@ class WholeModel {
     const std::size_t T = 512;
     const Tensor<std::int64_t, 2> ids({1, T}, 7);
     against_limit(
-        "prompt" + kind, threads, T, [&] { model_.prefill(ids, cache_); },
-        [&] { return least_prompt_seconds(config_, T, 1, threads, model_.weight_type()); });
+        "prompt" + kind, threads, T, [&] { model_->prefill(ids, cache_); },
+        [&] { return least_prompt_seconds(config_, T, 1, threads, type_); });
   }
 
   void write(const std::string& kind, std::size_t threads) {
     const std::size_t steps = 16;
-    const double bytes =
-        steps * step_bytes(config_, static_cast<double>(bytes_of(model_.weight_type())), 1);
+    const double bytes = steps * step_bytes(config_, static_cast<double>(bytes_of(type_)), 1);
     against_limit(
         "writing" + kind, threads, steps,
         [&] {
-          for (std::size_t i = 0; i < steps; ++i) model_.step({7}, cache_);
+          for (std::size_t i = 0; i < steps; ++i) model_->step({7}, cache_);
         },
         [&] { return bytes / measure_read_bandwidth(threads); });
   }
@@ -273,8 +280,9 @@ class WholeModel {
   std::ostream& out_;
   std::vector<std::size_t> threads_;
   const LanguageModelConfig config_{.n_layer = 12, .vocab_size = 25144, .mixer = sizes};
-  LanguageModel<float> model_{config_, 1};
-  LanguageModelCache<float> cache_ = model_.empty_cache(1);
+  WeightType type_ = WeightType::full;
+  std::unique_ptr<Predictor<float>> model_;
+  LanguageModelCache<float> cache_;
 };
 
 }  // namespace

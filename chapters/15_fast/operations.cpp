@@ -9,6 +9,7 @@
 #include <mamba2/kernels.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/products.hpp>
+#include <mamba2/row_shares.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,97 +19,22 @@
 namespace mamba2 {
 namespace {
 
-// Up to so many tokens, reading the weights takes longer than multiplying them. Where weights have
-// fewer bytes, products are faster as well, and pay sooner.
-template <class Weight>
-constexpr std::size_t few_tokens = sizeof(Weight) < sizeof(float) ? 8 : 16;
-
-// A few tokens times some rows of a weight.
-template <class Real>
-void few_times(MatrixRef<const Real> x, MatrixRef<const Real> W, MatrixRef<Real> y) {
-  kernels<Real>().rows_dot(W.data, W.stride, W.rows, W.columns, x.data, x.stride, x.rows, y.data,
-                           y.stride);
-}
-template <class Real>
-void few_times(MatrixRef<const Real> x, MatrixRef<const bfloat16_bits> W, MatrixRef<Real> y) {
-  kernels<Real>().rows_dot_bfloat16(W.data, W.stride, W.rows, W.columns, x.data, x.stride, x.rows,
-                                    y.data, y.stride);
-}
-
 // The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the
 // kernels take them. There are more parts than threads, so that all stay busy to the end. With few
 // tokens none has much more than a thousand rows, so that the four streams of a part do not lie too
 // far apart. What to do with some rows and their part of y is told by `task`.
-template <class Real, class Weight, class Task>
-void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::span<const Real> bias,
-                   MatrixRef<Real> y, const Task& task) {
-  require_size("weight", weight, {y.columns, x.columns}, "(d_out, d_in)");
-  require_size("y", y, {x.rows, weight.rows}, "(tokens, d_out)");
-  if (!bias.empty()) require_length("bias", bias, weight.rows, "(d_out)");
-  if (x.rows == 0) return;  // no tokens: there may be no memory
-  const std::size_t fours = (weight.rows + 3) / 4;
-  const std::size_t threads = num_threads(), shares = threads == 1 ? 1 : 2 * threads;
-  const std::size_t parts =
-      std::min(fours, x.rows <= few_tokens<Weight> ? std::max(shares, fours / 256) : shares);
-  parallel_for(parts, [&](std::size_t part) {
-    const std::size_t first = 4 * (fours * part / parts);
-    const std::size_t count = std::min(4 * (fours * (part + 1) / parts), weight.rows) - first;
-    const MatrixRef<Real> out = column_block(y, first, count);
-    task(first, row_block(weight, first, count), out);
-    for (std::size_t i = 0; !bias.empty() && i < out.rows; ++i)
-      for (std::size_t j = 0; j < count; ++j) out[i][j] += bias[first + j];
-  });
-}
-
-template <class Real, class Weight>
-void linear_of(MatrixRef<const Real> x, MatrixRef<const Weight> weight, std::span<const Real> bias,
-               MatrixRef<Real> y) {
-  deal_out_rows<Real>(x, weight, bias, y,
-                      [&](std::size_t, MatrixRef<const Weight> W, MatrixRef<Real> out) {
-                        x.rows <= few_tokens<Weight> ? few_times(x, W, out) : product(x, W, out);
-                      });
-}
-
-// With weights of one byte a few tokens become whole numbers first; many are multiplied as above,
-// and the scales of the weight's rows are applied afterwards.
+//
+// @quote src/mamba2/row_shares.hpp#deal_out_rows
 
 template <class Real>
-void linear_int8(MatrixRef<const Real> x, const CompactWeight& weight, std::span<const Real> bias,
+void fast_linear(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                  MatrixRef<Real> y) {
-  const bool few = x.rows <= few_tokens<std::int8_t>;
-  Tensor<std::int16_t, 2> whole({few ? x.rows : 0, x.columns});
-  std::vector<Real> scale(whole.shape(0));
-  for (std::size_t i = 0; i < scale.size(); ++i)
-    scale[i] = kernels<Real>().to_int16(x[i], x.columns, &whole(i, 0));
-  deal_out_rows<Real>(x, as_matrix(weight.int8), bias, y,
-                      [&](std::size_t first, MatrixRef<const std::int8_t> W, MatrixRef<Real> out) {
-                        const float* w_scale = weight.scale.data() + first;
-                        if (few)
-                          return kernels<Real>().rows_dot_int8(
-                              W.data, W.stride, w_scale, W.rows, W.columns, whole.data(), x.columns,
-                              scale.data(), x.rows, out.data, out.stride);
-                        product(x, W, out);
-                        for (std::size_t i = 0; i < out.rows; ++i)
-                          for (std::size_t j = 0; j < out.columns; ++j)
-                            out[i][j] *= static_cast<Real>(w_scale[j]);
+  deal_out_rows<Real>(x, weight, bias, y,
+                      [&](std::size_t, MatrixRef<const Real> W, MatrixRef<Real> out) {
+                        if (x.rows > few_tokens<Real>) return product(x, W, out);
+                        kernels<Real>().rows_dot(W.data, W.stride, W.rows, W.columns, x.data, x.stride,
+                                                 x.rows, out.data, out.stride);
                       });
-}
-
-template <class Real>
-void fast_linear_compact(MatrixRef<const Real> x, const CompactWeight& weight,
-                         std::span<const Real> bias, MatrixRef<Real> y) {
-  if (weight.bfloat16.size() > 0)
-    linear_of<Real>(x, as_matrix(weight.bfloat16), bias, y);
-  else
-    linear_int8(x, weight, bias, y);
-}
-
-template <class Real>
-void fast_compact_row(const CompactWeight& weight, std::size_t row, std::span<Real> out) {
-  if (weight.bfloat16.size() > 0)
-    return kernels<Real>().widen_bfloat16(&weight.bfloat16(row, 0), out.data(), out.size());
-  kernels<Real>().widen_int8(&weight.int8(row, 0), out.data(), out.size());
-  for (Real& value : out) value *= static_cast<Real>(weight.scale(row));
 }
 
 // Everything else works on rows, one token each, and rows are independent.
@@ -211,15 +137,13 @@ void chosen_scan(const ScanRef<Real>& input, const ScanOptions& options, ScanSta
 
 template <class Real>
 const Operations<Real>& fast_operations() {
-  static const Operations<Real> table{.linear = linear_of<Real, Real>,
+  static const Operations<Real> table{.linear = fast_linear<Real>,
                                       .short_convolution = fast_convolution<Real>,
                                       .rms_norm = fast_rms_norm<Real>,
                                       .gated_norm = fast_gated_norm<Real>,
                                       .scan = chosen_scan<Real>,
                                       .convolution_step = fast_convolution_step<Real>,
                                       .scan_step = unchecked::fast_scan_step<Real>,
-                                      .linear_compact = fast_linear_compact<Real>,
-                                      .compact_row = fast_compact_row<Real>,
                                       .chunk_size = 64};
   return table;
 }

@@ -300,7 +300,7 @@ void fast_scan_step(const ScanRef<Real>& in, const ScanOptions& options, ScanSta
 
 double measure_scan_products(const Mamba2Config& config, std::size_t chunk_size) {
   const std::size_t Q = chunk_size, P = config.headdim, N = config.d_state;
-  const std::size_t heads = config.nheads() / config.ngroups, chunks = 32;
+  const std::size_t heads = Mamba2Sizes(config).nheads / config.ngroups, chunks = 32;
   const Tensor<float, 2> tokens({Q * chunks, 2 * N + heads * P}, 0.5F), state({heads * P, N}, 0.5F),
       M({Q, Q}, 0.5F);
   auto Y = zeros<float>(Q, heads * P), scores = zeros<float>(Q, Q), S = state;
@@ -328,11 +328,12 @@ ScanInput<float> random_scan_input(const Mamba2Config& config, std::size_t batch
     for (auto& value : tensor) value = static_cast<float>(random.uniform(low, high));
   };
   ScanInput<float> in;
-  fill(in.x = zeros<float>(batch, seqlen, config.nheads(), config.headdim), -1, 1);
-  fill(in.dt = zeros<float>(batch, seqlen, config.nheads()), 0.001, 1);
-  fill(in.A = zeros<float>(config.nheads()), -16, -1);
-  fill(in.B = zeros<float>(batch, seqlen, config.ngroups, config.d_state), -1, 1);
-  fill(in.C = zeros<float>(batch, seqlen, config.ngroups, config.d_state), -1, 1);
+  const Mamba2Sizes s = config;
+  fill(in.x = zeros<float>(batch, seqlen, s.nheads, s.headdim), -1, 1);
+  fill(in.dt = zeros<float>(batch, seqlen, s.nheads), 0.001, 1);
+  fill(in.A = zeros<float>(s.nheads), -16, -1);
+  fill(in.B = zeros<float>(batch, seqlen, s.ngroups, s.d_state), -1, 1);
+  fill(in.C = zeros<float>(batch, seqlen, s.ngroups, s.d_state), -1, 1);
   return in;
 }
 

@@ -46,10 +46,10 @@ mamba2::LanguageModelConfig published(const std::string& size) {
   const std::map<std::string, std::pair<std::size_t, std::size_t>> sizes = {
       {"130m", {768, 24}}, {"370m", {1024, 48}}, {"780m", {1536, 48}}, {"1.3b", {2048, 48}}, {"2.7b", {2560, 64}}};
   const auto [d_model, n_layer] = sizes.at(size);
-  mamba2::LanguageModelConfig config{
-      .n_layer = n_layer, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = {}};
-  config.mixer.d_model = d_model;
-  return config;
+  return {.n_layer = n_layer,
+          .vocab_size = 50277,
+          .pad_vocab_size_multiple = 16,
+          .mixer = mamba2::Mamba2Config{.d_model = d_model}};
 }
 
 // The best of several runs, each next to a measurement of its limit, whose best is taken likewise: what disturbs the
@@ -69,7 +69,7 @@ Best best(std::size_t runs, const std::function<void()>& task, const std::functi
 
 class Measure {
  public:
-  Measure(const Bench& options, const mamba2::LanguageModel<float>& model) : o_(options), model_(model) {}
+  Measure(const Bench& options, const mamba2::Predictor<float>& model) : o_(options), model_(model) {}
 
   std::vector<Figure> all() {
     for (const std::size_t threads : o_.threads) {
@@ -90,13 +90,13 @@ class Measure {
   }
 
   std::function<double()> arithmetic(std::size_t tokens, std::size_t scored, std::size_t threads) const {
-    return [=, this] {
-      return mamba2::least_prompt_seconds(model_.config(), tokens, scored, threads, model_.weight_type());
-    };
+    return [=, this] { return mamba2::least_prompt_seconds(model_.config(), tokens, scored, threads, o_.weights); };
   }
 
   void scan(std::size_t tokens, std::size_t threads) {
-    const mamba2::Mamba2Config& c = model_.config().mixer;
+    const auto* const block = model_.config().mixer.find<mamba2::Mamba2Config>();
+    if (block == nullptr) return;  // another mixer's
+    const mamba2::Mamba2Config& c = *block;
     const auto input = mamba2::random_scan_input(c, 1, tokens);
     add("scan", tokens, 1, threads,
         best(
@@ -130,8 +130,7 @@ class Measure {
     const mamba2::Tensor<std::int64_t, 1> ids({batch}, 17);
     model_.step(ids, cache);
     const auto steps = static_cast<double>(o_.decode);
-    const double bytes =
-        mamba2::step_bytes(model_.config(), static_cast<double>(bytes_of(model_.weight_type())), batch);
+    const double bytes = mamba2::step_bytes(model_.config(), static_cast<double>(bytes_of(o_.weights)), batch);
     add("decode", o_.decode, batch, threads,
         best(
             o_.runs,
@@ -151,7 +150,7 @@ class Measure {
   }
 
   const Bench& o_;
-  const mamba2::LanguageModel<float>& model_;
+  const mamba2::Predictor<float>& model_;
   std::vector<Figure> figures_;
 };
 
@@ -182,11 +181,9 @@ Json as_json(const std::vector<Figure>& figures, const Bench& options) {
           {"figures", rows}};
 }
 
-mamba2::LanguageModel<float> make(const Bench& options) {
+std::unique_ptr<mamba2::Predictor<float>> make(const Bench& options) {
   if (!options.model.empty()) return load(options.model, options.weights);
-  mamba2::LanguageModel<float> model(published(options.size), 0);
-  if (options.weights != mamba2::WeightType::full) model.keep_weights(options.weights);
-  return model;
+  return keep(mamba2::LanguageModel<float>(published(options.size), 0), options.weights);
 }
 
 void run(Bench options) {
@@ -194,9 +191,9 @@ void run(Bench options) {
     options.threads = {1};
     if (mamba2::num_threads() > 1) options.threads.push_back(mamba2::num_threads());
   }
-  const mamba2::LanguageModel<float> model = make(options);
+  const auto model = make(options);
   mamba2::keep_memory();
-  const std::vector<Figure> figures = Measure(options, model).all();
+  const std::vector<Figure> figures = Measure(options, *model).all();
   options.json ? void(std::cout << as_json(figures, options).dump(2) << "\n") : print(figures);
 }
 

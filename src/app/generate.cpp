@@ -55,10 +55,10 @@ struct Generate {
     options.stop_ids = ids_of_argument("--stop-ids", stop_ids);
     read_prompts();
     const auto language_model = load(model, weights);
-    limit_choice(language_model.config());
+    limit_choice(language_model->config());
     const bool streams = !json && inputs.size() == 1;
     if (streams) show_prompt(0);
-    const auto results = mamba2::generate(language_model, inputs, options, listener(streams));
+    const auto results = mamba2::generate(*language_model, inputs, options, listener(streams));
     if (streams)
       std::cout << (stream ? stream->finish() : "") << "\n";
     else

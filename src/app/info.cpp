@@ -60,27 +60,32 @@ Json number(double value) {
 }
 
 Json config_of(const mamba2::LanguageModelConfig& config) {
-  const mamba2::Mamba2Config& block = config.mixer;
-  return {{"d_model", block.d_model},
-          {"n_layer", config.n_layer},
-          {"vocab_size", config.vocab_size},
-          {"padded_vocab_size", config.padded_vocab_size()},
-          {"tie_embeddings", config.tie_embeddings},
-          {"d_state", block.d_state},
-          {"d_conv", block.d_conv},
-          {"expand", block.expand},
-          {"headdim", block.headdim},
-          {"nheads", block.nheads()},
-          {"d_ssm", block.ssm_channels()},
-          {"ngroups", block.ngroups},
-          {"chunk_size", block.chunk_size},
-          {"D_has_hdim", block.D_has_hdim},
-          {"rmsnorm", block.rmsnorm},
-          {"norm_before_gate", block.norm_before_gate},
-          {"bias", block.bias},
-          {"conv_bias", block.conv_bias},
-          {"dt_limit", {number(block.dt_limit_min), number(block.dt_limit_max)}},
-          {"norm_eps", config.norm_eps}};
+  Json json = {{"d_model", config.d_model()},
+               {"n_layer", config.n_layer},
+               {"layer", config.mixer->name()},
+               {"d_intermediate", config.d_intermediate},
+               {"vocab_size", config.vocab_size},
+               {"padded_vocab_size", config.padded_vocab_size()},
+               {"tie_embeddings", config.tie_embeddings},
+               {"norm_eps", config.norm_eps}};
+  const auto* const block = config.mixer.find<mamba2::Mamba2Config>();
+  if (block == nullptr) return json;
+  const mamba2::Mamba2Sizes sizes = *block;
+  json.update({{"d_state", block->d_state},
+               {"d_conv", block->d_conv},
+               {"expand", block->expand},
+               {"headdim", block->headdim},
+               {"nheads", sizes.nheads},
+               {"d_ssm", sizes.d_ssm},
+               {"ngroups", block->ngroups},
+               {"chunk_size", block->chunk_size},
+               {"D_has_hdim", block->D_has_hdim},
+               {"rmsnorm", block->rmsnorm},
+               {"norm_before_gate", block->norm_before_gate},
+               {"bias", block->bias},
+               {"conv_bias", block->conv_bias},
+               {"dt_limit", {number(block->dt_limit_min), number(block->dt_limit_max)}}});
+  return json;
 }
 
 Json describe(const std::string& directory) {
@@ -88,9 +93,8 @@ Json describe(const std::string& directory) {
   const mamba2::LanguageModelConfig& config = source.config;
   const std::size_t parameters = parameter_count(config);
   const Scan found = scan(source, parameters);
-  const mamba2::Mamba2Config& block = config.mixer;
-  const std::size_t state =
-      config.n_layer * (block.conv_dim() * block.d_conv + block.nheads() * block.headdim * block.d_state);
+  std::size_t state = 0;
+  for (const auto& branch : config.branches()) state += branch.mixer->remembered();
   return {{"model", directory},
           {"config", config_of(config)},
           {"parameters", parameters},

@@ -41,12 +41,16 @@ void add_dtype_option(CLI::App& command, mamba2::WeightType& type) {
       ->type_name("float32|bfloat16|int8");
 }
 
-mamba2::LanguageModel<float> load(const std::string& directory, mamba2::WeightType type) {
+std::unique_ptr<mamba2::Predictor<float>> load(const std::string& directory, mamba2::WeightType type) {
   ProgressLine progress("loading " + directory);
-  auto model = mamba2::load_language_model<float>(
-      directory, [&](std::size_t done, std::size_t total) { progress.show(done, total); });
-  if (type != mamba2::WeightType::full) model.keep_weights(type);
-  return model;
+  return keep(mamba2::load_language_model<float>(
+                  directory, [&](std::size_t done, std::size_t total) { progress.show(done, total); }),
+              type);
+}
+
+std::unique_ptr<mamba2::Predictor<float>> keep(mamba2::LanguageModel<float> model, mamba2::WeightType type) {
+  if (type == mamba2::WeightType::full) return std::make_unique<mamba2::LanguageModel<float>>(std::move(model));
+  return std::make_unique<mamba2::CompactLanguageModel<float>>(std::move(model), type);
 }
 
 void ProgressLine::show(std::size_t done, std::size_t total) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <mamba2/compact.hpp>
 #include <mamba2/model_directory.hpp>
 
+#include <memory>
 #include <string>
 
 namespace app {
@@ -18,7 +20,10 @@ void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm);
 void add_dtype_option(CLI::App& command, mamba2::WeightType& type);
 
 // Loads a model and keeps its weights as asked for. While a large one is loaded, a terminal sees on standard error how far it is.
-mamba2::LanguageModel<float> load(const std::string& directory, mamba2::WeightType type);
+std::unique_ptr<mamba2::Predictor<float>> load(const std::string& directory, mamba2::WeightType type);
+
+// A model with its weights kept as asked for.
+std::unique_ptr<mamba2::Predictor<float>> keep(mamba2::LanguageModel<float> model, mamba2::WeightType type);
 
 // Shows how far something is, on standard error, if that is a terminal and there is much to do; removes itself when done.
 class ProgressLine {

@@ -19,7 +19,7 @@ struct Logits {
   void run() const {
     const auto tokens = ids.empty() ? tokens_of(text) : read_ids(ids);
     const auto model_ = load(model, weights);
-    write_npy(output, model_.forward(tokens, {.algorithm = algorithm}));
+    write_npy(output, model_->forward(tokens, {.algorithm = algorithm}));
   }
   mamba2::Tensor<std::int64_t, 2> tokens_of(const std::string& argument) const {
     const auto list = mamba2::load_tokenizer(model).encode(text_of_argument(argument));

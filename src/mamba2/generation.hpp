@@ -47,7 +47,7 @@ using TokenListener = std::function<bool(std::size_t text, std::int64_t id)>;
 /// \return for each prompt what comes after it: the same as if it were alone and had its seed
 /// \throws ValueError naming an option, a prompt without tokens, a token outside the vocabulary, or scores that are no numbers
 template <class Real>
-std::vector<Generated> generate(const LanguageModel<Real>& model, const std::vector<std::vector<std::int64_t>>& prompts,
+std::vector<Generated> generate(const Predictor<Real>& model, const std::vector<std::vector<std::int64_t>>& prompts,
                                 const GenerationOptions& options = {}, const TokenListener& listener = {});
 
 /// \brief Some rows of caches, one below the other: texts that were read apart go on together, or finished ones are left out.

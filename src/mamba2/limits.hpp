@@ -2,8 +2,8 @@
 /// \brief What this machine can do at best: the two limits that everything is measured against. Explained in @chapter{fast}.
 #pragma once
 
-#include <mamba2/compact.hpp>
 #include <mamba2/language_model.hpp>
+#include <mamba2/weight_type.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -80,7 +80,7 @@ double least_prompt_seconds(const LanguageModelConfig& config, std::size_t token
 
 /// \brief What a step has to read and write: all weights once, and the cache of each sequence, in float, both ways.
 /// \param config       sizes
-/// \param weight_bytes of each weight: 4, or 2 or 1 for those that LanguageModel::keep_weights() rounds
+/// \param weight_bytes of each weight: 4, or 2 or 1 in a CompactLanguageModel
 /// \param batch        sequences that take the step together
 /// \return bytes
 double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::size_t batch);

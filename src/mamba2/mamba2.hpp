@@ -13,6 +13,7 @@
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
+#include <mamba2/gated_mlp.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/kernels.hpp>
@@ -22,14 +23,20 @@
 #include <mamba2/mamba1.hpp>
 #include <mamba2/mapped_file.hpp>
 #include <mamba2/matrix.hpp>
+#include <mamba2/mixer.hpp>
+#include <mamba2/mixer_config.hpp>
+#include <mamba2/mixer_input.hpp>
+#include <mamba2/mixers.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/operations.hpp>
 #include <mamba2/parallel.hpp>
+#include <mamba2/parameters.hpp>
 #include <mamba2/pickle.hpp>
 #include <mamba2/products.hpp>
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>
+#include <mamba2/row_shares.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
 #include <mamba2/selection.hpp>
@@ -39,6 +46,7 @@
 #include <mamba2/tensor.hpp>
 #include <mamba2/tokenizer.hpp>
 #include <mamba2/utf8.hpp>
+#include <mamba2/weight_type.hpp>
 #include <mamba2/zip.hpp>
 #if __has_include(<nlohmann/json_fwd.hpp>)
 #include <mamba2/json.hpp>

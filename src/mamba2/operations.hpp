@@ -2,7 +2,6 @@
 /// \brief The operations that can be made fast, in one table. Explained in @chapter{mamba2_block}.
 #pragma once
 
-#include <mamba2/compact.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/linear.hpp>
 #include <mamba2/norm.hpp>
@@ -33,11 +32,6 @@ struct Operations {
   /// \brief See mamba2::unchecked::scan_step(); null for that function itself.
   void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state,
                     MatrixRef<Real> y) = nullptr;
-  /// \brief linear() with a weight in fewer bytes; null where such weights are not supported.
-  void (*linear_compact)(MatrixRef<const Real> x, const CompactWeight& weight, std::span<const Real> bias,
-                         MatrixRef<Real> y) = nullptr;
-  /// \brief One row of such a weight, as numbers; null likewise.
-  void (*compact_row)(const CompactWeight& weight, std::size_t row, std::span<Real> out) = nullptr;
   /// \brief The chunk that suits this scan, where nobody asks for another; 0 for the one in the model's configuration.
   std::size_t chunk_size = 0;
 };

@@ -19,23 +19,19 @@ Real inverse_softplus(Real y);
 template <class Real>
 Tensor<Real, 1> rates(const Tensor<Real, 1>& A_log);
 
-/// \brief First values of dt_bias: step sizes spread evenly on a logarithmic scale, seen through the softplus.
-/// \param nheads how many
+/// \brief First value of dt_bias: step sizes are spread evenly on a logarithmic scale, and seen through the softplus.
 /// \param dt_min the smallest step size
 /// \param dt_max the largest
 /// \param floor  step sizes below this are raised to it
-/// \param random where the numbers come from
-/// \return dt_bias, (nheads): softplus(dt_bias) lies in [max(dt_min, floor), max(dt_max, floor)]
-template <class Real>
-Tensor<Real, 1> initial_dt_bias(std::size_t nheads, double dt_min, double dt_max, double floor, Random& random);
+/// \param random where the number comes from
+/// \return dt_bias of a head: softplus(dt_bias) lies in [max(dt_min, floor), max(dt_max, floor)]
+double initial_dt_bias(double dt_min, double dt_max, double floor, Random& random);
 
-/// \brief First values of A_log: the logarithm of rates drawn evenly from a range.
-/// \param nheads how many
+/// \brief First value of A_log: the logarithm of a rate drawn evenly from a range.
 /// \param A_min  the smallest rate, positive
 /// \param A_max  the largest rate
-/// \param random where the numbers come from
-/// \return A_log, (nheads)
-template <class Real>
-Tensor<Real, 1> initial_A_log(std::size_t nheads, double A_min, double A_max, Random& random);
+/// \param random where the number comes from
+/// \return A_log of a head
+double initial_A_log(double A_min, double A_max, Random& random);
 
 }  // namespace mamba2

@@ -60,7 +60,8 @@ TEST_CASE("rates are negative, whatever is learnt", "[selection]") {
 
 TEST_CASE("step sizes start log-uniform between their limits, and not below the floor", "[selection]") {
   Random random(3);
-  const auto bias = initial_dt_bias<double>(4000, 1e-3, 0.1, 1e-4, random);
+  auto bias = zeros<double>(4000);
+  for (double& b : bias) b = initial_dt_bias(1e-3, 0.1, 1e-4, random);
   std::vector<double> logs;
   for (const double b : bias) logs.push_back(std::log10(softplus(b)));
   std::sort(logs.begin(), logs.end());
@@ -69,7 +70,8 @@ TEST_CASE("step sizes start log-uniform between their limits, and not below the 
   for (int quarter = 1; quarter < 4; ++quarter)
     CHECK(std::abs(logs[static_cast<std::size_t>(1000 * quarter)] - (-3 + quarter * 0.5)) < 0.06);
 
-  const auto floored = initial_dt_bias<double>(1000, 1e-6, 1e-3, 1e-4, random);
+  auto floored = zeros<double>(1000);
+  for (double& b : floored) b = initial_dt_bias(1e-6, 1e-3, 1e-4, random);
   double least = 1;
   std::size_t at_floor = 0;
   for (const double b : floored) {
@@ -83,7 +85,9 @@ TEST_CASE("step sizes start log-uniform between their limits, and not below the 
 
 TEST_CASE("rates start uniform between their limits", "[selection]") {
   Random random(4);
-  const auto A = rates(initial_A_log<double>(4000, 1, 16, random));
+  auto A_log = zeros<double>(4000);
+  for (double& a : A_log) a = initial_A_log(1, 16, random);
+  const auto A = rates(A_log);
   double sum = 0;
   for (const double a : A) {
     REQUIRE((a <= -1 && a > -16));

@@ -50,9 +50,11 @@ const Mamba2Block<double>& small_block() {
   static const Mamba2Block<double> block = [] {
     Mamba2Block<double> made(small_config(), 3);
     std::uint64_t seed = 100;  // as if trained: no parameter is left at a round number
-    made.parameters().visit([&](const char*, auto& tensor) {
-      testing::Random random(seed++);
-      for (auto& value : tensor) value += random.uniform(-0.3, 0.3);
+    made.update([&](auto& parameters) {
+      for (const auto& values : parameter_spans(parameters)) {
+        testing::Random random(seed++);
+        for (double& value : values) value += random.uniform(-0.3, 0.3);
+      }
     });
     return made;
   }();
@@ -196,7 +198,9 @@ TEST_CASE("parameters are walked in the order of a checkpoint, without those tha
   auto config = small_config();
   const auto names_of = [&] {
     std::vector<std::string> names;
-    zero_parameters<float>(config).visit([&](const char* name, const auto&) { names.push_back(name); });
+    const auto p = zero_parameters<float>(config);
+    walk(
+        config, [&](const ParameterInfo& info, std::span<const float>) { names.push_back(info.name); }, p);
     return names;
   };
   CHECK(names_of() == std::vector<std::string>{"dt_bias", "A_log", "D", "in_proj.weight", "in_proj.bias",
@@ -207,9 +211,107 @@ TEST_CASE("parameters are walked in the order of a checkpoint, without those tha
         std::vector<std::string>{"dt_bias", "A_log", "D", "in_proj.weight", "conv1d.weight", "out_proj.weight"});
 }
 
+TEST_CASE("a walk goes through sets of different types in step", "[block]") {
+  const Mamba2Block<float> block(small_config(), 8);
+  auto copy = zero_parameters<double>(small_config()), twice = copy;
+  std::size_t numbers = 0;
+  walk(
+      small_config(),
+      [&](const ParameterInfo& info, std::span<const float> from, std::span<double> to, std::span<double> two) {
+        numbers += info.size();
+        for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<double>(from[i]), two[i] = 2 * to[i];
+      },
+      block.parameters(), copy, twice);
+  CHECK(numbers == 86 * 10 + 86 + 44 * 3 + 44 + 24 + 24 + 6 + 6 + 10 * 30 + 10);
+  CHECK(relative_error(copy.in_proj_weight, block.parameters().in_proj_weight) == 0);
+  CHECK(relative_error(copy.out_proj_bias, block.parameters().out_proj_bias) == 0);
+  CHECK(twice.conv1d_weight(7, 0, 2) == 2 * copy.conv1d_weight(7, 0, 2));
+
+  const auto nothing = [](const auto&, auto, auto) {};
+  auto other = small_config();
+  other.bias = false;
+  auto fewer = zero_parameters<float>(other);
+  CHECK(message_of<ShapeError>([&] { walk(small_config(), nothing, copy, fewer); }) ==
+        "parameters: expected 10 in each set, got another number");
+  other = small_config();
+  other.d_state = 4;
+  fewer = zero_parameters<float>(other);
+  CHECK(message_of<ShapeError>([&] { walk(small_config(), nothing, copy, fewer); }) ==
+        "in_proj.weight: expected shape (d_in_proj, d_model) = (86, 10), got another number of numbers");
+}
+
+TEST_CASE("weight decay touches weights and taps, nothing else", "[block][golden]") {
+  std::vector<std::string> decayed;
+  for (const auto& info : parameter_list(small_config()))
+    if (info.decays) decayed.push_back(info.name);
+  CHECK(decayed == std::vector<std::string>{"in_proj.weight", "conv1d.weight", "out_proj.weight"});
+}
+
+namespace {
+
+// What each of several machines gives, added up.
+Tensor<double, 3> sum_of_parts(const Mamba2Block<double>& whole, std::size_t count, const Tensor<double, 3>& u) {
+  const Mamba2Sizes sizes = part_of(whole.sizes(), count);
+  auto sum = zeros<double>(u.shape(0), u.shape(1), u.shape(2));
+  for (std::size_t index = 0; index < count; ++index) {
+    auto part = zero_parameters<double>(sizes);
+    const auto list = parameter_list(whole.sizes());
+    const auto from = parameter_spans(whole.parameters());
+    const auto to = parameter_spans(part);
+    REQUIRE(to.size() == list.size());
+    for (std::size_t i = 0; i < list.size(); ++i) take_part<double>(list[i], from[i], index, count, to[i]);
+    sum += Mamba2Block<double>(sizes, part).forward(u).y;
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("the parts of a block give together what the block gives", "[block]") {
+  const auto u = tokens(2, 9);
+  CHECK(relative_error(sum_of_parts(small_block(), 2, u), small_block().forward(u).y) < 1e-13);
+
+  auto config = small_config();  // without the norm, a group can be shared: a norm would look over all of it
+  config.rmsnorm = false;
+  for (const std::size_t groups : {1, 2, 3}) {
+    config.ngroups = groups;
+    const Mamba2Block<double> block(config, 6);
+    const auto want = block.forward(u).y;
+    for (const std::size_t count : {1, 2, 3, 6}) {
+      if (count % groups != 0 && groups % count != 0) {
+        CHECK_THROWS_AS(part_of(config, count), ValueError);
+        continue;
+      }
+      CAPTURE(groups, count);
+      CHECK(relative_error(sum_of_parts(block, count, u), want) < 1e-13);
+    }
+  }
+  CHECK(message_of<ValueError>([] { part_of(small_config(), 4); }) ==
+        "nheads: expected a number that can be dealt out in 4 parts, got 6");
+  CHECK_THROWS_AS(part_of(small_config(), 0), ValueError);
+  const Mamba2Sizes half = part_of(small_config(), 2);
+  CHECK(half.nheads == 3);
+  CHECK(half.ngroups == 1);
+  CHECK(half.d_model == 10);
+  CHECK(half.d_in_proj == 43);
+}
+
+TEST_CASE("what follows from parameters is derived again when they change", "[block]") {
+  auto block = small_block();
+  const auto u = tokens(1, 6);
+  const auto before = block.forward(u).y;
+  block.update([](auto& parameters) { parameters.A_log += 1; });
+  const auto after = block.forward(u).y;
+  CHECK(relative_error(after, before) > 1e-4);
+  CHECK(relative_error(Mamba2Block<double>(small_config(), block.parameters()).forward(u).y, after) == 0);
+  const auto moved = std::move(block);
+  CHECK(relative_error(moved.forward(u).y, after) == 0);
+  CHECK(relative_error(small_block().forward(u).y, before) == 0);  // the one that was copied
+}
+
 TEST_CASE("the block of the 130M model has its published number of parameters", "[block]") {
   std::size_t count = 0;
-  zero_parameters<float>({.d_model = 768}).visit([&](const char*, const auto& tensor) { count += tensor.size(); });
+  for (const auto& info : parameter_list(Mamba2Config{.d_model = 768})) count += info.size();
   // 128,989,632 in all: 24 blocks with a norm of 768 each, the embedding, and the last norm.
   CHECK(24 * (count + 768) + 50288 * 768 + 768 == 128989632);
 }
@@ -285,22 +387,17 @@ TEST_CASE("a block refuses parameters and inputs of other shapes, by name", "[bl
   CHECK(with([](P& p) { p.in_proj_bias = zeros<double>(0); }) ==
         "in_proj.bias: expected shape (d_in_proj) = (86), got (0)");
   // Every parameter is looked at.
-  std::size_t walked = 0;
-  small_block().parameters().visit([&](const char* name, const auto& tensor) {
-    const std::string chosen = name;
+  for (const auto& info : parameter_list(small_config())) {
     auto p = small_block().parameters();
-    p.visit([&](const char* other, auto& mutated) {
-      if (chosen != other) return;
-      auto shape = mutated.shape();
+    with_tensors(small_block().sizes(), p, [&](const ParameterInfo& other, auto& tensor) {
+      if (other.name != info.name) return;
+      auto shape = tensor.shape();
       shape.back() += 1;
-      mutated.resize(shape);
+      tensor.resize(shape);
     });
     const auto message = message_of<ShapeError>([&] { Mamba2Block<double>(small_config(), p); });
-    CHECK(message.find(chosen + ": expected shape") == 0);
-    CHECK(tensor.size() > 0);
-    ++walked;
-  });
-  CHECK(walked == 10);
+    CHECK(message.find(info.name + ": expected shape " + info.axes) == 0);
+  }
 
   CHECK(message_of<ShapeError>([] { small_block().forward(zeros<double>(2, 5, 9)); }) ==
         "u: expected shape (batch, seqlen, d_model) = (2, 5, 10), got (2, 5, 9)");

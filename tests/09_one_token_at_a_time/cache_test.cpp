@@ -58,9 +58,11 @@ const Mamba2Block<double>& full_block(std::size_t d_conv = 4) {
                       .bias = true};
   Mamba2Block<double> block(config, 17);
   std::uint64_t seed = 500;
-  block.parameters().visit([&](const char*, auto& tensor) {
-    testing::Random random(seed++);
-    for (auto& value : tensor) value += random.uniform(-0.2, 0.2);
+  block.update([&](auto& parameters) {
+    for (const auto& values : parameter_spans(parameters)) {
+      testing::Random random(seed++);
+      for (double& value : values) value += random.uniform(-0.2, 0.2);
+    }
   });
   return blocks.emplace(d_conv, block).first->second;
 }
@@ -157,7 +159,7 @@ TEST_CASE("a block forgets as slowly in float as in double, read or written, by 
   block.parameters().A_log.fill(-9.2F);  // A = -1e-4, and step sizes about 1e-3
   block.parameters().dt_bias.fill(-6.9F);
   block.parameters().in_proj_weight *= 0.01F;
-  Mamba2Parameters<double> same = zero_parameters<double>(config);
+  auto same = zero_parameters<double>(Mamba2Sizes(config));
   const auto copy = [](const auto& from, auto& to) { std::copy(from.begin(), from.end(), to.begin()); };
   const auto& p = block.parameters();
   copy(p.dt_bias, same.dt_bias), copy(p.A_log, same.A_log), copy(p.D, same.D),

@@ -1,6 +1,7 @@
 // The language model against the golden logits, its parts against each other.
 #include <mamba2/language_model.hpp>
 #include <mamba2/model_directory.hpp>
+#include <support/models.hpp>
 #include <support/testing.hpp>
 
 #include <map>
@@ -19,7 +20,7 @@ LanguageModelConfig small_config() {
   return {.n_layer = 2,
           .vocab_size = 45,
           .pad_vocab_size_multiple = 8,
-          .mixer = {.d_model = 12, .d_state = 5, .headdim = 3, .chunk_size = 7}};
+          .mixer = Mamba2Config{.d_model = 12, .d_state = 5, .headdim = 3, .chunk_size = 7}};
 }
 
 Tensor<std::int64_t, 2> small_ids(std::size_t batch, std::size_t seqlen) {
@@ -91,8 +92,9 @@ TEMPLATE_TEST_CASE("a prompt read in pieces gives what it gives at once", "[lang
     auto other = model.empty_cache(2);
     CHECK(relative_error(model.prefill(ids, other, {.piece = piece}), want) < golden_tolerance<TestType>);
     for (std::size_t i = 0; i < cache.size(); ++i) {
-      CHECK(relative_error(other[i].ssm_state, cache[i].ssm_state) < golden_tolerance<TestType>);
-      CHECK(relative_error(other[i].conv_state, cache[i].conv_state) < golden_tolerance<TestType>);
+      const auto &a = cache.template as<Mamba2Cache<TestType>>(i), &b = other.template as<Mamba2Cache<TestType>>(i);
+      CHECK(relative_error(b.ssm_state, a.ssm_state) < golden_tolerance<TestType>);
+      CHECK(relative_error(b.conv_state, a.conv_state) < golden_tolerance<TestType>);
     }
   }
   CHECK_THROWS_AS(model.prefill(ids, cache, {.piece = 0}), ValueError);
@@ -127,9 +129,12 @@ TEST_CASE("ids outside the vocabulary are refused with their place", "[language_
   CHECK_THROWS_AS(model.prefill(Tensor<std::int64_t, 2>::from_shape({1, 0}), cache), ValueError);
   auto untouched = model.empty_cache(2);
   CHECK_THROWS_AS(model.prefill(ids, untouched, {.piece = 1}), ValueError);  // found before the first piece is read
-  for (const float state : untouched[0].ssm_state) CHECK(state == 0);
+  for (const auto& state : untouched[0].states())
+    for (const float value : state.values) CHECK(value == 0);
   CHECK_THROWS_AS(model.step({1, 2}, cache), ShapeError);
-  cache.pop_back();
+  auto deeper = small_config();
+  deeper.n_layer = 3;
+  cache = LanguageModel<float>(deeper, 5).empty_cache(1);
   CHECK_THROWS_AS(model.step({1}, cache), ShapeError);
 }
 
@@ -142,9 +147,9 @@ TEST_CASE("an untied head is another matrix than the embedding", "[language_mode
   auto config = small_config();
   config.tie_embeddings = false;
   LanguageModel<double> model(config, 7);
-  REQUIRE(model.lm_head_weight.shape() == model.embedding_weight.shape());
+  REQUIRE(model.parameters().lm_head_weight.shape() == model.parameters().embedding_weight.shape());
   const auto before = model.forward(small_ids(1, 5));
-  for (double& weight : model.lm_head_weight) weight *= 2;
+  model.update([](auto& p) { p.lm_head_weight *= 2; });
   const auto after = model.forward(small_ids(1, 5));
   Tensor<double, 3> doubled = before;
   for (double& logit : doubled) logit *= 2;
@@ -153,8 +158,10 @@ TEST_CASE("an untied head is another matrix than the embedding", "[language_mode
 
 TEST_CASE("the published sizes have the published numbers of parameters", "[language_model]") {
   const auto count = [](std::size_t d_model, std::size_t n_layer) {
-    return parameter_count(
-        {.n_layer = n_layer, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = {.d_model = d_model}});
+    return parameter_count({.n_layer = n_layer,
+                            .vocab_size = 50277,
+                            .pad_vocab_size_multiple = 16,
+                            .mixer = Mamba2Config{.d_model = d_model}});
   };
   CHECK(count(768, 24) == 128'989'632);
   CHECK(count(1024, 48) == 368'346'624);
@@ -163,28 +170,29 @@ TEST_CASE("the published sizes have the published numbers of parameters", "[lang
   CHECK(count(2560, 64) == 2'702'599'680);
 }
 
-TEST_CASE("parameter_shapes() says what the model has, for every option", "[language_model]") {
-  for (int options = 0; options < 64; ++options) {
+TEST_CASE("parameter_list() says what the model has, for every option", "[language_model]") {
+  for (int options = 0; options < 128; ++options) {
     auto config = small_config();
     config.tie_embeddings = (options & 1) == 0;
-    config.mixer.bias = (options & 2) != 0;
-    config.mixer.conv_bias = (options & 4) == 0;
-    config.mixer.rmsnorm = (options & 8) == 0;
-    config.mixer.D_has_hdim = (options & 16) != 0;
-    config.mixer.d_ssm = (options & 32) != 0 ? 18 : 0;
-    const LanguageModel<float> model(config);
-    const auto shapes = parameter_shapes(config);
-    std::size_t i = 0, sum = 0;
-    model.visit([&](const std::string& name, const auto& tensor) {
-      CAPTURE(options, name);
-      REQUIRE(i < shapes.size());
-      CHECK(name == shapes[i].name);
-      CHECK(shape_text(tensor.shape()) == shape_text(shapes[i].shape));
-      sum += tensor.size();
-      ++i;
-    });
-    CHECK(i == shapes.size());
+    config.d_intermediate = (options & 64) != 0 ? 5 : 0;
+    Mamba2Config& block = edit_block(config);
+    block.bias = (options & 2) != 0;
+    block.conv_bias = (options & 4) == 0;
+    block.rmsnorm = (options & 8) == 0;
+    block.D_has_hdim = (options & 16) != 0;
+    block.d_ssm = (options & 32) != 0 ? 18 : 0;
+    const auto parameters = zero_parameters<float>(config);
+    const auto list = parameter_list(config);
+    const auto spans = parameter_spans(parameters);
+    REQUIRE(spans.size() == list.size());
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      CAPTURE(options, list[i].name);
+      CHECK(spans[i].size() == list[i].size());
+      sum += spans[i].size();
+    }
     CHECK(sum == parameter_count(config));
+    CHECK_NOTHROW(LanguageModel<float>(config, parameters));
   }
 }
 
@@ -192,29 +200,31 @@ TEST_CASE("fresh parameters are drawn as in the reference", "[language_model]") 
   auto config = small_config();
   config.vocab_size = 4000;
   config.tie_embeddings = false;
-  config.mixer.bias = true;
+  edit_block(config).bias = true;
   const LanguageModel<double> model(config, 8);
+  const auto& p = model.parameters();
   double mean = 0, square = 0;
-  for (const double w : model.embedding_weight) mean += w, square += w * w;
-  const auto n = static_cast<double>(model.embedding_weight.size());
+  for (const double w : p.embedding_weight) mean += w, square += w * w;
+  const auto n = static_cast<double>(p.embedding_weight.size());
   CHECK(std::abs(mean / n) < 5e-4);
   CHECK(std::sqrt(square / n) == Approx(0.02).epsilon(0.02));
   const double bound = 1 / std::sqrt(24.0) / std::sqrt(2.0);  // 1 / sqrt(d_inner) / sqrt(n_layer)
   double largest = 0;
-  for (const auto& layer : model.layers) {
-    for (const double w : layer.mixer.parameters().out_proj_weight) largest = std::max(largest, std::abs(w));
-    for (const double w : layer.mixer.parameters().out_proj_bias) CHECK(w == 0);
-    for (const double w : layer.norm_weight) CHECK(w == 1);
+  for (std::size_t i = 0; i < 2; ++i) {
+    for (const double w : block_parameters(p, i).out_proj_weight) largest = std::max(largest, std::abs(w));
+    for (const double w : block_parameters(p, i).out_proj_bias) CHECK(w == 0);
+    for (const double w : block_parameters(p, i).in_proj_bias) CHECK(w == 0);
+    for (const double w : p.branches[i].norm_weight) CHECK(w == 1);
   }
   CHECK(largest <= bound);
   CHECK(largest > 0.95 * bound);
   double head = 0;
-  for (const double w : model.lm_head_weight) head = std::max(head, std::abs(w));
+  for (const double w : p.lm_head_weight) head = std::max(head, std::abs(w));
   CHECK(head <= 1 / std::sqrt(12.0));
   CHECK(head > 0.95 / std::sqrt(12.0));
   const LanguageModel<double> again(config, 8), other(config, 9);
-  CHECK(again.embedding_weight == model.embedding_weight);
-  CHECK(other.embedding_weight != model.embedding_weight);
+  CHECK(again.parameters().embedding_weight == p.embedding_weight);
+  CHECK(other.parameters().embedding_weight != p.embedding_weight);
 }
 
 TEST_CASE("a model's configuration checks itself", "[language_model]") {
@@ -228,5 +238,5 @@ TEST_CASE("a model's configuration checks itself", "[language_model]") {
   CHECK(message([](Config& c) { c.vocab_size = 0; }).find("vocab_size") == 0);
   CHECK(message([](Config& c) { c.pad_vocab_size_multiple = 0; }).find("pad_vocab_size_multiple") == 0);
   CHECK(message([](Config& c) { c.norm_eps = -1; }).find("norm_eps") == 0);
-  CHECK_THROWS_AS(LanguageModel<float>(Config{.n_layer = 1, .vocab_size = 9, .mixer = {.d_model = 0}}), ValueError);
+  CHECK_THROWS_AS(parameter_list(Config{.n_layer = 1, .vocab_size = 9, .mixer = Mamba2Config{}}), ValueError);
 }

@@ -111,8 +111,10 @@ TEST_CASE("who listens may end it", "[generation]") {
 
 TEST_CASE("padding of the vocabulary is never chosen", "[generation]") {
   auto model = load_language_model<double>(golden_path("lm/tiny"));
-  for (std::size_t k = 0; k < 32; ++k)
-    model.embedding_weight(623, k) = 50 * model.norm_f_weight(k);  // the padding row, made loud
+  model.update([](auto& p) {
+    for (std::size_t k = 0; k < 32; ++k)
+      p.embedding_weight(623, k) = 50 * p.norm_f_weight(k);  // the padding row, made loud
+  });
   const auto model_vocab = generate(model, three, {.max_new_tokens = 60, .sampling = {.temperature = 3}});
   const auto smaller =
       generate(model, three, {.max_new_tokens = 60, .vocab_size = 100, .sampling = {.temperature = 3}});
@@ -151,7 +153,7 @@ TEST_CASE("rows of caches are put together and left out", "[generation]") {
   CHECK(message_of<ValueError>([] { gather_cache<double>({}); }) == "rows: expected at least one, got none");
   const std::vector<CacheRow<double>> wrong = {{&one, 0}, {&both, 2}};
   CHECK(message_of<ValueError>([&] { gather_cache<double>(wrong); }) ==
-        "rows: expected rows of caches of one model, got row 2");
+        "row: expected one of a cache of the same model, got 2");
 }
 
 TEST_CASE("what cannot be generated is refused, nothing is nothing", "[generation][hostile]") {
@@ -167,7 +169,7 @@ TEST_CASE("what cannot be generated is refused, nothing is nothing", "[generatio
   CHECK(refused({{1}}, {.sampling = {.top_p = 2}}) == "top_p: expected above 0, at most 1, got 2.0");
   CHECK(refused({{1, 624}}, greedy).starts_with("ids: expected 0 to 623, got 624"));
   auto broken = load_language_model<double>(golden_path("lm/tiny"));
-  broken.norm_f_weight(0) = std::nan("");
+  broken.update([](auto& p) { p.norm_f_weight(0) = std::nan(""); });
   CHECK(message_of<ValueError>([&] {
           generate(broken, {{1}}, greedy);
         }).starts_with("logits: expected numbers, got NaN for token 0"));

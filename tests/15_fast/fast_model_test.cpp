@@ -1,12 +1,15 @@
 // Blocks and models on the fast operations: steps, weights in bfloat16, what is counted, what is left allocated.
 #include <mamba2/cache.hpp>
+#include <mamba2/compact.hpp>
 #include <mamba2/fast.hpp>
+#include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/limits.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/products.hpp>
+#include <support/models.hpp>
 #include <support/testing.hpp>
 
 #include <malloc.h>
@@ -21,11 +24,12 @@ constexpr double rounding = std::is_same_v<Real, float> ? 2e-6 : 1e-13;
 
 // Every size is different; rows are longer than a register and no multiple of one.
 LanguageModelConfig small_config(bool tied = true) {
-  return {.n_layer = 2,
-          .vocab_size = 61,
-          .pad_vocab_size_multiple = 7,
-          .tie_embeddings = tied,
-          .mixer = {.d_model = 42, .d_state = 9, .headdim = 7, .ngroups = 3, .chunk_size = 16, .bias = true}};
+  return {
+      .n_layer = 2,
+      .vocab_size = 61,
+      .pad_vocab_size_multiple = 7,
+      .tie_embeddings = tied,
+      .mixer = Mamba2Config{.d_model = 42, .d_state = 9, .headdim = 7, .ngroups = 3, .chunk_size = 16, .bias = true}};
 }
 
 Tensor<std::int64_t, 2> small_ids(std::size_t batch, std::size_t seqlen) {
@@ -119,97 +123,119 @@ TEMPLATE_TEST_CASE("a model with weights in fewer bytes is the model of the roun
     for (const bool tied : {true, false}) {
       CAPTURE(type == WeightType::int8, tied);
       LanguageModel<TestType> model(small_config(tied), 1), rounded = model;
-      for (auto& layer : rounded.layers) {
-        round_weight(layer.mixer.parameters().in_proj_weight, type);
-        round_weight(layer.mixer.parameters().out_proj_weight, type);
-      }
-      round_weight(rounded.embedding_weight, type);
-      if (!tied) round_weight(rounded.lm_head_weight, type);
+      rounded.update([&](auto& p) {
+        for (std::size_t i = 0; i < 2; ++i) {
+          round_weight(block_parameters(p, i).in_proj_weight, type);
+          round_weight(block_parameters(p, i).out_proj_weight, type);
+        }
+        round_weight(p.embedding_weight, type);
+        if (!tied) round_weight(p.lm_head_weight, type);
+      });
       rounded.use(plain_operations<TestType>());
 
       const auto exact = model.forward(small_ids(2, 19));
-      model.keep_weights(type);
-      model.keep_weights(WeightType::bfloat16);  // once more changes nothing
-      CHECK(model.weight_type() == type);
-      CHECK(model.embedding_weight.size() == 0);
-      CHECK(model.layers[1].mixer.parameters().in_proj_weight.size() == 0);
+      const auto source = [&, list = parameter_list(model.config()), spans = parameter_spans(model.parameters())](
+                              const ParameterInfo& info, std::span<TestType> values) {
+        const auto at = std::find_if(list.begin(), list.end(), [&](const auto& i) { return i.name == info.name; });
+        REQUIRE(at != list.end());
+        const auto from = spans[static_cast<std::size_t>(at - list.begin())];
+        REQUIRE(from.size() == values.size());
+        std::copy(from.begin(), from.end(), values.begin());
+      };
+      const CompactLanguageModel<TestType> loaded(model.config(), source, type);
+      const CompactLanguageModel<TestType> compact(LanguageModel<TestType>(model), type);
+      CHECK(compact.weight_type() == type);
+      CHECK(relative_error(loaded.forward(small_ids(2, 19)), compact.forward(small_ids(2, 19))) == 0);
       for (const char* set : {"baseline", ""}) {
         const WithInstructionSet with(set);
         // Tokens may be rounded, too: to bfloat16 by products, to 15 bits by a few tokens against weights of one byte.
         const bool rounds_tokens = std::is_same_v<TestType, float> && multiplies_bfloat16();
         const double few = type == WeightType::int8 ? 2e-4 : rounding<TestType>;
         const double many = rounds_tokens ? 1e-2 : type == WeightType::int8 ? 3e-6 : rounding<TestType>;
-        CHECK(relative_error(model.forward(small_ids(2, 3)), rounded.forward(small_ids(2, 3))) < few);
-        const auto got = model.forward(small_ids(2, 19));
+        CHECK(relative_error(compact.forward(small_ids(2, 3)), rounded.forward(small_ids(2, 3))) < few);
+        const auto got = compact.forward(small_ids(2, 19));
         CHECK(relative_error(got, rounded.forward(small_ids(2, 19))) < many);
         CHECK(relative_error(got, exact) > 1e-4);
         CHECK(relative_error(got, exact) < 3e-2);
-        auto cache = model.empty_cache(2), other = rounded.empty_cache(2);
-        model.prefill(small_ids(2, 5), cache);
+        auto cache = compact.empty_cache(2), other = rounded.empty_cache(2);
+        compact.prefill(small_ids(2, 5), cache);
         rounded.prefill(small_ids(2, 5), other);
-        CHECK(relative_error(model.step({4, 60}, cache), rounded.step({4, 60}, other)) < std::max(few, many));
+        CHECK(relative_error(compact.step({4, 60}, cache), rounded.step({4, 60}, other)) < std::max(few, many));
       }
-
-      CHECK_THROWS_AS(model.use(plain_operations<TestType>()), ValueError);
-      CHECK_THROWS_AS(rounded.keep_weights(type), ValueError);
-      CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
-      CHECK(!std::filesystem::exists("never_written"));
     }
 }
 
+// A model that has given up its parameters can be asked, but neither trained nor saved: that does not compile.
+template <class Model>
+concept saves = requires(const Model& model) {
+  save_language_model(model, "never_written");
+};
+template <class Model>
+concept trains = requires(Model& model) {
+  model.parameters();
+  model.update([](auto&) {});
+};
+static_assert(saves<LanguageModel<float>> && trains<LanguageModel<float>>);
+static_assert(!saves<CompactLanguageModel<float>> && !trains<CompactLanguageModel<float>>);
+static_assert(!std::is_copy_constructible_v<CompactLanguageModel<float>>);
+
+TEST_CASE("a model with weights in fewer bytes writes like any other", "[fast]") {
+  const LanguageModel<float> model(small_config(), 1);
+  CompactLanguageModel<float> compact(LanguageModel<float>(model), WeightType::bfloat16);
+  const GenerationOptions options{.max_new_tokens = 8, .sampling = {.temperature = 0}};
+  const auto want = generate(compact, {{3, 7, 9}}, options)[0].ids;
+  CHECK(want.size() == 8);
+  const auto moved = std::move(compact);
+  CHECK(generate(moved, {{3, 7, 9}}, options)[0].ids == want);
+}
+
 TEST_CASE("weights are not rounded to what they are", "[fast]") {
-  LanguageModel<float> model(small_config(), 1);
-  CHECK_THROWS_AS(model.keep_weights(WeightType::full), ValueError);
-  CHECK(model.weight_type() == WeightType::full);
-  CHECK(model.forward(small_ids(1, 2)).size() > 0);
+  CHECK_THROWS_AS(CompactLanguageModel<float>(LanguageModel<float>(small_config(), 1), WeightType::full), ValueError);
   Tensor<float, 2> weight{{0, 0, 0}, {1, -4, 2}};
-  const CompactWeight compacted = compact(weight, WeightType::int8);
+  const auto compact = compact_weight(weight, WeightType::int8);
   CHECK(weight.size() == 0);
-  CHECK(compacted.int8 == Tensor<std::int8_t, 2>{{0, 0, 0}, {32, -127, 64}});
-  CHECK(compacted.scale(0) == 0);
+  CHECK(compact->rows() == 2);
+  CHECK(compact->columns() == 3);
+  const auto row_of = [](const Weight<float>& w, std::size_t i) {
+    std::vector<float> row(w.columns());
+    w.row(i, row);
+    return row;
+  };
+  CHECK(row_of(*compact, 0) == std::vector<float>{0, 0, 0});
+  const float scale = static_cast<float>(4.0 / 127);
+  CHECK(row_of(*compact, 1) == std::vector<float>{32 * scale, -127 * scale, 64 * scale});
   // What is broken stays broken: a row with an infinity or a NaN is all NaN, and other rows are not.
   for (const float strange : {HUGE_VALF, std::nanf("")}) {
     Tensor<float, 2> broken{{1, strange, 2}, {1e-44F, 0, 0}, {3, 0, 0}};
-    const CompactWeight rounded = compact(broken, WeightType::int8);
-    std::vector<float> row(3);
-    fast_operations<float>().compact_row(rounded, 0, row);
-    CHECK(std::isnan(row[0]));
-    fast_operations<float>().compact_row(rounded, 1, row);
-    CHECK(std::abs(row[0]) < 1e-43F);
-    fast_operations<float>().compact_row(rounded, 2, row);
-    CHECK(row[0] == Approx(3));
+    const auto rounded = compact_weight(broken, WeightType::int8);
+    CHECK(std::isnan(row_of(*rounded, 0)[0]));
+    CHECK(std::abs(row_of(*rounded, 1)[0]) < 1e-43F);
+    CHECK(row_of(*rounded, 2)[0] == Approx(3));
   }
-}
-
-TEST_CASE("a model with one block in fewer bytes is not saved", "[fast]") {
-  LanguageModel<float> model(small_config(), 1);
-  const auto exact = model.forward(small_ids(1, 3));
-  model.layers[0].mixer.keep_weights(WeightType::bfloat16);
-  CHECK(relative_error(model.forward(small_ids(1, 3)), exact) < 1e-2);
-  CHECK_THROWS_AS(save_language_model(model, "never_written"), ValueError);
-  CHECK(!std::filesystem::exists("never_written"));
 }
 
 TEST_CASE("what is counted agrees with the model's own parameters", "[fast]") {
   const LanguageModelConfig config = small_config();
-  const LanguageModel<float> model(config);
+  const LanguageModel<float> model(config, 1);
   double products = 0, all = 0;
-  model.visit([&](const std::string& name, const auto& tensor) {
-    const auto size = static_cast<double>(tensor.size());
+  for (const auto& info : parameter_list(config)) {
+    const auto size = static_cast<double>(info.size());
     all += size;
     for (const char* used : {"in_proj.weight", "out_proj.weight", "conv1d.weight"})
-      if (name.ends_with(used)) products += size;
-  });
+      if (info.name.ends_with(used)) products += size;
+  }
   const std::size_t Q = 16;
-  const Mamba2Config& c = config.mixer;
+  const Mamba2Config& c = block_of(config);
+  const Mamba2Sizes sizes = c;
   const double scans = static_cast<double>(config.n_layer) * scan_flops(c, Q);
   CHECK(layer_flops(config, Q) == 2 * products + scans);
   CHECK(scan_flops(c, Q) == 2.0 * (3 * 16 * 9 + 12 * (16 * 7 + 2 * 9 * 7)));
   CHECK(head_flops(config) == 2.0 * 63 * 42);
-  CHECK(projection_flops(config) == 2.0 * static_cast<double>(2 * (c.d_in_proj() + c.d_inner()) * 42));
-  const auto cache = model.empty_cache(5);
+  CHECK(projection_flops(config) == 2.0 * static_cast<double>(2 * (sizes.d_in_proj + sizes.d_inner) * 42));
+  auto cache = model.empty_cache(5);
   double state = 0;
-  for (const auto& layer : cache) state += static_cast<double>(layer.conv_state.size() + layer.ssm_state.size());
+  for (std::size_t i = 0; i < cache.size(); ++i)
+    for (const auto& tensor : cache[i].states()) state += static_cast<double>(tensor.values.size());
   CHECK(step_bytes(config, 4, 5) == 4 * all + 2 * 4 * state);
   CHECK(step_bytes(small_config(false), 2, 0) == 2 * all);  // an embedding of its own is hardly read
 }

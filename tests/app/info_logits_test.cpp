@@ -65,9 +65,11 @@ TEST_CASE("mamba2 info says what a model is", "[app]") {
 
 TEST_CASE("mamba2 info reports NaN and infinite weights", "[app][hostile]") {
   auto model = load_language_model<float>(golden_path("lm/tiny"));
-  model.norm_f_weight(3) = std::nanf("");
-  model.layers[1].norm_weight(0) = -HUGE_VALF;
-  model.layers[1].norm_weight(1) = HUGE_VALF;
+  model.update([](auto& p) {
+    p.norm_f_weight(3) = std::nanf("");
+    p.branches[1].norm_weight(0) = -HUGE_VALF;
+    p.branches[1].norm_weight(1) = HUGE_VALF;
+  });
   const TemporaryDirectory directory;
   save_language_model(model, directory.path(), CheckpointLayout::hugging_face);
   const auto about = nlohmann::json::parse(run_mamba2("info --json -m " + quoted(directory.path())).out);

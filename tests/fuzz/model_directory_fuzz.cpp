@@ -54,9 +54,8 @@ void unpack(std::string_view bytes, const fs::path& directory) {
 
 std::vector<float> numbers(const mamba2::LanguageModel<float>& model) {
   std::vector<float> all;
-  model.visit([&](const std::string&, const auto& tensor) {
-    for (const float number : tensor) all.push_back(number == number ? number : 0.0f);  // NaN equals nothing
-  });
+  for (const auto& values : parameter_spans(model.parameters()))
+    for (const float number : values) all.push_back(number == number ? number : 0.0f);  // NaN equals nothing
   return all;
 }
 

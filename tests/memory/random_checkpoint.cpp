@@ -15,8 +15,10 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto number = [&](int i) { return static_cast<std::size_t>(std::stoul(argv[i])); };
-  const mamba2::LanguageModelConfig config{
-      .n_layer = number(5), .vocab_size = number(6), .pad_vocab_size_multiple = 16, .mixer = {.d_model = number(4)}};
+  const mamba2::LanguageModelConfig config{.n_layer = number(5),
+                                           .vocab_size = number(6),
+                                           .pad_vocab_size_multiple = 16,
+                                           .mixer = mamba2::Mamba2Config{.d_model = number(4)}};
   const mamba2::LanguageModel<float> model(config, 1);
   save_language_model(model, argv[1], layouts.at(argv[2]), types.at(argv[3]));
   std::cout << parameter_count(config) << "\n";

@@ -51,9 +51,9 @@ BlockCase<Real> block_case(const std::string& name) {
   c.conv_bias = json.value("conv_bias", c.conv_bias);
   golden.prefill_length = json.at("prefill_length");
   golden.parameters = mamba2::zero_parameters<Real>(c);
-  golden.parameters.visit([&](const char* parameter, auto& tensor) {
+  mamba2::with_tensors(mamba2::Mamba2Sizes(c), golden.parameters, [&](const auto& info, auto& tensor) {
     constexpr std::size_t axes = std::tuple_size_v<std::decay_t<decltype(tensor.shape())>>;
-    tensor = load_golden<Real, axes>(golden.folder, parameter);
+    if (info.present()) tensor = load_golden<Real, axes>(golden.folder, info.name);
   });
   golden.u = load_golden<Real, 3>(golden.folder, "u");
   return golden;

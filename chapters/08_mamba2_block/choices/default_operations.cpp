@@ -1,4 +1,3 @@
-// The table that a block starts with: the clear forms, until a later chapter chooses another.
 #include <mamba2/operations.hpp>
 
 namespace mamba2 {

@@ -1,12 +1,14 @@
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/error.hpp>
+#include <mamba2/random.hpp>
 #include <support/block_cases.hpp>
 #include <support/testing.hpp>
 
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <tuple>
 #include <utility>
 
 using namespace mamba2;
@@ -155,18 +157,16 @@ TEST_CASE("a step refuses other shapes, by name", "[cache]") {
 // A large state that fades by ten millionths at each token: what it loses lies in the digits that a float has no room for.
 TEST_CASE("a block forgets as slowly in float as in double, read or written, by turns", "[cache][slow]") {
   const Mamba2Config config{.d_model = 4, .d_state = 5, .headdim = 4};
-  Mamba2Block<float> block(config, 3);
-  block.parameters().A_log.fill(-9.2F);  // A = -1e-4, and step sizes about 1e-3
-  block.parameters().dt_bias.fill(-6.9F);
-  block.parameters().in_proj_weight *= 0.01F;
-  auto same = zero_parameters<double>(Mamba2Sizes(config));
+  mamba2::Random random(3);
+  auto narrow = initial_parameters<float>(config, random);
+  narrow.A_log.fill(-9.2F);  // A = -1e-4, and step sizes about 1e-3
+  narrow.dt_bias.fill(-6.9F);
+  narrow.in_proj_weight *= 0.01F;
+  auto same = zero_parameters<double>(config);
   const auto copy = [](const auto& from, auto& to) { std::copy(from.begin(), from.end(), to.begin()); };
-  const auto& p = block.parameters();
-  copy(p.dt_bias, same.dt_bias), copy(p.A_log, same.A_log), copy(p.D, same.D),
-      copy(p.in_proj_weight, same.in_proj_weight);
-  copy(p.conv1d_weight, same.conv1d_weight), copy(p.conv1d_bias, same.conv1d_bias),
-      copy(p.norm_weight, same.norm_weight);
-  copy(p.out_proj_weight, same.out_proj_weight);
+  std::apply([&](auto&... to) { std::apply([&](auto&... from) { (copy(from, to), ...); }, narrow.tensors(narrow)); },
+             same.tensors(same));
+  const Mamba2Block<float> block(config, narrow);
   const Mamba2Block<double> wide(config, same);
 
   constexpr std::size_t tokens = 20000;
@@ -176,11 +176,11 @@ TEST_CASE("a block forgets as slowly in float as in double, read or written, by 
   const Tensor<double, 4> want =
       wide.forward(Tensor<double, 3>(xt::cast<double>(u)), {.cache = &cache_wide}).cache.ssm_state;
   CHECK(std::abs(want(0, 0, 0, 0) - 1000) > 0.5);
-  for (const std::size_t piece_length : {1, 7, 500}) {  // 1: by steps
-    CAPTURE(piece_length);
+  const auto state_after = [&](std::size_t piece_length, bool keep) {
     auto cache = block.empty_cache(1);
     cache.ssm_state.fill(1000);
     for (std::size_t t = 0; t < tokens; t += piece_length) {
+      if (!keep) cache.ssm_remainder.clear();
       if (piece_length == 1) {
         block.step(Tensor<float, 2>(xt::view(u, xt::all(), t)), cache);
       } else {
@@ -188,6 +188,11 @@ TEST_CASE("a block forgets as slowly in float as in double, read or written, by 
         cache = block.forward(part, {.cache = &cache}).cache;
       }
     }
-    CHECK(relative_error(cache.ssm_state, want) < 1e-6);
+    return cache.ssm_state;
+  };
+  for (const std::size_t piece_length : {1, 7, 500}) {  // 1: by steps
+    CAPTURE(piece_length);
+    CHECK(relative_error(state_after(piece_length, true), want) < 1e-6);
   }
+  CHECK(relative_error(state_after(1, false), want) > 1e-5);  // what the remainder is for
 }

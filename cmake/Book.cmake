@@ -179,7 +179,8 @@ macro(book_map)
   file(GENERATE OUTPUT "${BOOK_DIR}/map/objects.txt" CONTENT "${lines}")
   file(GLOB interfaces CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp")
   add_custom_command(OUTPUT "${BOOK_DIR}/map/builds_on.json" "${BOOK_DIR}/map/builds_on.svg"
-    COMMAND ${WEAVER} builds_on --root "${PROJECT_SOURCE_DIR}" --objects "${BOOK_DIR}/map/objects.txt" --out "${BOOK_DIR}/map" --draft
+    COMMAND ${WEAVER} builds_on --root "${PROJECT_SOURCE_DIR}" --objects "${BOOK_DIR}/map/objects.txt" --out "${BOOK_DIR}/map"
+            $<$<BOOL:${BOOK_DRAFT}>:--draft>
     DEPENDS "${WEAVER_DIR}/builds_on.py" "${WEAVER_DIR}/draw.py" "${BOOK_DIR}/map/objects.txt" ${compiled} ${said} ${interfaces}
     COMMENT "Drawing the map of the chapters" COMMAND_EXPAND_LISTS VERBATIM)
 endmacro()

@@ -19,8 +19,10 @@
 // ## What it builds on {#language_model_builds_on}
 //
 // @Chapter{mamba2_block} for mamba2::Mixer, for parameters that are described once, and for the
-// table of operations; @chapter{convolution_and_norm} for rms_norm(); @chapter{one_token_at_a_time}
-// for the caches and step(); @chapter{selection} for mamba2::Random and Mamba-1.
+// table of operations, the norm among them; @chapter{one_token_at_a_time} for the caches and
+// step(); @chapter{selection} for mamba2::Random and Mamba-1.
+//
+// In thought also on @chapter{convolution_and_norm}: what the norm of a row is.
 //
 // ## Shapes {#language_model_shapes}
 //

@@ -37,6 +37,18 @@ class Header:
     items: list = field(default_factory=list)
 
 
+def has_words(node):
+    """Whether anything is said of a thing."""
+    return any("".join(part.itertext()).strip() for kind in ("briefdescription", "detaileddescription") for part in node.findall(kind))
+
+
+def is_special(node, owner):
+    """Whether a member is one that the language itself knows: copying, moving, an end; or a constructor without arguments."""
+    name, types = node.findtext("name"), ["".join(t.itertext()) for t in node.findall("param/type")]
+    own = name in (owner, "operator=") and (not types or (len(types) == 1 and re.fullmatch(rf"(const )?{owner}(<.*>)? ?&{{1,2}}", types[0])))
+    return node.get("kind") == "function" and (name == f"~{owner}" or bool(own))
+
+
 def page_name(path):
     return re.sub(r"\.hpp$", "", path).replace("/", "_") + ".html"
 
@@ -50,6 +62,7 @@ class Library:
         self.by_id = {}        # Doxygen's id -> href
         self.items = {}        # qualified name -> Item, the first of its overloads
         self.texts = {}
+        self.undocumented = []  # [(header, line, name)]
         compounds = [node for node in (self.compound(folder, name) for name in sorted(os.listdir(folder))) if node is not None]
         for node in compounds:
             if node.get("kind") == "file":
@@ -76,8 +89,9 @@ class Library:
     def add_type(self, node):
         location = node.find("location")
         qualified = re.sub(r"\s*<.*", "", node.findtext("compoundname"))
-        if location is None or location.get("file") not in self.headers:
+        if location is None or location.get("file") not in self.headers or node.get("prot") == "private":
             return
+        self.expect_words(node, location, qualified)
         item = Item(node.get("kind"), qualified.rsplit("::", 1)[-1], qualified, location.get("file"), int(location.get("line")), node)
         self.headers[item.header].items.append(item)
         for member in node.findall("sectiondef/memberdef"):
@@ -88,10 +102,19 @@ class Library:
         location = node.find("location")
         if location is None or location.get("file") not in self.headers or node.get("prot") == "private":
             return
+        if owner and is_special(node, owner.name) and not has_words(node):
+            return  # copies and moves, and what is done at the end, need no words
+        self.expect_words(node, location, node.findtext("qualifiedname") or node.findtext("name"))
+        for value in node.findall("enumvalue"):
+            self.expect_words(value, location, f"{node.findtext('name')}::{value.findtext('name')}")
         line = int(location.get("declline") or location.get("line"))
         item = Item(node.get("kind"), node.findtext("name"), node.findtext("qualifiedname") or node.findtext("name"),
                     location.get("file"), line, node)
         (owner.members if owner else self.headers[item.header].items).append(item)
+
+    def expect_words(self, node, location, name):
+        if not has_words(node):
+            self.undocumented.append((location.get("file"), int(location.get("line")), name))
 
     def give_anchors(self):
         for header in self.headers.values():

@@ -256,6 +256,8 @@ class Binder:
                     self.reference.find_definitions(page, "\n".join(token["lines"]), token["section"] or [page["title"], ""])
 
     def bind(self):
+        for header, line, name in self.library.undocumented:
+            self.report.error(f"src/{header}", line, f"nothing is said of {name}")
         self.find_definitions()
         for page in self.outline["pages"]:
             self.write(f"{page['id']}.html", self.book_page(page))

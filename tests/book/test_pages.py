@@ -198,8 +198,8 @@ class Pages(unittest.TestCase):
         problems = []
         for name, page in self.chapters.items():
             exercises = page.article().find("div", "exercise")
-            if not 2 <= len(exercises) <= 4:
-                problems.append(f"{name}: {len(exercises)} exercises, should be two to four")
+            if not 2 <= len(exercises) <= 6:
+                problems.append(f"{name}: {len(exercises)} exercises, should be two to six")
             for exercise in exercises:
                 label = exercise.attributes.get("id")
                 hints, solutions = exercise.find("details", "hint"), exercise.find("details", "solution")

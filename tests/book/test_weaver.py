@@ -23,7 +23,7 @@ DOCS = os.path.join(ROOT, "docs")
 WEAVER = [sys.executable, os.path.join(DOCS, "weaver")]
 sys.dont_write_bytecode = True
 sys.path.insert(0, DOCS)
-from weaver import bind, builds_on, chapters, doxygen, exercises, literate, plain, reference, weave  # noqa: E402
+from weaver import api, bind, builds_on, chapters, doxygen, exercises, literate, plain, reference, weave  # noqa: E402
 from weaver.code import highlight  # noqa: E402
 from weaver.doxygen import TOKEN  # noqa: E402
 from weaver.report import Report  # noqa: E402
@@ -847,6 +847,29 @@ class Binding(unittest.TestCase):
         shown = self.written('<para>F.<parameterlist kind="param"><parameteritem><parameternamelist><parametername>x</parametername></parameternamelist>'
                              "<parameterdescription><para>in</para></parameterdescription></parameteritem></parameterlist></para>")
         self.assertIn('<p>F.</p><dl class="about"><dt>Parameters</dt><dd><dl class="names"><div><dt><code>x</code></dt><dd><p>in</p></dd></div></dl></dd></dl>', shown)
+
+    def test_what_lacks_words(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        words = "<briefdescription><para>Words.</para></briefdescription>"
+
+        def member(name, types, inside="", kind="function"):
+            given = "".join(f"<param><type>{t}</type></param>" for t in types)
+            return (f'<memberdef kind="{kind}" id="i" prot="public"><name>{name}</name><qualifiedname>mamba2::A::{name}</qualifiedname>{given}{inside}'
+                    '<location file="mamba2/a.hpp" line="7"/></memberdef>')
+        members = [member("A", []), member("A", ["const A&lt; Real &gt; &amp;"]), member("A", ["A &amp;&amp;"]), member("operator=", ["const A &amp;"]), member("~A", []),
+                   member("said", ["int"], words), member("A", ["int"]), member("f", []), member("x", [], kind="variable")]
+        files = {"a_8hpp": f'<compounddef kind="file" id="a_8hpp">{words}<location file="mamba2/a.hpp"/></compounddef>',
+                 "structmamba2_1_1A": f'<compounddef kind="struct" id="s"><compoundname>mamba2::A</compoundname>{words}<location file="mamba2/a.hpp" line="5"/>'
+                                      f'<sectiondef>{"".join(members)}</sectiondef></compounddef>',
+                 "structmamba2_1_1B": '<compounddef kind="struct" id="t"><compoundname>mamba2::B</compoundname><location file="mamba2/a.hpp" line="9"/></compounddef>'}
+        for name, text in files.items():
+            with open(os.path.join(folder, name + ".xml"), "w", encoding="utf-8") as out:
+                out.write(f"<doxygen>{text}</doxygen>")
+        library = api.Library(folder, folder)
+        self.assertEqual(library.undocumented, [("mamba2/a.hpp", 7, "mamba2::A::A"), ("mamba2/a.hpp", 7, "mamba2::A::f"), ("mamba2/a.hpp", 7, "mamba2::A::x"),
+                                                ("mamba2/a.hpp", 9, "mamba2::B")])
+        self.assertEqual([m.name for m in library.headers["mamba2/a.hpp"].items[0].members], ["said", "A", "f", "x"])
 
     def test_what_is_unknown_is_an_error(self):
         with self.assertRaises(SystemExit):

@@ -201,8 +201,8 @@ std::vector<ParameterInfo> describe_linear(const std::string& name, const std::s
            .initial = evenly(root(shape[1]))}};
 }
 
-// And what lies between the projections: taps, which start uniform in $\pm 1/\sqrt{d_{conv}}$ unless
-// it is said otherwise, and the weights of the norm.
+// And what lies between the projections: taps, which start uniform in $\pm 1/\sqrt{d_{conv}}$
+// unless it is said otherwise, and the weights of the norm.
 
 std::vector<ParameterInfo> describe_middle(const Mamba2Sizes& s) {
   const Mamba2Config& c = s.config;

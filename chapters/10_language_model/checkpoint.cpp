@@ -54,7 +54,7 @@ namespace {
 InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
   descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) fail_with_errno(path_, "cannot be opened");
-  struct stat status {};
+  struct stat status{};
   const bool regular = ::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode);
   if (!regular) ::close(descriptor_);
   if (!regular) fail(path_, "is not a regular file");
@@ -370,7 +370,7 @@ void remove_unfinished_files() noexcept {
 // replaced either.
 
 NewFile::NewFile(std::filesystem::path path) : path_(std::move(path)), end_(end_of_links(path_)) {
-  struct stat status {};
+  struct stat status{};
   const bool exists = ::stat(end_.c_str(), &status) == 0;
   if (const auto own = own_descriptor(end_)) {
     descriptor_ = ::fcntl(*own, F_DUPFD_CLOEXEC, 0);
@@ -433,7 +433,7 @@ void NewFile::commit() {
   };
   if (!closed) undo("cannot be written");
   if (straight) return;
-  struct stat status {};  // something else may stand there by now
+  struct stat status{};  // something else may stand there by now
   if (::lstat(end_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
     errno = EEXIST;
     undo("cannot be put in place");

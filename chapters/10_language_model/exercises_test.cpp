@@ -86,14 +86,14 @@ GRADE(2, "count the parameters") {
   for (const Sizes& s : {Sizes{.d_model = 768, .n_layer = 24, .padded_vocab_size = 50288},
                          Sizes{.d_model = 2560, .n_layer = 64, .padded_vocab_size = 50288},
                          Sizes{.d_model = 30,
-                         .n_layer = 3,
-                         .padded_vocab_size = 56,
-                         .d_state = 7,
-                         .d_conv = 5,
-                         .expand = 4,
-                         .headdim = 10,
-                         .ngroups = 3,
-                         .tie_embeddings = false}}) {
+                               .n_layer = 3,
+                               .padded_vocab_size = 56,
+                               .d_state = 7,
+                               .d_conv = 5,
+                               .expand = 4,
+                               .headdim = 10,
+                               .ngroups = 3,
+                               .tie_embeddings = false}}) {
     const std::size_t want =
         mamba2::parameter_count({.n_layer = s.n_layer,
                                  .vocab_size = s.padded_vocab_size,

@@ -18,9 +18,9 @@
 //
 // ## What it builds on {#language_model_builds_on}
 //
-// @Chapter{mamba2_block} for mamba2::Mixer, for parameters that are described once, and for the
-// table of operations, the norm among them; @chapter{one_token_at_a_time} for the caches and
-// step(); @chapter{selection} for mamba2::Random and Mamba-1.
+// @Chapter{mamba2_block} for mamba2::Mamba2Mixer, for parameters that are described once, and for
+// the table of operations, the norm among them; @chapter{one_token_at_a_time} for the cache and the
+// step of a block; @chapter{selection} for mamba2::Random.
 //
 // In thought also on @chapter{convolution_and_norm}: what the norm of a row is.
 //

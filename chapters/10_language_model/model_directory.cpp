@@ -275,8 +275,8 @@ ModelDirectory open_model(const Path& directory) {
 // ### Loading {#language_model_load}
 //
 // The rest is a walk: each parameter is filled from the file. A tied head that is stored apart from
-// the embedding must hold the same numbers; if it does not, the configuration is wrong about it, and
-// one of the two would be lost.
+// the embedding must hold the same numbers; if it does not, the configuration is wrong about it,
+// and one of the two would be lost.
 
 namespace {
 

@@ -157,7 +157,7 @@ class MixerConfig {
   MixerConfig() = default;
   /// \brief That of some kind of mixer. \param config such as a Mamba2Config
   template <class Config>
-  requires requires { MixerTraits<Config>::name; }
+    requires requires { MixerTraits<Config>::name; }
   MixerConfig(const Config& config) : held_(std::make_shared<const OneMixerConfig<Config>>(config)) {}
 
   /// \brief As what it is, if it is that. \tparam Config such as Mamba2Config \return the options; null if it is of another kind

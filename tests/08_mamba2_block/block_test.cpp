@@ -199,8 +199,7 @@ TEST_CASE("parameters are walked in the order of a checkpoint, without those tha
   const auto names_of = [&] {
     std::vector<std::string> names;
     const auto p = zero_parameters<float>(config);
-    walk(
-        config, [&](const ParameterInfo& info, std::span<const float>) { names.push_back(info.name); }, p);
+    walk(config, [&](const ParameterInfo& info, std::span<const float>) { names.push_back(info.name); }, p);
     return names;
   };
   CHECK(names_of() == std::vector<std::string>{"dt_bias", "A_log", "D", "in_proj.weight", "in_proj.bias",

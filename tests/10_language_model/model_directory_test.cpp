@@ -75,9 +75,7 @@ struct SavedModel {
     std::vector<NamedTensor<float>> list;
     walk(
         model.config(),
-        [&](const ParameterInfo& info, auto values) {
-          list.push_back({info.name, info.shape, values});
-        },
+        [&](const ParameterInfo& info, auto values) { list.push_back({info.name, info.shape, values}); },
         model.parameters());
     return list;
   }
@@ -363,10 +361,7 @@ const std::vector<std::pair<const char*, std::function<void(LanguageModelConfig&
     {"norm_eps outside the block", [](auto& c) { c.norm_eps = 1e-6; }},
     {"d_intermediate", [](auto& c) { c.d_intermediate = 7; }},
     {"eos_token_ids", [](auto& c) { c.eos_token_ids = {3}; }},
-    {"several eos_token_ids",
-     [](auto& c) {
-       c.eos_token_ids = {3, 1};
-     }},
+    {"several eos_token_ids", [](auto& c) { c.eos_token_ids = {3, 1}; }},
     {"d_model", [](auto& c) { edit_block(c).d_model = 18; }},
     {"d_state", [](auto& c) { edit_block(c).d_state = 6; }},
     {"d_conv", [](auto& c) { edit_block(c).d_conv = 3; }},

@@ -167,9 +167,7 @@ TEMPLATE_TEST_CASE("a model with weights in fewer bytes is the model of the roun
 
 // A model that has given up its parameters can be asked, but neither trained nor saved: that does not compile.
 template <class Model>
-concept saves = requires(const Model& model) {
-  save_language_model(model, "never_written");
-};
+concept saves = requires(const Model& model) { save_language_model(model, "never_written"); };
 template <class Model>
 concept trains = requires(Model& model) {
   model.parameters();

@@ -46,7 +46,7 @@ GRADE(1, "a mask from factors") {
 GRADE(2, "make the decay disappear") {
   const std::size_t seqlen = 9, d_state = 3;
   auto dA = zeros<double>(seqlen);
-  for (double& entry : dA) entry = next_random(-1.5, 0);
+  for (double& entry : dA) entry = draw(-1.5, 0);
   const auto B = random_matrix(seqlen, d_state), C = random_matrix(seqlen, d_state);
   const Tensor<double, 2> L = mamba2::decay_mask(dA);
   const exercises::Undecayed yours = exercises::undecayed(dA, B, C);

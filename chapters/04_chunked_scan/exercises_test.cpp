@@ -166,7 +166,7 @@ GRADE(3, "take it apart: no tokens at all") {
 namespace {
 
 exercises::Passage random_passage() {
-  return {next_random(0.3, 1), random(zeros<double>(3, 2))};
+  return {draw(0.3, 1), random(zeros<double>(3, 2))};
 }
 
 void expect_equal(const exercises::Passage& yours, const exercises::Passage& expected,

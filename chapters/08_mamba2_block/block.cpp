@@ -109,8 +109,8 @@ void Mamba2Mixer<Real>::forward(const MixerInput<Real>& input, Cache* cache,
                                 MatrixRef<Real> y) const {
   if (cache) check_cache(*cache, input.batch);
   Cache fresh = cache ? Cache() : empty_cache(input.batch);
-  const MatrixRef<Real> conv_state = as_rows<1>(cache ? cache->conv_state : fresh.conv_state);
-  const MatrixRef<Real> ssm_state = as_rows<1>(cache ? cache->ssm_state : fresh.ssm_state);
+  Cache& remembered = cache ? *cache : fresh;
+  const MatrixRef<Real> conv_state = as_rows<1>(remembered.conv_state);
 
   enter(input.u, operations, a);
   const ShortConvolution<Real> convolution{.x = split_columns(sizes_, as_matrix(a.zxbcdt)).xBC,
@@ -122,8 +122,8 @@ void Mamba2Mixer<Real>::forward(const MixerInput<Real>& input, Cache* cache,
   operations.short_convolution(convolution, as_matrix(a.xBC));
   ScanRef<Real> scan = scan_ref(sizes_, *parameters_, A_, input.batch, a);
   scan.seq_idx = input.seq_idx;
-  operations.scan(scan, scan_options(operations, input.algorithm, input.chunk_size), ssm_state,
-                  as_matrix(a.y));
+  operations.scan(scan, scan_options(operations, input.algorithm, input.chunk_size),
+                  remembered.scan_state(), as_matrix(a.y));
   unchecked::convolution_state<Real>(convolution, conv_state);
   leave(operations, a, y);
 }

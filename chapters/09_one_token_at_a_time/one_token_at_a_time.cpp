@@ -115,13 +115,28 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // $$ S \leftarrow e^{\Delta A} S + (\Delta\, x)\, B^\top, \qquad y = S\, C + D\, x, $$ {#eq:one_step}
 //
 // with the state held as (headdim, d_state), so that the inner loop runs along memory. Each number
-// of the state is read once and written once for a token. The two lines of arithmetic take no time
-// beside that.
+// of the state is read once and written once for a token.
+//
+// One thing must not be forgotten. The state is stored after *every* token here, and rounded each
+// time: the case that @chapter{real_sequences} warned of. A head that forgets a millionth of its
+// state at each step would lose much of that to rounding. So the arithmetic is in double, and what
+// rounding takes is kept in a remainder beside the state.
+
+namespace {
+
+/// A remainder of so many numbers: zeros where there was none.
+template <class Real>
+Real* made_for(std::vector<Real>& remainder, std::size_t size) {
+  if (remainder.size() != size) remainder.assign(size, Real(0));
+  return remainder.data();
+}
+
+}  // namespace
 
 namespace unchecked {
 
 template <class Real>
-void scan_step(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
+void scan_step(const ScanRef<Real>& in, const ScanOptions& options, ScanState<Real> states,
                MatrixRef<Real> y) {
   const auto [batch, seqlen, nheads, headdim, ngroups, d_state] = in.sizes;
   const std::size_t D_size = in.D.size() / nheads;  // of each head: 0, 1 or headdim
@@ -129,16 +144,21 @@ void scan_step(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Re
     for (std::size_t h = 0; h < nheads; ++h) {
       const std::size_t g = group_of_head(h, nheads, ngroups);
       const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
-      const Real dt = step_size(in.dt[b][h] + bias, options), decay = std::exp(dt * in.A[h]);
+      const Real dt = step_size(in.dt[b][h] + bias, options);
+      const double decay = std::exp(static_cast<double>(dt * in.A[h]));
       const Real *B = in.B[b] + g * d_state, *C = in.C[b] + g * d_state, *x = in.x[b] + h * headdim;
+      Real* S = states.state[b] + h * headdim * d_state;
+      Real* rest =
+          states.remainder.data ? made_for(states.remainder(b, h), headdim * d_state) : nullptr;
       for (std::size_t p = 0; p < headdim; ++p) {
-        Real* const S = states[b] + (h * headdim + p) * d_state;
         const Real input = dt * x[p];
         Real sum = D_size == 0 ? Real(0) : in.D[h * D_size + p % D_size] * x[p];
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t n = 0; n < d_state; ++n) {
-          S[n] = decay * S[n] + input * B[n];
-          sum += S[n] * C[n];
+        for (std::size_t n = 0; n < d_state; ++n, ++S) {
+          const double before = *S + static_cast<double>(rest ? own_remainder(*S, *rest) : Real(0));
+          const double after = decay * before + input * B[n];
+          *S = static_cast<Real>(after);
+          if (rest) *rest++ = static_cast<Real>(after - *S);
+          sum += *S * C[n];
         }
         y[b][h * headdim + p] = sum;
       }
@@ -150,18 +170,26 @@ void scan_step(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Re
 
 template <class Real>
 Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options,
-                          Tensor<Real, 4>& state) {
+                          Tensor<Real, 4>& state, std::vector<std::vector<Real>>* remainder) {
   const ScanSizes s = scan_sizes(input, options);
   require_shape("x", input.x, {s.batch, 1, s.nheads, s.headdim}, "(batch, 1, nheads, headdim)");
   require_shape("state", state, {s.batch, s.nheads, s.headdim, s.d_state},
                 "(batch, nheads, headdim, d_state)");
   if (input.z || input.initial_state || input.seq_idx)
     throw ValueError("scan_step: expected no z, no initial_state and no seq_idx");
+  ScanState<Real> states = as_rows<1>(state);
+  if (remainder) {
+    remainder->resize(s.batch * s.nheads);
+    states.remainder = {remainder->data(), s.batch, s.nheads, s.nheads};
+  }
   auto y = Tensor<Real, 4>::from_shape(input.x.shape());
-  unchecked::scan_step<Real>(input, options, as_rows<1>(state), as_rows<2>(y));
+  unchecked::scan_step<Real>(input, options, states, as_rows<2>(y));
   return y;
 }
 
+// The remainders are made with the first step and stay, so that later steps ask for no memory.
+// @chapter{fast} keeps them only for heads that forget so slowly that it matters.
+//
 // ## The step {#one_token_at_a_time_step}
 //
 // And the step of the block is the block's own way in, the two functions above, and the block's own
@@ -184,7 +212,7 @@ void Mamba2Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
   const MatrixRef<const Real> xBC = split_columns(sizes_, as_matrix(a.zxbcdt)).xBC;
   convolve(xBC, taps(), parameters_->conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
   scan(scan_ref(sizes_, *parameters_, A_, u.rows, a), scan_options(operations, Algorithm::recurrent, 0),
-       as_rows<1>(cache.ssm_state), as_matrix(a.y));
+       cache.scan_state(), as_matrix(a.y));
   leave(operations, a, y);
 }
 
@@ -202,8 +230,9 @@ Tensor<Real, 2> Mamba2Block<Real>::step(const Tensor<Real, 2>& u, Mamba2Cache<Re
                                  Tensor<Real, 3>&, MatrixRef<Real>);                                  \
   template void unchecked::convolution_step(MatrixRef<const Real>, MatrixRef<const Real>,             \
                                             std::span<const Real>, MatrixRef<Real>, MatrixRef<Real>); \
-  template Tensor<Real, 4> scan_step(const ScanInput<Real>&, const ScanOptions&, Tensor<Real, 4>&);   \
-  template void unchecked::scan_step(const ScanRef<Real>&, const ScanOptions&, MatrixRef<Real>,       \
+  template Tensor<Real, 4> scan_step(const ScanInput<Real>&, const ScanOptions&, Tensor<Real, 4>&,    \
+                                     std::vector<std::vector<Real>>*);                                \
+  template void unchecked::scan_step(const ScanRef<Real>&, const ScanOptions&, ScanState<Real>,       \
                                      MatrixRef<Real>);                                                \
   template void Mamba2Mixer<Real>::step(MatrixRef<const Real>, Mamba2Cache<Real>&,                    \
                                         const Operations<Real>&, MatrixRef<Real>) const;              \

@@ -276,7 +276,7 @@ class Pool {
 
   std::size_t threads() const { return workers_.size() + 1; }
 
-  void run(std::size_t count, const std::function<void(std::size_t)>& task) {
+  void run(std::size_t count, const TaskRef& task) {
     {
       const std::lock_guard lock(mutex_);
       task_ = &task;
@@ -346,7 +346,7 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::atomic<std::size_t> generation_{0}, next_{0}, busy_{0};
-  const std::function<void(std::size_t)>* task_ = nullptr;
+  const TaskRef* task_ = nullptr;
   std::size_t count_ = 0;
   std::exception_ptr failure_;
   bool stopping_ = false;
@@ -369,7 +369,7 @@ void set_num_threads(std::size_t count) {
 // A loop inside a task, or one that finds the pool at work for somebody else, runs in its own
 // thread: always right, never stuck.
 
-void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task) {
+void parallel_for(std::size_t count, TaskRef task) {
   one_blas_thread();
   const std::size_t threads = wanted_threads;
   std::unique_lock lock(pool_mutex, std::defer_lock);

@@ -30,10 +30,14 @@ namespace {
 //
 // The gates need $e^x$ for every channel of every token. The library's `std::exp` is a call, and a
 // call ends all widening. Ours is arithmetic: write $x = k \ln 2 + r$ with a whole number $k$ and
-// $|r| \le \tfrac12 \ln 2$; then $e^x = 2^k e^r$. For so small an $r$ a polynomial of degree six is
-// exact to the last bits of a float, and $2^k$ is a float whose exponent bits spell $k$. To round
-// to a whole number, add a number so large that a float has no room for a fraction beside it; its
-// low bits then hold $k$.
+// $|r| \le \tfrac12 \ln 2$; then $e^x = 2^k e^r$. For so small an $r$ a polynomial of degree seven
+// is exact to the last bit or two of a float, and $2^k$ is a float whose exponent bits spell $k$.
+// To round to a whole number, add a number so large that a float has no room for a fraction beside
+// it; its low bits then hold $k$.[^polynomial]
+//
+// [^polynomial]: The coefficients are those of $1/n!$ but for the last digits, moved a little so
+// that the largest error in the interval becomes smallest. They have been in use since Moshier's
+// library of functions, Cephes, of the 1980s.
 
 float exponential(float x) {
   x = x < -87.0f ? -87.0f : (x > 88.0f ? 88.0f : x);
@@ -41,9 +45,10 @@ float exponential(float x) {
   const float shifted = x * 1.44269504f + shift;
   const float k = shifted - shift;                            // x = k ln 2 + r
   const float r = x - k * 0.693359375f + k * 2.12194440e-4f;  // ln 2 in two parts
-  const float e =
-      1.0f + r * (1.0f + r * (0.5f + r * (0.166666667f +
-                                          r * (0.0416666418f + r * (0.00833345f + r * 0.00139f)))));
+  float tail = 1.9875691e-4f;                                 // e^r = 1 + r + r² tail
+  for (const float c : {1.3981999e-3f, 8.3334520e-3f, 4.1665796e-2f, 0.16666665f, 0.5f})
+    tail = tail * r + c;
+  const float e = 1.0f + (r + r * r * tail);
   const auto power =
       static_cast<std::uint32_t>((std::bit_cast<std::int32_t>(shifted) + 127) << 23);  // 2^k
   return e * std::bit_cast<float>(power);
@@ -472,12 +477,12 @@ void rows_dot_int8(const std::int8_t* W, std::size_t stride, const float* scale,
 // what counts is how it ends: by halves, as above, and not lane after lane.
 
 template <class Real>
-void state_step(Real* __restrict S, Real a, const Real* __restrict xdt, const Real* __restrict B,
+void state_step(Real* __restrict S, Real a, Real dt, const Real* __restrict x, const Real* __restrict B,
                 const Real* __restrict C, Real* __restrict y, std::size_t headdim,
                 std::size_t d_state) {
   for (std::size_t p = 0; p < headdim; ++p) {
     Real* s = S + p * d_state;
-    const Real x_p = xdt[p];
+    const Real x_p = dt * x[p];
     Register<Real> sums{};
     std::size_t n = 0;
     for (; n + lanes<Real> <= d_state; n += lanes<Real>) {
@@ -493,26 +498,88 @@ void state_step(Real* __restrict S, Real a, const Real* __restrict xdt, const Re
   }
 }
 
+// ### Heads that hardly forget {#fast_slow}
+//
+// @chapter{real_sequences} holds the state in double, because a head that forgets a millionth at
+// each step forgets it in the digits that a float has no room for. In double the loop above would
+// move twice the bytes, for all heads; and most heads forget quickly, and need no such care. For
+// those that do, three things are different. The factor is near 1, so it is not used: what changes
+// the state is $(e^{\Delta A} - 1)\, S$, which `expm1` gives with all its digits, and the new
+// input. The small change is added to the large state in such a way that what the addition rounds
+// away is known, and that is kept as the state's remainder: for any two floats $a$ and $b$, with $s
+// = a + b$ rounded and $b' = s - a$,
+//
+// $$ (a - (s - b')) + (b - b') $$ {#eq:two_sum}
+//
+// is *exactly* what is missing from $s$. And the next change begins with what was left over.
+
+// sum + rest = old + change, exactly.
+template <class Value>
+Value add_exactly(Value old, Value change, Value& rest) {
+  const Value sum = old + change, added = sum - old;
+  rest = (old - (sum - added)) + (change - added);
+  return sum;
+}
+
 template <class Real>
-constexpr Kernels<Real> table{MAMBA2_NAME(MAMBA2_INSTRUCTION_SET),
-                              exponential_array<Real>,
-                              masked_scores<Real>,
-                              scale_rows<Real>,
-                              scale<Real>,
-                              add_skip<Real>,
-                              gate<Real>,
-                              convolve_row<Real>,
-                              convolve_step<Real>,
-                              rms_norm_row<Real>,
-                              sum_of<Real>,
-                              rows_dot<Real, Real>,
-                              rows_dot<Real, bfloat16_bits>,
-                              to_int16<Real>,
-                              rows_dot_int8<Real>,
-                              widen_array<Real, bfloat16_bits>,
-                              widen_array<Real, std::int8_t>,
-                              int8_to_bfloat16,
-                              state_step<Real>};
+void slow_state_step(Real* __restrict S, Real* __restrict rest, Real change, Real dt,
+                     const Real* __restrict x, const Real* __restrict B, const Real* __restrict C,
+                     Real* __restrict y, std::size_t headdim, std::size_t d_state) {
+  for (std::size_t p = 0; p < headdim; ++p, S += d_state, rest += d_state) {
+    const Real x_p = dt * x[p];
+    Real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (std::size_t n = 0; n < d_state; ++n) {
+      const Real own = S[n] + rest[n] == S[n] ? rest[n] : Real(0);  // see own_remainder()
+      S[n] = add_exactly(S[n], change * S[n] + (own + x_p * B[n]), rest[n]);
+      sum += S[n] * C[n];
+    }
+    y[p] = sum;
+  }
+}
+
+// In a chunk the change comes out of a matrix product. So the state is set aside, its place takes
+// the change (the product adds to it), and then the two are added.
+
+template <class Real>
+void set_aside(Real* __restrict S, const Real* __restrict rest, Real change, Real* __restrict aside,
+               std::size_t n) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) {
+    aside[i] = S[i];
+    S[i] = change * S[i] + (S[i] + rest[i] == S[i] ? rest[i] : Real(0));
+  }
+}
+
+template <class Real>
+void put_back(Real* __restrict S, Real* __restrict rest, const Real* __restrict aside, std::size_t n) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) S[i] = add_exactly(aside[i], S[i], rest[i]);
+}
+
+template <class Real>
+constexpr Kernels<Real> table{.instruction_set = MAMBA2_NAME(MAMBA2_INSTRUCTION_SET),
+                              .exponential = exponential_array<Real>,
+                              .masked_scores = masked_scores<Real>,
+                              .scale_rows = scale_rows<Real>,
+                              .scale = scale<Real>,
+                              .add_skip = add_skip<Real>,
+                              .gate = gate<Real>,
+                              .convolve_row = convolve_row<Real>,
+                              .convolve_step = convolve_step<Real>,
+                              .rms_norm_row = rms_norm_row<Real>,
+                              .sum = sum_of<Real>,
+                              .rows_dot = rows_dot<Real, Real>,
+                              .rows_dot_bfloat16 = rows_dot<Real, bfloat16_bits>,
+                              .to_int16 = to_int16<Real>,
+                              .rows_dot_int8 = rows_dot_int8<Real>,
+                              .widen_bfloat16 = widen_array<Real, bfloat16_bits>,
+                              .widen_int8 = widen_array<Real, std::int8_t>,
+                              .int8_to_bfloat16 = int8_to_bfloat16,
+                              .state_step = state_step<Real>,
+                              .slow_state_step = slow_state_step<Real>,
+                              .set_aside = set_aside<Real>,
+                              .put_back = put_back<Real>};
 
 }  // namespace
 

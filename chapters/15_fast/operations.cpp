@@ -54,27 +54,32 @@ template <class Real>
 void fast_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
   if (!in.silu || in.x.rows == 0) return unchecked::short_convolution(in, y);
   const std::size_t channels = in.x.columns, width = in.weight.columns, seqlen = in.x.rows / in.batch;
-  Tensor<Real, 2> taps = zeros<Real>(width, channels);  // turned round: channels run fastest
+  // Turned round, so that channels run fastest: the taps, and what came before the first token.
+  thread_local std::vector<Real> taps, before;
+  taps.resize(width * channels);
+  before.assign(in.batch * width * channels, Real(0));
   for (std::size_t c = 0; c < channels; ++c)
-    for (std::size_t k = 0; k < width; ++k) taps(k, c) = in.weight[c][k];
-  Tensor<Real, 3> before =
-      zeros<Real>(in.batch, width, channels);  // what came before the first token, likewise
+    for (std::size_t k = 0; k < width; ++k) taps[k * channels + c] = in.weight[c][k];
   for (std::size_t b = 0; in.initial_state.data && b < in.batch; ++b)
     for (std::size_t c = 0; c < channels; ++c)
-      for (std::size_t k = 0; k < width; ++k) before(b, k, c) = in.initial_state[b][c * width + k];
+      for (std::size_t k = 0; k < width; ++k)
+        before[(b * width + k) * channels + c] = in.initial_state[b][c * width + k];
 
+  const Real *const all_taps = taps.data(), *const all_before = before.data();  // for all threads
   for_row_blocks(in.x.rows, [&](std::size_t begin, std::size_t end) {
-    std::vector<const Real*> window(width);
+    thread_local std::vector<const Real*> window;
+    window.resize(width);
     for (std::size_t row = begin; row < end; ++row) {
       const std::size_t b = row / seqlen, t = row % seqlen;
       bool same = true;  // whether the tap still lies in the token's own sequence
       for (std::size_t back = 0; back < width; ++back) {
         if (back > 0 && back <= t && !in.seq_idx.empty())
           same = same && in.seq_idx[row - back] == in.seq_idx[row - back + 1];
-        const Real* from = back <= t ? in.x[row - back] : &before(b, width + t - back, 0);
+        const Real* from =
+            back <= t ? in.x[row - back] : all_before + (b * width + width + t - back) * channels;
         window[width - 1 - back] = same ? from : nullptr;
       }
-      kernels<Real>().convolve_row(window.data(), width, taps.data(), channels,
+      kernels<Real>().convolve_row(window.data(), width, all_taps, channels,
                                    in.bias.empty() ? nullptr : in.bias.data(), y[row], channels);
     }
   });
@@ -109,10 +114,7 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
   });
 }
 
-// ## One token {#fast_one_token}
-//
-// A step is @chapter{one_token_at_a_time}'s, with the kernels in place of its loops and the heads
-// dealt out to the threads.
+// And one token through the convolution.
 
 template <class Real>
 void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight,
@@ -122,34 +124,10 @@ void fast_convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight
                                   bias.empty() ? nullptr : bias.data(), x[b], y[b], x.columns);
 }
 
-template <class Real>
-void fast_scan_step(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
-                    MatrixRef<Real> y) {
-  const std::size_t heads = in.sizes.nheads, headdim = in.sizes.headdim, d_state = in.sizes.d_state;
-  const std::size_t parts = std::min(heads, 4 * num_threads()), D_size = in.D.size() / heads;
-  parallel_for(in.sizes.batch * parts, [&](std::size_t i) {
-    const std::size_t b = i / parts, part = i % parts;
-    std::vector<Real> xdt(headdim);
-    for (std::size_t h = heads * part / parts; h < heads * (part + 1) / parts; ++h) {
-      const std::size_t g = group_of_head(h, heads, in.sizes.ngroups);
-      const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
-      const Real dt = step_size(in.dt[b][h] + bias, options), decay = std::exp(dt * in.A[h]);
-      const Real* x = in.x[b] + h * headdim;
-      Real* const out = y[b] + h * headdim;
-      for (std::size_t p = 0; p < headdim; ++p) xdt[p] = dt * x[p];
-      kernels<Real>().state_step(states[b] + h * headdim * d_state, decay, xdt.data(),
-                                 in.B[b] + g * d_state, in.C[b] + g * d_state, out, headdim, d_state);
-      if (D_size > 0)
-        kernels<Real>().add_skip(x, headdim, &in.D[h * D_size], D_size == 1 ? 0 : 1, out, headdim, 1,
-                                 headdim);
-    }
-  });
-}
-
 // Whoever asks for the recurrence or the quadratic form gets it, with everything around it fast.
 
 template <class Real>
-void chosen_scan(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state,
+void chosen_scan(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state,
                  MatrixRef<Real> y) {
   options.algorithm == Algorithm::chunked ? unchecked::fast_scan(input, options, state, y)
                                           : unchecked::scan(input, options, state, y);
@@ -165,7 +143,7 @@ const Operations<Real>& fast_operations() {
                                       .gated_norm = fast_gated_norm<Real>,
                                       .scan = chosen_scan<Real>,
                                       .convolution_step = fast_convolution_step<Real>,
-                                      .scan_step = fast_scan_step<Real>,
+                                      .scan_step = unchecked::fast_scan_step<Real>,
                                       .chunk_size = 64};
   return table;
 }

@@ -29,6 +29,8 @@
 #include <mamba2/random.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <vector>
 
 namespace mamba2 {
@@ -36,106 +38,170 @@ namespace {
 
 constexpr std::size_t short_chunk = 8;  // up to this length the recurrence is faster than products
 
+// A remainder of so many numbers: zeros where there was none.
+template <class Real>
+Real* made_for(std::vector<Real>& remainder, std::size_t size) {
+  if (remainder.size() != size) remainder.assign(size, Real(0));
+  return remainder.data();
+}
+
+// One token of one head. Where the head forgets slowly, its state is kept with a remainder, if
+// there is a place for one.
+template <class Real>
+void step_of_head(Real* state, std::vector<Real>* remainder, Real dA, Real dt, const Real* x,
+                  const Real* B, const Real* C, Real* y, std::size_t headdim, std::size_t d_state) {
+  const Kernels<Real>& k = kernels<Real>();
+  if (remainder && std::abs(dA) < slow_decay<Real>) {
+    Real* const rest = made_for(*remainder, headdim * d_state);
+    return k.slow_state_step(state, rest, std::expm1(dA), dt, x, B, C, y, headdim, d_state);
+  }
+  if (remainder) remainder->clear();
+  k.state_step(state, std::exp(dA), dt, x, B, C, y, headdim, d_state);
+}
+
 // The heads of one sequence that one task takes together: a group's, or a part of them where there
-// are more threads to feed.
+// are more threads to feed. Every thread has one such object, whose memory is set aside once and
+// used again for all that follows.
 template <class Real>
 class HeadBlock {
  public:
-  // The scan is of one sequence and one group; state and y are what belongs to it.
-  HeadBlock(const ScanRef<Real>& scan, const ScanOptions& options, MatrixRef<Real> state,
-            MatrixRef<Real> y)
-      : in_(scan),
-        options_(options),
-        heads_(scan.sizes.nheads),
-        Q_(std::min(options.chunk_size, scan.sizes.seqlen)),
-        state_(state),
-        y_(y),
-        scores_(Q_ * Q_),
-        M_(Q_ * Q_),
-        X_left_(Q_ * scan.x.columns),
-        dt_(heads_ * Q_),
-        a_(heads_ * Q_),
-        row_(std::max(Q_, scan.sizes.headdim)) {}
+  // The scan is of one sequence and one group; state, remainders and y are what belongs to it. No
+  // remainders: they are kept as long as the scan takes.
+  void run(const ScanRef<Real>& scan, const ScanOptions& options, MatrixRef<Real> state,
+           std::vector<Real>* remainders, MatrixRef<Real> y) {
+    heads_ = scan.sizes.nheads;
+    Q_ = std::min(options.chunk_size, scan.sizes.seqlen);
+    kernels_ = &kernels<Real>();
+    options_ = &options;
+    state_ = state;
+    make_room(scan.x.columns);
+    remainders_ = remainders ? remainders : own_remainders_.data();
+    if (!remainders) forget_remainders();
+    run_sequences(scan, y);
+  }
+
+ private:
+  void make_room(std::size_t channels) {
+    const auto at_least = [](auto& memory, std::size_t size) {
+      if (memory.size() < size) memory.resize(size);
+    };
+    for (auto* square : {&scores_, &M_}) at_least(*square, Q_ * Q_);
+    for (auto* row : {&a_, &row_}) at_least(*row, Q_);
+    for (auto* rows : {&dt_, &dA_}) at_least(*rows, heads_ * Q_);
+    at_least(X_left_, Q_ * channels);
+    at_least(slow_, heads_);
+    at_least(own_remainders_, heads_);
+  }
+
+  void forget_remainders() {
+    for (std::size_t h = 0; h < heads_; ++h) remainders_[h].clear();
+  }
 
   // Where packed sequences meet, a chunk ends and the state starts from zero, as in the plain scan.
 
-  void run() {
-    const std::size_t seqlen = in_.sizes.seqlen;
-    const std::vector<std::size_t> bounds =
-        in_.seq_idx.empty() ? std::vector<std::size_t>{0, seqlen} : sequence_bounds(in_.seq_idx);
-    for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
-      if (i > 0) std::fill_n(state_.data, state_.rows * state_.columns, Real(0));
-      for (std::size_t t = bounds[i]; t < bounds[i + 1]; t += Q_) {
-        const std::size_t length = std::min(Q_, bounds[i + 1] - t);
-        chunk(some_tokens(in_, t, length), row_block(y_, t, length));
+  void run_sequences(const ScanRef<Real>& scan, MatrixRef<Real> y) {
+    const std::size_t seqlen = scan.sizes.seqlen;
+    const auto& idx = scan.seq_idx;
+    for (std::size_t begin = 0, end; begin < seqlen; begin = end) {
+      end = begin + 1;
+      while (end < seqlen && (idx.empty() || idx[end] == idx[end - 1])) ++end;
+      if (begin > 0) {
+        std::fill_n(state_.data, state_.rows * state_.columns, Real(0));
+        forget_remainders();
+      }
+      for (std::size_t t = begin; t < end; t += Q_) {
+        const std::size_t length = std::min(Q_, end - t);
+        chunk(some_tokens(scan, t, length), row_block(y, t, length));
       }
     }
   }
 
- private:
   void chunk(const ScanRef<Real>& in, MatrixRef<Real> Y) {
     step_sizes(in);
     if (in.sizes.seqlen <= short_chunk) {
       recurrence(in, Y);
     } else {
-      products(in.B, in.C, in.x, Y);
+      products(in, Y);
     }
     skip_and_gate(in, Y);
   }
 
   void step_sizes(const ScanRef<Real>& in) {
     for (std::size_t h = 0; h < heads_; ++h) {
-      Real *dt = &dt_[h * Q_], *a = &a_[h * Q_];
       const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
       for (std::size_t i = 0; i < in.sizes.seqlen; ++i) {
-        dt[i] = step_size(in.dt[i][h] + bias, options_);
-        a[i] = dt[i] * in.A[h];
+        const Real dt = step_size(in.dt[i][h] + bias, *options_);
+        dt_[h * Q_ + i] = dt;
+        dA_[h * Q_ + i] = dt * in.A[h];
       }
-      kernels_.exponential(a, a, in.sizes.seqlen);
     }
   }
 
-  // The four steps of the chunked scan in another order: step 4 first, since it writes Y and step 1 adds to it.
+  // The four steps of the chunked scan in another order: step 4 first, since it writes Y and step 1
+  // adds to it.
 
-  void products(MatrixRef<const Real> B, MatrixRef<const Real> C, MatrixRef<const Real> X,
-                MatrixRef<Real> Y) {
-    const std::size_t P = in_.sizes.headdim, length = B.rows, state_size = P * in_.sizes.d_state;
-    const MatrixRef<Real> scores{scores_.data(), length, length, length},
-        M{M_.data(), length, length, length};
+  void products(const ScanRef<Real>& in, MatrixRef<Real> Y) {
+    const std::size_t P = in.sizes.headdim, length = in.sizes.seqlen;
+    const MatrixRef<Real> scores{scores_.data(), length, length, length};
     const MatrixRef<Real> X_left{X_left_.data(), length, heads_ * P, heads_ * P};
-    multiply<Real>(C, transpose(B), 0, scores);  // once for all heads
-    multiply<Real>(C, transpose(state_), 0, Y);  // what the state before the chunk says to it
+    multiply<Real>(in.C, transpose(in.B), 0, scores);  // once for all heads
+    multiply<Real>(in.C, transpose(state_), 0, Y);     // what the state before the chunk says to it
     for (std::size_t h = 0; h < heads_; ++h) {
-      const MatrixRef<const Real> X_h = column_block(X, h * P, P);
-      const MatrixRef<Real> Y_h = column_block(Y, h * P, P), X_left_h = column_block(X_left, h * P, P);
-      const Real faded = fade_in(&a_[h * Q_], length);
-      kernels_.scale_rows(Y_h.data, Y_h.stride, row_.data(), Y_h.data, Y_h.stride, length, P);
-      kernels_.masked_scores(scores.data, length, &a_[h * Q_], &dt_[h * Q_], row_.data(), M.data,
-                             length, length);
-      multiply<Real>(M, X_h, 1, Y_h);  // what the tokens of the chunk say to each other
-      // row_ is now the last row of the mask: what is left of each token
-      kernels_.scale_rows(X_h.data, X_h.stride, row_.data(), X_left_h.data, X_left_h.stride, length, P);
-      kernels_.scale(state_[h * P], faded, state_size);
+      inside_chunk(h, scores, column_block(in.x, h * P, P), column_block(Y, h * P, P),
+                   column_block(X_left, h * P, P));
+      fade_state(h, length, P * in.sizes.d_state);
     }
-    multiply<Real>(transpose(X_left), B, 1, state_);  // what the chunk leaves behind
+    multiply<Real>(transpose(X_left), in.B, 1, state_);  // what the chunk leaves behind
+    finish_slow_states(P * in.sizes.d_state);
   }
 
-  // row_i = a_0 … a_i: what is left at step i of the state before the chunk. Returns the last.
-  Real fade_in(const Real* a, std::size_t length) {
-    Real left = 1;
+  // Between the products, for one head: what of Y came out of the state fades, what the tokens of
+  // the chunk say to each other is added, and X is scaled by what is left of each token at the end.
+  void inside_chunk(std::size_t h, MatrixRef<const Real> scores, MatrixRef<const Real> X,
+                    MatrixRef<Real> Y, MatrixRef<Real> X_left) {
+    const std::size_t length = X.rows, P = X.columns;
+    const MatrixRef<Real> M{M_.data(), length, length, length};
+    kernels_->exponential(&dA_[h * Q_], a_.data(), length);
+    Real left = 1;  // a_0 … a_i: of the state before the chunk
     for (std::size_t i = 0; i < length; ++i)
-      row_[i] = left = (left * a[i] < vanished<Real> ? Real(0) : left * a[i]);
-    return left;
+      row_[i] = left = (left * a_[i] < vanished<Real> ? Real(0) : left * a_[i]);
+    kernels_->scale_rows(Y.data, Y.stride, row_.data(), Y.data, Y.stride, length, P);
+    kernels_->masked_scores(scores.data, scores.stride, a_.data(), &dt_[h * Q_], row_.data(), M.data,
+                            M.stride, length);
+    multiply<Real>(M, X, 1, Y);
+    // row_ is now the last row of the mask
+    kernels_->scale_rows(X.data, X.stride, row_.data(), X_left.data, X_left.stride, length, P);
+  }
+
+  // The state, of `size` numbers, fades by the whole chunk at once: exponents are added in double.
+  // Of a slow head it is set aside, and its place takes the change.
+  void fade_state(std::size_t h, std::size_t length, std::size_t size) {
+    const double sum = std::accumulate(&dA_[h * Q_], &dA_[h * Q_] + length, 0.0);
+    Real* const state = state_.data + h * size;
+    slow_[h] = std::abs(sum) < 8 * slow_decay<Real>;  // a chunk is worth some care more than a token
+    if (slow_[h]) {
+      if (aside_.size() < heads_ * size) aside_.resize(heads_ * size);
+      kernels_->set_aside(state, made_for(remainders_[h], size), static_cast<Real>(std::expm1(sum)),
+                          &aside_[h * size], size);
+    } else {
+      const Real faded = static_cast<Real>(std::exp(sum));
+      kernels_->scale(state, faded < vanished<Real> ? Real(0) : faded, size);
+      remainders_[h].clear();
+    }
+  }
+
+  void finish_slow_states(std::size_t size) {
+    for (std::size_t h = 0; h < heads_; ++h)
+      if (slow_[h])
+        kernels_->put_back(state_.data + h * size, remainders_[h].data(), &aside_[h * size], size);
   }
 
   void recurrence(const ScanRef<Real>& in, MatrixRef<Real> Y) {
     const std::size_t P = in.sizes.headdim;
     for (std::size_t h = 0; h < heads_; ++h) {
       for (std::size_t i = 0; i < in.sizes.seqlen; ++i) {
-        const Real* x = in.x[i] + h * P;
-        for (std::size_t p = 0; p < P; ++p) row_[p] = dt_[h * Q_ + i] * x[p];
-        kernels_.state_step(state_[h * P], a_[h * Q_ + i], row_.data(), in.B[i], in.C[i], Y[i] + h * P,
-                            P, in.sizes.d_state);
+        step_of_head(state_[h * P], &remainders_[h], dA_[h * Q_ + i], dt_[h * Q_ + i], in.x[i] + h * P,
+                     in.B[i], in.C[i], Y[i] + h * P, P, in.sizes.d_state);
       }
     }
   }
@@ -143,19 +209,19 @@ class HeadBlock {
   void skip_and_gate(const ScanRef<Real>& in, MatrixRef<Real> Y) {
     const std::size_t P = in.sizes.headdim, D_size = in.D.size() / heads_;  // 0, 1 or P
     for (std::size_t h = 0; D_size > 0 && h < heads_; ++h) {
-      kernels_.add_skip(in.x.data + h * P, in.x.stride, &in.D[h * D_size], D_size == 1 ? 0 : 1,
-                        Y.data + h * P, Y.stride, Y.rows, P);
+      kernels_->add_skip(in.x.data + h * P, in.x.stride, &in.D[h * D_size], D_size == 1 ? 0 : 1,
+                         Y.data + h * P, Y.stride, Y.rows, P);
     }
-    if (in.z.data) kernels_.gate(in.z.data, in.z.stride, Y.data, Y.stride, Y.rows, Y.columns);
+    if (in.z.data) kernels_->gate(in.z.data, in.z.stride, Y.data, Y.stride, Y.rows, Y.columns);
   }
-
-  const Kernels<Real>& kernels_ = kernels<Real>();
-  const ScanRef<Real> in_;
-  const ScanOptions& options_;
-  const std::size_t heads_, Q_;
-  const MatrixRef<Real> state_;  // of all heads, one under the other, (heads * headdim, d_state)
-  const MatrixRef<Real> y_;      // (seqlen, heads * headdim)
-  std::vector<Real> scores_, M_, X_left_, dt_, a_, row_;
+  const Kernels<Real>* kernels_ = nullptr;
+  const ScanOptions* options_ = nullptr;
+  std::size_t heads_ = 0, Q_ = 0;
+  MatrixRef<Real> state_;  // of all heads, one under the other, (heads * headdim, d_state)
+  std::vector<Real>* remainders_ = nullptr;  // of each head
+  std::vector<Real> scores_, M_, X_left_, dt_, dA_, a_, row_, aside_;
+  std::vector<char> slow_;  // whether a head is, in this chunk
+  std::vector<std::vector<Real>> own_remainders_;
 };
 
 }  // namespace
@@ -167,7 +233,7 @@ class HeadBlock {
 namespace unchecked {
 
 template <class Real>
-void fast_scan(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Real> states,
+void fast_scan(const ScanRef<Real>& in, const ScanOptions& options, ScanState<Real> states,
                MatrixRef<Real> y) {
   const ScanSizes& s = in.sizes;
   if (s.batch == 0 || s.seqlen == 0) return;
@@ -177,11 +243,13 @@ void fast_scan(const ScanRef<Real>& in, const ScanOptions& options, MatrixRef<Re
     const std::size_t part = i % parts, g = i / parts % s.ngroups, b = i / parts / s.ngroups;
     const std::size_t begin = per_group * part / parts, end = per_group * (part + 1) / parts;
     const std::size_t first = g * per_group + begin, channels = (end - begin) * s.headdim;
-    const MatrixRef<Real> state{states[b] + first * s.headdim * s.d_state, channels, s.d_state,
+    const MatrixRef<Real> state{states.state[b] + first * s.headdim * s.d_state, channels, s.d_state,
                                 s.d_state};
     const MatrixRef<Real> Y =
         column_block(row_block(y, b * s.seqlen, s.seqlen), first * s.headdim, channels);
-    HeadBlock<Real>(some_heads(one_sequence(in, b), first, end - begin), options, state, Y).run();
+    thread_local HeadBlock<Real> block;
+    block.run(some_heads(one_sequence(in, b), first, end - begin), options, state,
+              states.remainder.data ? &states.remainder(b, first) : nullptr, Y);
   });
 }
 
@@ -196,6 +264,36 @@ ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& optio
   unchecked::fast_scan<Real>(input, options, as_rows<1>(out.last_state), as_rows<2>(out.y));
   return out;
 }
+
+// ### One token {#fast_one_token}
+//
+// A step is @chapter{one_token_at_a_time}'s, with the kernels in place of its loops and the heads
+// dealt out to the threads.
+
+namespace unchecked {
+
+template <class Real>
+void fast_scan_step(const ScanRef<Real>& in, const ScanOptions& options, ScanState<Real> states,
+                    MatrixRef<Real> y) {
+  const std::size_t heads = in.sizes.nheads, P = in.sizes.headdim, N = in.sizes.d_state;
+  const std::size_t parts = std::min(heads, 4 * num_threads()), D_size = in.D.size() / heads;
+  parallel_for(in.sizes.batch * parts, [&](std::size_t i) {
+    const std::size_t b = i / parts, part = i % parts;
+    for (std::size_t h = heads * part / parts; h < heads * (part + 1) / parts; ++h) {
+      const std::size_t g = group_of_head(h, heads, in.sizes.ngroups);
+      const Real bias = in.dt_bias.empty() ? Real(0) : in.dt_bias[h];
+      const Real dt = step_size(in.dt[b][h] + bias, options), *x = in.x[b] + h * P;
+      Real* const out = y[b] + h * P;
+      step_of_head(states.state[b] + h * P * N,
+                   states.remainder.data ? &states.remainder(b, h) : nullptr, dt * in.A[h], dt, x,
+                   in.B[b] + g * N, in.C[b] + g * N, out, P, N);
+      if (D_size > 0)
+        kernels<Real>().add_skip(x, P, &in.D[h * D_size], D_size == 1 ? 0 : 1, out, P, 1, P);
+    }
+  });
+}
+
+}  // namespace unchecked
 
 // How good is that? The fairest limit for the scan is its own products: the same four, of the same
 // sizes, with nothing in between. *Step by step* draws it.
@@ -239,10 +337,14 @@ ScanInput<float> random_scan_input(const Mamba2Config& config, std::size_t batch
   return in;
 }
 
-template void unchecked::fast_scan(const ScanRef<float>&, const ScanOptions&, MatrixRef<float>,
+template void unchecked::fast_scan(const ScanRef<float>&, const ScanOptions&, ScanState<float>,
                                    MatrixRef<float>);
-template void unchecked::fast_scan(const ScanRef<double>&, const ScanOptions&, MatrixRef<double>,
+template void unchecked::fast_scan(const ScanRef<double>&, const ScanOptions&, ScanState<double>,
                                    MatrixRef<double>);
+template void unchecked::fast_scan_step(const ScanRef<float>&, const ScanOptions&, ScanState<float>,
+                                        MatrixRef<float>);
+template void unchecked::fast_scan_step(const ScanRef<double>&, const ScanOptions&, ScanState<double>,
+                                        MatrixRef<double>);
 template ScanOutput<float> fast_ssd(const ScanInput<float>&, const ScanOptions&);
 template ScanOutput<double> fast_ssd(const ScanInput<double>&, const ScanOptions&);
 

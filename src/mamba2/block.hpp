@@ -202,8 +202,16 @@ struct Mamba2Cache {
   Tensor<Real, 3>
       conv_state;             ///< the last d_conv inputs of the convolution, the newest last, (batch, conv_dim, d_conv)
   Tensor<Real, 4> ssm_state;  ///< the state of the scan, (batch, nheads, headdim, d_state)
+  /// What rounding has taken from ssm_state, of each head of each sequence, (batch * nheads); may be left empty.
+  std::vector<std::vector<Real>> ssm_remainder = {};
   Mamba2Activations<Real> room = {};  ///< where a step computes, so that it need not ask for memory each time
 
+  /// \brief The state of the scan with its remainders. \return references
+  ScanState<Real> scan_state() {
+    const std::size_t batch = ssm_state.shape(0), nheads = ssm_state.shape(1);
+    ssm_remainder.resize(batch * nheads);
+    return {as_rows<1>(ssm_state), {ssm_remainder.data(), batch, nheads, nheads}};
+  }
   /// \brief What is remembered. \param cache const or not \return references
   template <class Self>
   static auto tensors(Self& cache) {

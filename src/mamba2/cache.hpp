@@ -7,6 +7,7 @@
 #include <mamba2/tensor.hpp>
 
 #include <span>
+#include <vector>
 
 namespace mamba2 {
 
@@ -26,11 +27,15 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 /// \param input   the token as a sequence of length 1; its z, initial_state and seq_idx must be empty
 /// \param options dt rules; chunk size and algorithm do not matter
 /// \param state   before the token on entry, after it on return, (batch, nheads, headdim, d_state)
+/// \param remainder what rounding takes from the state, one entry for each head of each batch entry, (batch * nheads): empty
+///                  before the first step, then handed from step to step with the state. Null: digits are lost from step to
+///                  step where a head forgets slowly
 /// \return y, (batch, 1, nheads, headdim)
 /// \throws ShapeError naming the argument whose shape disagrees
 /// \throws ValueError for limits that ssd() refuses, and for a z, initial_state or seq_idx
 template <class Real>
-Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state);
+Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options, Tensor<Real, 4>& state,
+                          std::vector<std::vector<Real>>* remainder = nullptr);
 
 namespace unchecked {
 
@@ -47,10 +52,10 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 /// \brief mamba2::scan_step() on references.
 /// \param input   the token as a sequence of length 1, without z and seq_idx
 /// \param options dt rules
-/// \param state   (batch, nheads * headdim * d_state): before the token on entry, after it on return
+/// \param state   before the token on entry, after it on return
 /// \param y       receives the outputs, (batch, nheads * headdim)
 template <class Real>
-void scan_step(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+void scan_step(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state, MatrixRef<Real> y);
 
 }  // namespace unchecked
 }  // namespace mamba2

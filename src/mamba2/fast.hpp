@@ -24,10 +24,19 @@ namespace unchecked {
 /// \brief fast_ssd() on references, as unchecked::scan().
 /// \param input   references whose sizes agree
 /// \param options as for ssd()
-/// \param state   (batch, nheads * headdim * d_state): before the first token on entry, after the last on return
+/// \param state   before the first token on entry, after the last on return
 /// \param y       receives the outputs, (batch * seqlen, nheads * headdim)
 template <class Real>
-void fast_scan(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+void fast_scan(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state, MatrixRef<Real> y);
+
+/// \brief unchecked::scan_step() by wide loops, with threads over the heads. Remainders are kept only for heads that forget
+/// slowly, see slow_decay.
+/// \param input   the token as a sequence of length 1, without z and seq_idx
+/// \param options dt rules
+/// \param state   before the token on entry, after it on return
+/// \param y       receives the outputs, (batch, nheads * headdim)
+template <class Real>
+void fast_scan_step(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state, MatrixRef<Real> y);
 
 }  // namespace unchecked
 }  // namespace mamba2

@@ -14,12 +14,17 @@ namespace mamba2 {
 template <class Real>
 inline constexpr Real vanished = Real(1e-30);
 
+/// \brief A head whose log-decay is nearer to 0 than this is slow: its state is kept with a remainder. Where decays are
+/// stronger, roundings fade before they add up to more than one part in a hundred thousand.
+template <class Real>
+inline constexpr Real slow_decay = Real(sizeof(Real) == 4 ? 0.004 : 1e-11);
+
 /// \brief The inner loops, as this machine runs them best. All pointers are to row-major data; nothing is allocated.
 template <class Real>
 struct Kernels {
   const char* instruction_set;  ///< "x86_64_v4", "x86_64_v3" or "baseline"
 
-  /// out_i = e^{in_i}; float: 3e-7 relative; x is held between −87 and 88
+  /// out_i = e^{in_i}; float: 1e-7 relative; x is held between −87 and 88
   void (*exponential)(const Real* in, Real* out, std::size_t n);
   /// M = scores ∘ L for one head, row after row: decay, of n numbers, holds dt times the mask, and grows by one entry a row.
   /// On return decay holds the last row of L times dt: what each token leaves behind at the end of the chunk.
@@ -66,9 +71,16 @@ struct Kernels {
   void (*widen_int8)(const std::int8_t* in, Real* out, std::size_t n);
   /// out = in, exactly
   void (*int8_to_bfloat16)(const std::int8_t* in, bfloat16_bits* out, std::size_t n);
-  /// one token of the recurrence for one head: S_pn = a S_pn + xdt_p B_n; y_p = S_p · C
-  void (*state_step)(Real* S, Real a, const Real* xdt, const Real* B, const Real* C, Real* y, std::size_t headdim,
-                     std::size_t d_state);
+  /// one token of the recurrence for one head: S_pn = a S_pn + dt x_p B_n; y_p = S_p · C
+  void (*state_step)(Real* S, Real a, Real dt, const Real* x, const Real* B, const Real* C, Real* y,
+                     std::size_t headdim, std::size_t d_state);
+  /// the same where a = 1 + change is near 1; rest: what rounding takes from S, and has taken before
+  void (*slow_state_step)(Real* S, Real* rest, Real change, Real dt, const Real* x, const Real* B, const Real* C,
+                          Real* y, std::size_t headdim, std::size_t d_state);
+  /// aside = S, then S = change S + rest: all that changes a state but its input, which is still to be added to S
+  void (*set_aside)(Real* S, const Real* rest, Real change, Real* aside, std::size_t n);
+  /// S = aside + S, and rest = what rounding takes from it
+  void (*put_back)(Real* S, Real* rest, const Real* aside, std::size_t n);
 };
 
 /// \brief The loops for the processor that the program runs on.

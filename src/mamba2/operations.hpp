@@ -25,12 +25,12 @@ struct Operations {
   /// \brief See mamba2::gated_norm().
   void (*gated_norm)(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how, MatrixRef<Real> out);
   /// \brief See mamba2::unchecked::scan().
-  void (*scan)(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+  void (*scan)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state, MatrixRef<Real> y);
   /// \brief See mamba2::unchecked::convolution_step(); null for that function itself.
   void (*convolution_step)(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                            MatrixRef<Real> state, MatrixRef<Real> y) = nullptr;
   /// \brief See mamba2::unchecked::scan_step(); null for that function itself.
-  void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state,
+  void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state,
                     MatrixRef<Real> y) = nullptr;
   /// \brief The chunk that suits this scan, where nobody asks for another; 0 for the one in the model's configuration.
   std::size_t chunk_size = 0;

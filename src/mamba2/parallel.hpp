@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <type_traits>
 
 namespace mamba2 {
 
@@ -16,12 +16,29 @@ std::size_t num_threads();
 /// \throws ValueError for 0
 void set_num_threads(std::size_t count);
 
+/// \brief A reference to something that can be called with a number: nothing is copied, no memory is asked for.
+class TaskRef {
+ public:
+  /// \brief Refer to a task. \param task called as task(i); it must outlive the reference
+  template <class Task>
+    requires(!std::is_same_v<std::remove_cvref_t<Task>, TaskRef>)
+  TaskRef(const Task& task)
+      : task_(&task), call_([](const void* t, std::size_t i) { (*static_cast<const Task*>(t))(i); }) {}
+
+  /// \brief Do it. \param i which
+  void operator()(std::size_t i) const { call_(task_, i); }
+
+ private:
+  const void* task_;
+  void (*call_)(const void*, std::size_t);
+};
+
 /// \brief Run task(0) … task(count − 1), each once, in any order, on the threads of the library; return when all are done.
 /// \param count how many tasks
 /// \param task  what to do; tasks must not write to the same memory
 ///
 /// An exception thrown by a task is thrown again here, after the others have ended. Called from inside a task, it runs
 /// in the calling thread alone.
-void parallel_for(std::size_t count, const std::function<void(std::size_t)>& task);
+void parallel_for(std::size_t count, TaskRef task);
 
 }  // namespace mamba2

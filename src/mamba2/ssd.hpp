@@ -51,6 +51,27 @@ struct ScanRef {
 };
 //: end
 
+/// \brief The states of a scan in somebody else's memory: before the first token on entry, after the last on return.
+template <class Real>
+struct ScanState {
+  MatrixRef<Real> state;  ///< (batch, nheads * headdim * d_state)
+  /// What rounding has taken from each state, (batch, nheads): as many numbers as it has, to be added to them, or none at all.
+  /// Heads that forget slowly lose digits from token to token without it. Null where nobody keeps it.
+  MatrixRef<std::vector<Real>> remainder = {};
+
+  /// \brief A state, with or without what rounding takes from it. \param values the state \param rest the remainder
+  ScanState(MatrixRef<Real> values, MatrixRef<std::vector<Real>> rest = {}) : state(values), remainder(rest) {}
+};
+
+/// \brief What rounding has taken from a number of a state, if it is that: never more than half of the number's last digit.
+/// \param value    the number
+/// \param recorded what was kept beside it
+/// \return recorded, or 0 where that belongs to another number, which this one has replaced
+template <class Real>
+Real own_remainder(Real value, Real recorded) {
+  return value + recorded == value ? recorded : Real(0);
+}
+
 /// \brief What the operator reads, in tensors of its own.
 template <class Real>
 struct ScanInput {
@@ -158,6 +179,10 @@ std::vector<std::size_t> sequence_bounds(std::span<const std::int64_t> seq_idx);
 /// \throws ShapeError naming the argument whose shape disagrees, or if ngroups does not divide nheads
 /// \throws ValueError for a chunk size of 0, limits in the wrong order, below 0 or not a number
 ///
+/// A NaN among the inputs reaches all outputs from its token on. In the chunked and the quadratic form it may reach earlier
+/// ones, too: those of its own chunk, because there every output is a sum over all tokens of the chunk in which the later ones
+/// have the weight 0, and 0 times NaN is NaN. So it is with infinities.
+///
 /// With `seq_idx`, `initial_state` is the state before the first sequence of each batch entry, every later one starts
 /// from zero, and `last_state` is what the last one leaves behind.
 template <class Real>
@@ -170,10 +195,10 @@ namespace unchecked {
 /// \brief ssd() on references.
 /// \param input   references whose sizes agree
 /// \param options as for ssd()
-/// \param state   (batch, nheads * headdim * d_state): before the first token on entry, after the last on return
+/// \param state   before the first token on entry, after the last on return
 /// \param y       receives the outputs, (batch * seqlen, nheads * headdim)
 template <class Real>
-void scan(const ScanRef<Real>& input, const ScanOptions& options, MatrixRef<Real> state, MatrixRef<Real> y);
+void scan(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state, MatrixRef<Real> y);
 
 }  // namespace unchecked
 

@@ -1,12 +1,14 @@
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/error.hpp>
+#include <mamba2/random.hpp>
 #include <support/block_cases.hpp>
 #include <support/testing.hpp>
 
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <tuple>
 #include <utility>
 
 using namespace mamba2;
@@ -150,4 +152,47 @@ TEST_CASE("a step refuses other shapes, by name", "[cache]") {
   cache.ssm_state = zeros<double>(2, 8, 3, 6);
   CHECK(message_of<ShapeError>([&] { block.step(zeros<double>(2, 9), cache); }) ==
         "ssm_state: expected shape (batch, nheads, headdim, d_state) = (2, 8, 3, 7), got (2, 8, 3, 6)");
+}
+
+// A large state that fades by ten millionths at each token: what it loses lies in the digits that a float has no room for.
+TEST_CASE("a block forgets as slowly in float as in double, read or written, by turns", "[cache][slow]") {
+  const Mamba2Config config{.d_model = 4, .d_state = 5, .headdim = 4};
+  mamba2::Random random(3);
+  auto narrow = initial_parameters<float>(config, random);
+  narrow.A_log.fill(-9.2F);  // A = -1e-4, and step sizes about 1e-3
+  narrow.dt_bias.fill(-6.9F);
+  narrow.in_proj_weight *= 0.01F;
+  auto same = zero_parameters<double>(config);
+  const auto copy = [](const auto& from, auto& to) { std::copy(from.begin(), from.end(), to.begin()); };
+  std::apply([&](auto&... to) { std::apply([&](auto&... from) { (copy(from, to), ...); }, narrow.tensors(narrow)); },
+             same.tensors(same));
+  const Mamba2Block<float> block(config, narrow);
+  const Mamba2Block<double> wide(config, same);
+
+  constexpr std::size_t tokens = 20000;
+  const auto u = random_tensor<float, 3>({1, tokens, 4}, 5);
+  auto cache_wide = wide.empty_cache(1);
+  cache_wide.ssm_state.fill(1000);
+  const Tensor<double, 4> want =
+      wide.forward(Tensor<double, 3>(xt::cast<double>(u)), {.cache = &cache_wide}).cache.ssm_state;
+  CHECK(std::abs(want(0, 0, 0, 0) - 1000) > 0.5);
+  const auto state_after = [&](std::size_t piece_length, bool keep) {
+    auto cache = block.empty_cache(1);
+    cache.ssm_state.fill(1000);
+    for (std::size_t t = 0; t < tokens; t += piece_length) {
+      if (!keep) cache.ssm_remainder.clear();
+      if (piece_length == 1) {
+        block.step(Tensor<float, 2>(xt::view(u, xt::all(), t)), cache);
+      } else {
+        const Tensor<float, 3> part = xt::view(u, xt::all(), xt::range(t, std::min(t + piece_length, tokens)));
+        cache = block.forward(part, {.cache = &cache}).cache;
+      }
+    }
+    return cache.ssm_state;
+  };
+  for (const std::size_t piece_length : {1, 7, 500}) {  // 1: by steps
+    CAPTURE(piece_length);
+    CHECK(relative_error(state_after(piece_length, true), want) < 1e-6);
+  }
+  CHECK(relative_error(state_after(1, false), want) > 1e-5);  // what the remainder is for
 }

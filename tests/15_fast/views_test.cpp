@@ -68,7 +68,7 @@ struct Scattered {
 };
 
 template <class Real>
-using Scan = void (*)(const ScanRef<Real>&, const ScanOptions&, MatrixRef<Real>, MatrixRef<Real>);
+using Scan = void (*)(const ScanRef<Real>&, const ScanOptions&, ScanState<Real>, MatrixRef<Real>);
 
 template <class Real>
 struct Results {

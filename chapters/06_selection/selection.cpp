@@ -239,6 +239,35 @@ double initial_A_log(double A_min, double A_max, Random& random) {
 // numbers; here each of the $d_{inner} \times N$ numbers has its own. And each *channel* has its
 // own step size. That is all the difference between the two operators.
 
+namespace unchecked {
+
+template <class Real>
+void selective_scan(const SelectiveScanRef<Real>& in, MatrixRef<Real> states, MatrixRef<Real> y) {
+  const std::size_t seqlen = in.batch == 0 ? 0 : in.x.rows / in.batch;
+  const std::size_t d_inner = in.A.rows, d_state = in.A.columns;
+  for (std::size_t row = 0; row < in.x.rows; ++row) {  // a token
+    Real* const state = states[row / seqlen];
+    if (!in.seq_idx.empty() && row % seqlen > 0 && in.seq_idx[row] != in.seq_idx[row - 1])
+      std::fill_n(state, d_inner * d_state, Real(0));
+    const Real *B = in.B[row], *C = in.C[row];
+    for (std::size_t d = 0; d < d_inner; ++d) {
+      const Real x = in.x[row][d], dt = in.dt[row][d], *A = in.A[d];
+      Real* const h = state + d * d_state;
+      Real sum = in.D[d] * x;
+      for (std::size_t n = 0; n < d_state; ++n) {
+        h[n] = std::exp(dt * A[n]) * h[n] + dt * B[n] * x;
+        sum += C[n] * h[n];
+      }
+      y[row][d] = sum;
+    }
+  }
+}
+
+}  // namespace unchecked
+
+// Like the operator of @chapter{real_sequences} it works on rows of somebody else's memory, and
+// goes on from any state. For tensors, from a state of zeros:
+
 template <class Real>
 SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) {
   const auto [batch, seqlen, d_inner] = input.x.shape();
@@ -249,22 +278,17 @@ SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) 
   require_shape("C", input.C, {batch, seqlen, d_state}, "(batch, seqlen, d_state)");
   require_shape("D", input.D, {d_inner}, "(d_inner)");
 
-  auto y = zeros<Real>(batch, seqlen, d_inner);
-  auto h = zeros<Real>(batch, d_inner, d_state);
-  for (std::size_t b = 0; b < batch; ++b) {
-    for (std::size_t t = 0; t < seqlen; ++t) {
-      for (std::size_t d = 0; d < d_inner; ++d) {
-        const Real x = input.x(b, t, d), dt = input.dt(b, t, d);
-        Real sum = input.D(d) * x;
-        for (std::size_t n = 0; n < d_state; ++n) {
-          h(b, d, n) = std::exp(dt * input.A(d, n)) * h(b, d, n) + dt * input.B(b, t, n) * x;
-          sum += input.C(b, t, n) * h(b, d, n);
-        }
-        y(b, t, d) = sum;
-      }
-    }
-  }
-  return {y, h};
+  SelectiveScanOutput<Real> output{zeros<Real>(batch, seqlen, d_inner),
+                                   zeros<Real>(batch, d_inner, d_state)};
+  unchecked::selective_scan<Real>({.batch = batch,
+                                   .x = as_rows(input.x),
+                                   .dt = as_rows(input.dt),
+                                   .A = as_matrix(input.A),
+                                   .B = as_rows(input.B),
+                                   .C = as_rows(input.C),
+                                   .D = as_span(input.D)},
+                                  as_rows<1>(output.last_state), as_rows(output.y));
+  return output;
 }
 
 // If the rates of a head's channels and states are all the same number, and its channels share
@@ -290,11 +314,14 @@ SelectiveScanOutput<Real> selective_scan(const SelectiveScanInput<Real>& input) 
 
 namespace {
 
-/// Each row of x times the transpose of W.
+/// Each row of x times the transpose of W, plus a bias if there is one.
 template <class Real>
-Tensor<Real, 3> project(const Tensor<Real, 3>& x, const Tensor<Real, 2>& W) {
+Tensor<Real, 3> project(const Tensor<Real, 3>& x, const Tensor<Real, 2>& W,
+                        const Tensor<Real, 1>& bias = {}) {
   auto y = zeros<Real>(x.shape(0), x.shape(1), W.shape(0));
-  multiply<Real>(as_rows(x), transpose(as_matrix(W)), /* beta = */ 0, as_rows(y));
+  if (bias.size() > 0)
+    for (std::size_t i = 0; i < y.size(); ++i) y.data()[i] = bias(i % bias.size());
+  multiply<Real>(as_rows(x), transpose(as_matrix(W)), /* beta = */ 1, as_rows(y));
   return y;
 }
 
@@ -324,7 +351,8 @@ Tensor<Real, 3> convolve(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>&
     for (std::size_t b = 0; b < batch; ++b) {
       const Tensor<Real, 2> channel = xt::view(x, b, xt::all(), xt::range(c, c + 1));  // (seqlen, 1)
       const Tensor<Real, 2> convolved = causal_convolution(channel, K);
-      for (std::size_t t = 0; t < seqlen; ++t) y(b, t, c) = silu(convolved(t, 0) + p.conv1d_bias(c));
+      const Real bias = p.conv1d_bias.size() > 0 ? p.conv1d_bias(c) : Real(0);
+      for (std::size_t t = 0; t < seqlen; ++t) y(b, t, c) = silu(convolved(t, 0) + bias);
     }
   }
   return y;
@@ -338,7 +366,11 @@ void check_shapes(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& u) {
   require_shape("u", u, {u.shape(0), u.shape(1), d_model}, "(batch, seqlen, d_model)");
   require_shape("in_proj.weight", p.in_proj_weight, {2 * d_inner, d_model}, "(2 d_inner, d_model)");
   require_shape("conv1d.weight", p.conv1d_weight, {d_inner, 1, d_conv}, "(d_inner, 1, d_conv)");
-  require_shape("conv1d.bias", p.conv1d_bias, {d_inner}, "(d_inner)");
+  if (p.conv1d_bias.size() > 0) require_shape("conv1d.bias", p.conv1d_bias, {d_inner}, "(d_inner)");
+  if (p.in_proj_bias.size() > 0)
+    require_shape("in_proj.bias", p.in_proj_bias, {2 * d_inner}, "(2 d_inner)");
+  if (p.out_proj_bias.size() > 0)
+    require_shape("out_proj.bias", p.out_proj_bias, {d_model}, "(d_model)");
   require_shape("x_proj.weight", p.x_proj_weight, {dt_rank + 2 * d_state, d_inner},
                 "(dt_rank + 2 d_state, d_inner)");
   require_shape("dt_proj.weight", p.dt_proj_weight, {d_inner, dt_rank}, "(d_inner, dt_rank)");
@@ -357,12 +389,11 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
   const std::size_t d_inner = p.A_log.shape(0), d_state = p.A_log.shape(1),
                     dt_rank = p.dt_proj_weight.shape(1);
 
-  const auto xz = project(u, p.in_proj_weight);                // (batch, seqlen, 2 d_inner)
-  const auto x = convolve(p, cut(xz, 0, d_inner));             // (batch, seqlen, d_inner)
-  const auto dtBC = project(x, p.x_proj_weight);               // (batch, seqlen, dt_rank + 2 d_state)
-  auto dt = project(cut(dtBC, 0, dt_rank), p.dt_proj_weight);  // (batch, seqlen, d_inner)
-  for (std::size_t i = 0; i < dt.size(); ++i)
-    dt.flat(i) = softplus(dt.flat(i) + p.dt_proj_bias(i % d_inner));
+  const auto xz = project(u, p.in_proj_weight, p.in_proj_bias);  // (batch, seqlen, 2 d_inner)
+  const auto x = convolve(p, cut(xz, 0, d_inner));               // (batch, seqlen, d_inner)
+  const auto dtBC = project(x, p.x_proj_weight);                 // (batch, seqlen, dt_rank + 2 d_state)
+  auto dt = project(cut(dtBC, 0, dt_rank), p.dt_proj_weight, p.dt_proj_bias);
+  for (Real& step : dt) step = softplus(step);  // (batch, seqlen, d_inner)
   const Tensor<Real, 2> A = -xt::exp(p.A_log);  // (d_inner, d_state)
   const auto B = cut(dtBC, dt_rank, d_state);
   const auto C = cut(dtBC, dt_rank + d_state, d_state);
@@ -370,7 +401,7 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
   auto [y, state] = selective_scan<Real>({x, dt, A, B, C, p.D});
   const auto z = cut(xz, d_inner, d_inner);
   for (std::size_t i = 0; i < y.size(); ++i) y.flat(i) *= silu(z.flat(i));
-  return {project(y, p.out_proj_weight), state};
+  return {project(y, p.out_proj_weight, p.out_proj_bias), state};
 }
 
 // ## What the scalar gives up, and what it buys {#selection_scalar}
@@ -435,6 +466,10 @@ template Tensor<float, 1> rates(const Tensor<float, 1>&);
 template Tensor<double, 1> rates(const Tensor<double, 1>&);
 template SelectiveScanOutput<float> selective_scan(const SelectiveScanInput<float>&);
 template SelectiveScanOutput<double> selective_scan(const SelectiveScanInput<double>&);
+template void unchecked::selective_scan(const SelectiveScanRef<float>&, MatrixRef<float>,
+                                        MatrixRef<float>);
+template void unchecked::selective_scan(const SelectiveScanRef<double>&, MatrixRef<double>,
+                                        MatrixRef<double>);
 template Mamba1Output<float> mamba1_block(const Mamba1Parameters<float>&, const Tensor<float, 3>&);
 template Mamba1Output<double> mamba1_block(const Mamba1Parameters<double>&, const Tensor<double, 3>&);
 

@@ -20,9 +20,9 @@
 //
 // @Chapter{mamba2_block} for mamba2::Mamba2Mixer, for parameters that are described once, and for
 // the table of operations, the norm among them; @chapter{one_token_at_a_time} for the cache and the
-// step of a block; @chapter{selection} for mamba2::Random.
-//
-// In thought also on @chapter{convolution_and_norm}: what the norm of a row is.
+// step of a block; @chapter{selection} for mamba2::Random and Mamba-1's scan,
+// @chapter{convolution_and_norm} for the convolution before it, and @chapter{real_sequences} for
+// softplus().
 //
 // ## Shapes {#language_model_shapes}
 //

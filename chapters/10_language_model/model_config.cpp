@@ -5,8 +5,9 @@
 // the arguments of its constructors; what is not written has the default of the reference's code:
 //
 // ```json
-// {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "pad_vocab_size_multiple": 16, "tie_embeddings": true,
-//  "ssm_cfg": {"layer": "Mamba2"}, "attn_layer_idx": [], "rms_norm": true, "residual_in_fp32": true, ...}
+// {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "pad_vocab_size_multiple": 16,
+// "tie_embeddings": true,  "ssm_cfg": {"layer": "Mamba2"}, "attn_layer_idx": [], "rms_norm": true,
+// "residual_in_fp32": true, ...}
 // ```
 //
 // Hugging Face's conversions have other names for the same things, and other defaults:
@@ -30,6 +31,7 @@
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
 #include <mamba2/language_model.hpp>
+#include <mamba2/mixer_kinds.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -38,6 +40,8 @@
 #include <cmath>
 #include <initializer_list>
 #include <set>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace mamba2 {
@@ -48,26 +52,30 @@ using namespace std::string_literals;
 
 constexpr std::size_t largest_size = std::size_t{1} << 24;
 
+}  // namespace
+
 // What a key says is taken over; where it is missing, or null, the default stays.
 
-void read(const JsonEntry& entry, std::size_t& size) {
+void read_option(const JsonEntry& entry, std::size_t& size) {
   if (!entry.null()) size = entry.whole(largest_size);
 }
 
-void read(const JsonEntry& entry, bool& flag) {
+void read_option(const JsonEntry& entry, bool& flag) {
   if (!entry.null()) flag = entry.flag();
 }
 
-void read(const JsonEntry& entry, double& number) {
+void read_option(const JsonEntry& entry, double& number) {
   if (!entry.null()) number = entry.real();
 }
 
-void read(const JsonEntry& entry, double& low, double& high) {
+void read_option(const JsonEntry& entry, double& low, double& high) {
   if (entry.null()) return;
   if (!entry.value().is_array() || entry.array().size() != 2) entry.expected("two numbers");
   low = entry.element(0).real();
   high = entry.element(1).real();
 }
+
+namespace {
 
 // Some options may only have the one value that is built here.
 
@@ -159,51 +167,39 @@ void refuse_unknown_meaning(const JsonEntry& file) {
 
 // ### The reference's dialect {#language_model_config_reference}
 //
-// `ssm_cfg` holds arguments of the block's constructor. Without `"layer": "Mamba2"` it means a
-// Mamba-1 block: the reference's default is older than Mamba-2.
+// `ssm_cfg` holds arguments of a mixer's constructor, and `layer` says of which. Without it, it
+// means a Mamba-1 block: the reference's default is older than Mamba-2. What the arguments of each
+// are called is a matter of its own, further down.
 
-void read_block_options(const JsonEntry& options, Mamba2Config& block) {
-  const JsonEntry layer = options.at("layer");
-  if (layer.null()) layer.refuse("missing, which means Mamba1; only Mamba2 is built here");
-  require_value(layer, "Mamba2", "only \"Mamba2\" is built here");
-  read(options.at("d_state"), block.d_state);
-  read(options.at("d_conv"), block.d_conv);
-  read(options.at("conv_init"), block.conv_init);
-  read(options.at("expand"), block.expand);
-  read(options.at("headdim"), block.headdim);
-  read(options.at("d_ssm"), block.d_ssm);
-  read(options.at("ngroups"), block.ngroups);
-  read(options.at("A_init_range"), block.A_init_min, block.A_init_max);
-  read(options.at("D_has_hdim"), block.D_has_hdim);
-  read(options.at("rmsnorm"), block.rmsnorm);
-  read(options.at("norm_before_gate"), block.norm_before_gate);
-  read(options.at("dt_min"), block.dt_min);
-  read(options.at("dt_max"), block.dt_max);
-  read(options.at("dt_init_floor"), block.dt_init_floor);
-  read(options.at("dt_limit"), block.dt_limit_min, block.dt_limit_max);
-  read(options.at("bias"), block.bias);
-  read(options.at("conv_bias"), block.conv_bias);
-  read(options.at("chunk_size"), block.chunk_size);
-  for (const char* harmless : {"use_mem_eff_path", "device", "dtype"}) options.at(harmless);
-  for (const std::string& key : options.unasked())
-    options.at(key).refuse("an option that is not known");
+std::string layer_names() {
+  std::string names;
+  for (const MixerKind& kind : mixer_kinds())
+    names += (names.empty() ? "" : ", ") + std::string(kind.layer);
+  return names;
+}
+
+const MixerKind& kind_of_layer(const JsonEntry& layer) {
+  const std::string name = layer.null() ? "Mamba1" : layer.text();
+  for (const MixerKind& kind : mixer_kinds())
+    if (name == kind.layer) return kind;
+  layer.refuse("is \"" + name.substr(0, 60) + "\", but only these are built here: " + layer_names());
 }
 
 LanguageModelConfig read_reference(const JsonEntry& file) {
   LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {}};
-  Mamba2Config block;
-  read(file.require("d_model"), block.d_model);
-  read(file.require("n_layer"), config.n_layer);
-  read(file.require("vocab_size"), config.vocab_size);
-  read(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
-  read(file.at("tie_embeddings"), config.tie_embeddings);
-  read(file.at("d_intermediate"), config.d_intermediate);
+  std::size_t d_model = 0;
+  read_option(file.require("d_model"), d_model);
+  read_option(file.require("n_layer"), config.n_layer);
+  read_option(file.require("vocab_size"), config.vocab_size);
+  read_option(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
+  read_option(file.at("tie_embeddings"), config.tie_embeddings);
+  read_option(file.at("d_intermediate"), config.d_intermediate);
   require_value(file.at("rms_norm"), true, "only RMS norms are built here");
   const JsonEntry attention = file.at("attn_layer_idx");
   if (!attention.null() && !attention.array().empty())
     attention.refuse("layers of attention are not built here");
-  read_block_options(file.require("ssm_cfg"), block);
-  config.mixer = block;
+  const JsonEntry options = file.require("ssm_cfg");
+  config.mixer = kind_of_layer(options.at("layer")).read_reference(options, d_model);
   return config;
 }
 
@@ -211,6 +207,8 @@ LanguageModelConfig read_reference(const JsonEntry& file) {
 //
 // Here some values go by several names: Hugging Face's own, and those of libraries for training
 // that write the same files. Any of them is read; two that say different things are not.
+
+}  // namespace
 
 JsonEntry one_of(const JsonEntry& file, std::initializer_list<const char*> names) {
   JsonEntry found = file.at(*names.begin());
@@ -224,47 +222,29 @@ JsonEntry one_of(const JsonEntry& file, std::initializer_list<const char*> names
   return found;
 }
 
-// One key is a trap: `norm_before_gate`. Conversions write `true` or `false`, but Hugging Face's
-// code multiplies by the gate first, whatever the file says. We do what that code does. Only where
-// the file has `rmsnorm` as well was it written by code that means it.
+// One size follows from two others and is written all the same. It has to agree with them.
 
-void read_hugging_face_block(const JsonEntry& file, Mamba2Config& block) {
-  block.ngroups = 8;
-  read(file.at("state_size"), block.d_state);
-  read(file.at("conv_kernel"), block.d_conv);
-  read(file.at("expand"), block.expand);
-  read(file.at("head_dim"), block.headdim);
-  read(file.at("n_groups"), block.ngroups);
-  read(file.at("use_bias"), block.bias);
-  read(file.at("use_conv_bias"), block.conv_bias);
-  read(file.at("chunk_size"), block.chunk_size);
-  read(one_of(file, {"time_step_limit", "dt_limit"}), block.dt_limit_min, block.dt_limit_max);
-  read(one_of(file, {"time_step_min", "dt_min"}), block.dt_min);
-  read(one_of(file, {"time_step_max", "dt_max"}), block.dt_max);
-  read(one_of(file, {"time_step_floor", "dt_init_floor"}), block.dt_init_floor);
-  read(one_of(file, {"A_init_range", "A_initializer_range"}), block.A_init_min, block.A_init_max);
-  read(one_of(file, {"conv_init", "conv_initializer_range"}), block.conv_init);
-  read(file.at("D_has_hdim"), block.D_has_hdim);
-  read(file.at("norm_over_all_channels"), block.norm_over_all_channels);
-  read(file.at("rmsnorm"), block.rmsnorm);
-  if (!file.at("rmsnorm").null()) read(file.at("norm_before_gate"), block.norm_before_gate);
+void check_intermediate_size(const JsonEntry& file, std::size_t d_inner) {
+  for (const char* name : {"intermediate_size", "d_inner"}) {
+    std::size_t stated = d_inner;
+    read_option(file.at(name), stated);
+    if (stated != d_inner)
+      file.at(name).refuse(std::to_string(stated) + " is not expand times hidden_size, " +
+                           std::to_string(d_inner));
+  }
 }
 
-// Two sizes are given twice, and have to agree with themselves.
+namespace {
 
-void check_sizes(const JsonEntry& file, const Mamba2Config& block) {
-  const std::size_t expanded = block.expand * block.d_model;
-  std::size_t nheads = 0, d_inner = expanded;
-  read(file.at("num_heads"), nheads);
-  if (nheads != 0 && (block.headdim == 0 || nheads != expanded / block.headdim))
-    file.at("num_heads")
-        .refuse(std::to_string(nheads) + " times head_dim " + std::to_string(block.headdim) +
-                " is not expand times hidden_size, " + std::to_string(expanded));
-  read(file.at("intermediate_size"), d_inner);
-  if (d_inner != expanded)
-    file.at("intermediate_size")
-        .refuse(std::to_string(d_inner) + " is not expand times hidden_size, " +
-                std::to_string(expanded));
+const MixerKind& kind_of_model(const JsonEntry& model_type) {
+  const std::string name = model_type.null() ? "mamba2" : model_type.text();
+  std::string known;
+  for (const MixerKind& kind : mixer_kinds()) {
+    if (kind.model_type == nullptr) continue;
+    if (name == kind.model_type) return kind;
+    known += (known.empty() ? "" : ", ") + std::string(kind.model_type);
+  }
+  model_type.refuse("is \"" + name.substr(0, 60) + "\", but only these are built here: " + known);
 }
 
 // `vocab_size` is the number of rows here, padding included, and the number of tokens is not
@@ -274,9 +254,9 @@ void read_vocabulary(const JsonEntry& file, LanguageModelConfig& config) {
   config.vocab_size = file.require("vocab_size").whole(largest_size);
   const std::size_t rows = config.vocab_size;
   const JsonEntry tokens = file.at("unpadded_vocab_size");
-  read(tokens, config.vocab_size);
+  read_option(tokens, config.vocab_size);
   config.pad_vocab_size_multiple = 1;
-  read(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
+  read_option(file.at("pad_vocab_size_multiple"), config.pad_vocab_size_multiple);
   const bool fits = config.pad_vocab_size_multiple > 0 && config.padded_vocab_size() == rows;
   if (tokens.null() && !fits) config.pad_vocab_size_multiple = 1;  // the rows are what they are
   if (!tokens.null() && !fits)
@@ -287,22 +267,20 @@ void read_vocabulary(const JsonEntry& file, LanguageModelConfig& config) {
 
 LanguageModelConfig read_hugging_face(const JsonEntry& file, bool head_stored) {
   LanguageModelConfig config{.n_layer = 0, .vocab_size = 0, .mixer = {}};
-  Mamba2Config block;
-  read(file.require("hidden_size"), block.d_model);
-  read(file.require("num_hidden_layers"), config.n_layer);
+  std::size_t d_model = 0;
+  for (const char* needed : {"hidden_size", "num_hidden_layers"}) file.require(needed);
+  read_option(one_of(file, {"hidden_size", "d_model"}), d_model);
+  read_option(one_of(file, {"num_hidden_layers", "n_layer"}), config.n_layer);
   read_vocabulary(file, config);
-  require_value(file.at("model_type"), "mamba2", "only mamba2 is built here");
+  const MixerKind& kind = kind_of_model(file.at("model_type"));
   if (file.at("hidden_act").value() != "swish")  // another name of it
     require_value(file.at("hidden_act"), "silu", "only SiLU is built here");
   require_value(file.at("rms_norm"), true, "only RMS norms are built here");
-  read_hugging_face_block(file, block);
-  read(one_of(file, {"layer_norm_epsilon", "norm_eps", "norm_epsilon", "rms_norm_eps"}),
-       config.norm_eps);
-  block.norm_eps = config.norm_eps;
+  read_option(one_of(file, {"layer_norm_epsilon", "norm_eps", "norm_epsilon", "rms_norm_eps"}),
+              config.norm_eps);
+  config.mixer = kind.read_hugging_face(file, d_model, config.norm_eps);
   config.tie_embeddings = !head_stored;
-  read(file.at("tie_word_embeddings"), config.tie_embeddings);
-  check_sizes(file, block);
-  config.mixer = block;
+  read_option(file.at("tie_word_embeddings"), config.tie_embeddings);
   return config;
 }
 
@@ -332,7 +310,7 @@ LanguageModelConfig parse_config(std::string_view text, const std::string& where
   const JsonEntry file(json, where + ": ");
   const bool hugging_face = file.object().contains("hidden_size");
   if (!hugging_face && !file.object().contains("d_model"))
-    file.refuse("neither d_model nor hidden_size; no configuration of a Mamba-2 model");
+    file.refuse("neither d_model nor hidden_size; no configuration of a Mamba model");
   LanguageModelConfig config =
       hugging_face ? read_hugging_face(file, head_stored) : read_reference(file);
   try {
@@ -367,12 +345,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json limits(double low, double high) {  // an infinite limit is written in words, and unquoted below
-  Json pair = {low, high};
-  if (std::isinf(high)) pair[1] = "Infinity";
-  return pair;
+const MixerKind& kind_of(const MixerConfig& mixer) {
+  for (const MixerKind& kind : mixer_kinds())
+    if (std::string_view(mixer->name()) == kind.layer) return kind;
+  throw ValueError("mixer: expected one that files have words for, got "s + mixer->name());
 }
 
+// An infinite number is written in words by the mixers, and unquoted here.
 std::string dump(const Json& json) {
   std::string text = json.dump(1);
   for (std::size_t at = 0; (at = text.find("\"Infinity\"", at)) != std::string::npos;)
@@ -385,33 +364,15 @@ Json ids_json(const std::vector<std::int64_t>& ids) {
 }
 
 std::string reference_text(const LanguageModelConfig& config) {
-  const auto& block = config.mixer.as<Mamba2Config>();
   const char* layout = " in the reference's layout";
-  require(config.norm_eps == 1e-5 && block.norm_eps == 1e-5, "norm_eps", "1e-5"s + layout,
-          Json(config.norm_eps).dump());
-  require(!block.norm_over_all_channels, "norm_over_all_channels", "false"s + layout, "true");
+  const MixerKind& kind = kind_of(config.mixer);
+  require(config.norm_eps == 1e-5, "norm_eps", "1e-5"s + layout, Json(config.norm_eps).dump());
   require(config.eos_token_ids.empty(), "eos_token_ids",
           "none, but in generation_config_text(),"s + layout, Json(config.eos_token_ids).dump());
-  Json ssm = {{"layer", "Mamba2"},
-              {"d_state", block.d_state},
-              {"d_conv", block.d_conv},
-              {"expand", block.expand},
-              {"headdim", block.headdim},
-              {"ngroups", block.ngroups},
-              {"A_init_range", {block.A_init_min, block.A_init_max}},
-              {"D_has_hdim", block.D_has_hdim},
-              {"rmsnorm", block.rmsnorm},
-              {"norm_before_gate", block.norm_before_gate},
-              {"dt_min", block.dt_min},
-              {"dt_max", block.dt_max},
-              {"dt_init_floor", block.dt_init_floor},
-              {"dt_limit", limits(block.dt_limit_min, block.dt_limit_max)},
-              {"bias", block.bias},
-              {"conv_bias", block.conv_bias},
-              {"chunk_size", block.chunk_size}};
-  if (block.d_ssm != 0) ssm["d_ssm"] = block.d_ssm;
-  if (block.conv_init > 0) ssm["conv_init"] = block.conv_init;
-  return dump({{"d_model", block.d_model},
+  require(config.other_mixers.empty(), "other_mixers", "none"s + layout, "some");
+  Json ssm = {{"layer", kind.layer}};
+  ssm.update(kind.write_reference(config.mixer));
+  return dump({{"d_model", config.d_model()},
                {"d_intermediate", config.d_intermediate},
                {"n_layer", config.n_layer},
                {"vocab_size", config.vocab_size},
@@ -425,54 +386,28 @@ std::string reference_text(const LanguageModelConfig& config) {
                {"tie_embeddings", config.tie_embeddings}});
 }
 
-void require_hugging_face_words(const LanguageModelConfig& config) {
-  const auto& block = config.mixer.as<Mamba2Config>();
+std::string hugging_face_text(const LanguageModelConfig& config) {
   const char* layout = " in Hugging Face's layout";
+  const MixerKind& kind = kind_of(config.mixer);
+  require(kind.model_type != nullptr, "mixer", "one that there is a model of"s + layout, kind.layer);
   require(config.d_intermediate == 0, "d_intermediate", "0"s + layout,
           std::to_string(config.d_intermediate));
-  require(block.d_ssm == 0, "d_ssm", "0, all channels,"s + layout, std::to_string(block.d_ssm));
-  require(!block.D_has_hdim, "D_has_hdim", "false"s + layout, "true");
-  require(block.rmsnorm, "rmsnorm", "true"s + layout, "false");
-  require(!block.norm_before_gate, "norm_before_gate", "false"s + layout, "true");
-  require(block.norm_eps == config.norm_eps, "norm_eps", "the same for all norms"s + layout,
-          Json(block.norm_eps).dump() + " in the block and " + Json(config.norm_eps).dump());
-}
-
-std::string hugging_face_text(const LanguageModelConfig& config) {
-  require_hugging_face_words(config);
-  const Mamba2Config &block = config.mixer.as<Mamba2Config>(), usual;
-  Json json = {{"architectures", {"Mamba2ForCausalLM"}},
-               {"model_type", "mamba2"},
-               {"hidden_size", block.d_model},
+  require(config.other_mixers.empty(), "other_mixers", "none"s + layout, "some");
+  Json json = {{"architectures", {kind.architecture}},
+               {"model_type", kind.model_type},
+               {"hidden_size", config.d_model()},
                {"num_hidden_layers", config.n_layer},
-               {"vocab_size", config.padded_vocab_size()},
-               {"state_size", block.d_state},
-               {"conv_kernel", block.d_conv},
-               {"expand", block.expand},
-               {"head_dim", block.headdim},
-               {"num_heads", Mamba2Sizes(block).nheads},
-               {"n_groups", block.ngroups},
-               {"chunk_size", block.chunk_size},
-               {"time_step_limit", limits(block.dt_limit_min, block.dt_limit_max)},
-               {"time_step_min", block.dt_min},
-               {"time_step_max", block.dt_max},
-               {"time_step_floor", block.dt_init_floor},
-               {"layer_norm_epsilon", config.norm_eps},
-               {"use_bias", block.bias},
-               {"use_conv_bias", block.conv_bias},
+               {"vocab_size", config.padded_vocab_size()}};
+  kind.write_hugging_face(config.mixer, config.norm_eps, json);
+  json.update({{"layer_norm_epsilon", config.norm_eps},
                {"hidden_act", "silu"},
                {"rms_norm", true},
-               {"norm_before_gate", false},
                {"residual_in_fp32", true},
-               {"tie_word_embeddings", config.tie_embeddings}};
+               {"tie_word_embeddings", config.tie_embeddings}});
   if (!config.eos_token_ids.empty()) json["eos_token_id"] = ids_json(config.eos_token_ids);
   if (config.vocab_size != config.padded_vocab_size()) json["unpadded_vocab_size"] = config.vocab_size;
   if (config.pad_vocab_size_multiple != 1)
     json["pad_vocab_size_multiple"] = config.pad_vocab_size_multiple;
-  if (block.norm_over_all_channels) json["norm_over_all_channels"] = true;  // as their code does
-  if (block.A_init_min != usual.A_init_min || block.A_init_max != usual.A_init_max)
-    json["A_init_range"] = {block.A_init_min, block.A_init_max};
-  if (block.conv_init > 0) json["conv_init"] = block.conv_init;
   return dump(json);
 }
 

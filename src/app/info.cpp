@@ -2,6 +2,8 @@
 #include "commands.hpp"
 #include "loading.hpp"
 
+#include <mamba2/mixer_kinds.hpp>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -69,7 +71,11 @@ Json config_of(const mamba2::LanguageModelConfig& config) {
                {"tie_embeddings", config.tie_embeddings},
                {"norm_eps", config.norm_eps}};
   const auto* const block = config.mixer.find<mamba2::Mamba2Config>();
-  if (block == nullptr) return json;
+  if (block == nullptr) {  // in the reference's words
+    for (const mamba2::MixerKind& kind : mamba2::mixer_kinds())
+      if (json["layer"] == kind.layer) json.update(kind.write_reference(config.mixer));
+    return json;
+  }
   const mamba2::Mamba2Sizes sizes = *block;
   json.update({{"d_state", block->d_state},
                {"d_conv", block->d_conv},

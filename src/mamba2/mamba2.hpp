@@ -21,6 +21,7 @@
 #include <mamba2/limits.hpp>
 #include <mamba2/linear.hpp>
 #include <mamba2/mamba1.hpp>
+#include <mamba2/mamba1_mixer.hpp>
 #include <mamba2/mapped_file.hpp>
 #include <mamba2/matrix.hpp>
 #include <mamba2/mixer.hpp>
@@ -50,4 +51,5 @@
 #include <mamba2/zip.hpp>
 #if __has_include(<nlohmann/json_fwd.hpp>)
 #include <mamba2/json.hpp>
+#include <mamba2/mixer_kinds.hpp>
 #endif

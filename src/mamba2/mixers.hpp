@@ -4,6 +4,7 @@
 
 #include <mamba2/block.hpp>
 #include <mamba2/gated_mlp.hpp>
+#include <mamba2/mamba1_mixer.hpp>
 #include <mamba2/mixer_config.hpp>
 
 namespace mamba2 {
@@ -20,6 +21,17 @@ struct MixerTraits<Mamba2Config> {
 };
 //: end
 extern template class OneMixerConfig<Mamba2Config>;
+
+/// \brief Mamba-1 as a mixer.
+template <>
+struct MixerTraits<Mamba1Config> {
+  static constexpr const char* name = "Mamba1";  ///< in messages
+  template <class Real>
+  using Parameters = Mamba1Parameters<Real>;  ///< what it learns
+  template <class Real>
+  using Computes = Mamba1Mixer<Real>;  ///< how it computes
+};
+extern template class OneMixerConfig<Mamba1Config>;
 
 /// \brief A gated MLP as a mixer: of channels, not of tokens.
 template <>

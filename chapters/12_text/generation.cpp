@@ -228,13 +228,13 @@ std::vector<Generated> generate(const Predictor<Real>& model,
 // ### Where to begin, and where to end {#text_ends}
 //
 // A model has seen texts one after the other, with `<|endoftext|>` between them. So this token is
-// both: where it is chosen, the text ends; and after it, any text may begin. Who wants to see what a
-// model writes *of itself* gives it nothing but this token, and that is what an empty prompt is.
+// both: where it is chosen, the text ends; and after it, any text may begin. Who wants to see what
+// a model writes *of itself* gives it nothing but this token, and that is what an empty prompt is.
 //
-// Which token it is, the configuration says, in one of two files and sometimes as a list of several;
-// where it says nothing, the tokenizer has a token of that name. And there are numbers that no token
-// has: a vocabulary is padded, and some tokenizers leave gaps. A model gives scores to these as
-// well, and whoever draws one has nothing to show.
+// Which token it is, the configuration says, in one of two files and sometimes as a list of
+// several; where it says nothing, the tokenizer has a token of that name. And there are numbers
+// that no token has: a vocabulary is padded, and some tokenizers leave gaps. A model gives scores
+// to these as well, and whoever draws one has nothing to show.
 
 void fit_to_model(GenerationOptions& options, const LanguageModelConfig& config,
                   const Tokenizer* tokenizer) {

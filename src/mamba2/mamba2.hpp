@@ -11,6 +11,7 @@
 #include <mamba2/compact.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/costs.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>

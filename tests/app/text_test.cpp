@@ -95,7 +95,7 @@ TEST_CASE("mamba2 tokenize goes both ways", "[app]") {
 TEST_CASE("mamba2 generate goes on with the golden prompt", "[app]") {
   const auto golden = load_golden<std::int64_t, 2>("lm/tiny", "greedy");
   std::string prompt, expected;
-  for (std::size_t i = 0; i < 45; ++i) prompt += (i == 0 ? "" : ",") + std::to_string(golden(0, i));
+  for (std::size_t i = 0; i < 45; ++i) prompt.append(i == 0 ? "" : ",").append(std::to_string(golden(0, i)));
   for (std::size_t i = 45; i < 77; ++i) expected += std::to_string(golden(0, i)) + " ";
   const std::string words = "generate" + tiny + "--temperature 0 --max-new-tokens 32 ";
   CHECK(printed(words + "--ids " + prompt) == expected + "\n");

@@ -1,13 +1,14 @@
 // ## The program {#language_model_program}
 //
 // The program of this chapter makes a model small enough to be made in no time, with fresh random
-// weights, and puts it through everything: the three algorithms, the step, both kinds of
-// checkpoint, and a few files that lie.
+// weights, and puts it through everything: the three algorithms, the step, a checkpoint, and a few
+// files that lie.
 
+#include <demo/demo.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/model_directory.hpp>
-#include <mamba2/pickle.hpp>
 #include <mamba2/safetensors.hpp>
 
 #include <cmath>
@@ -16,6 +17,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <vector>
 
 #include <unistd.h>
 
@@ -24,21 +27,8 @@ namespace {
 using mamba2::Tensor;
 namespace fs = std::filesystem;
 
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
-
-template <class Real, std::size_t N>
-double relative_error(const Tensor<Real, N>& got, const Tensor<Real, N>& want) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    const double d = static_cast<double>(got.data()[i] - want.data()[i]),
-                 w = static_cast<double>(want.data()[i]);
-    difference += d * d;
-    size += w * w;
-  }
-  return std::sqrt(difference / size);
-}
+using demo::relative_difference;
+using demo::yes;
 
 // The published sizes first, by parameter_count() alone.
 
@@ -81,7 +71,7 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   using mamba2::Algorithm;
   const auto logits = model.forward(some_text(), {.algorithm = Algorithm::recurrent});
   const auto agrees = [&](const mamba2::LanguageModelOptions& options) {
-    return yes(relative_error(model.forward(some_text(), options), logits) < 1e-12);
+    return yes(relative_difference(model.forward(some_text(), options), logits) < 1e-12);
   };
   std::printf("[forms]\nlogits have shape (%zu, %zu, %zu)\n", logits.shape(0), logits.shape(1),
               logits.shape(2));
@@ -99,7 +89,59 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   Tensor<double, 2> expected = Tensor<double, 2>::from_shape(last.shape());
   std::copy_n(&logits(0, 36, 0), expected.size(), expected.data());
   std::printf("20 tokens at once, 17 one by one, agree to 1e-12: %s\n",
-              yes(relative_error(last, expected) < 1e-12));
+              yes(relative_difference(last, expected) < 1e-12));
+}
+
+// How good it is, beside models that only count. A text is cut into pieces; each different piece is
+// a token, and the logarithm of how often it occurs is its score, at every place.
+
+std::vector<std::string> cut(const std::string& text, bool words) {
+  std::vector<std::string> pieces;
+  for (const char letter : text) {
+    if (pieces.empty() || !words || letter == ' ' || letter == '\n') pieces.emplace_back();
+    pieces.back() += letter;
+  }
+  return pieces;
+}
+
+void show_row(const char* name, const mamba2::CrossEntropy& found, const char* bits) {
+  std::printf("%-31s  %6zu  %10.3f  %10.2f  %9s\n", name, found.tokens, found.mean(),
+              found.perplexity(), bits);
+}
+
+void show_counts(const std::string& text, bool words) {
+  std::map<std::string, std::int64_t> tokens;
+  std::vector<double> counts;
+  const std::vector<std::string> pieces = cut(text, words);
+  Tensor<std::int64_t, 2> ids({1, pieces.size()});
+  for (std::size_t t = 0; t < pieces.size(); ++t) {
+    const auto [token, fresh] = tokens.try_emplace(pieces[t], tokens.size());
+    if (fresh) counts.push_back(0);
+    counts[static_cast<std::size_t>(token->second)] += 1;
+    ids(0, t) = token->second;
+  }
+  Tensor<double, 3> alike({1, pieces.size(), counts.size()}, 0.0), counted(alike);
+  for (std::size_t i = 0; i < counted.size(); ++i)
+    counted.data()[i] = std::log(counts[i % counts.size()]);
+
+  const std::string name = std::to_string(counts.size()) + (words ? " words" : " characters");
+  for (const auto& [how, logits] : {std::pair{", all alike", alike}, {", counted", counted}}) {
+    const mamba2::CrossEntropy found = mamba2::cross_entropy(logits, ids);
+    char bits[16];
+    std::snprintf(bits, sizeof bits, "%.2f", found.bits_per_byte(text.size()));
+    show_row((name + how).c_str(), found, bits);
+  }
+}
+
+void show_good(const mamba2::LanguageModel<double>& model) {
+  const std::string text =
+      "the state is small, and the text is long\n"
+      "what the state forgets, the model cannot say\n"
+      "what the model says, the state must hold\n"
+      "the text is long, and the state is all there is\n";
+  std::printf("[good]\n                                 tokens  nats/token  perplexity  bits/byte\n");
+  for (const bool words : {false, true}) show_counts(text, words);
+  show_row("the model, 60 tokens, 4 padding", cross_entropy(model, some_text()), "");
 }
 
 // How the residual stream grows: a forward pass that keeps the stream as each layer finds it. Fresh
@@ -156,20 +198,17 @@ bool same(const mamba2::LanguageModel<double>& a, const mamba2::LanguageModel<do
 }
 
 void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path& scratch) {
-  using enum mamba2::CheckpointLayout;
   using mamba2::ElementType;
   std::printf("[checkpoints]\n");
-  const auto round_trip = [&](const char* name, mamba2::CheckpointLayout layout, ElementType type) {
-    save_language_model(model, scratch / name, layout, type);
+  const auto round_trip = [&](const char* name, ElementType type) {
+    save_language_model(model, scratch / name, mamba2::CheckpointLayout::hugging_face, type);
     return mamba2::load_language_model<double>(scratch / name);
   };
-  std::printf("pytorch_model.bin, float64, loads as it was: %s\n",
-              yes(same(round_trip("a", reference, ElementType::float64), model)));
-  std::printf("model.safetensors, float64, loads as it was: %s\n",
-              yes(same(round_trip("b", hugging_face, ElementType::float64), model)));
+  std::printf("logits from float64 weights are the same: %s\n",
+              yes(same(round_trip("b", ElementType::float64), model)));
   const auto want = model.forward(some_text());
   const auto error = [&](const char* name, ElementType type) {
-    return relative_error(round_trip(name, hugging_face, type).forward(some_text()), want);
+    return relative_difference(round_trip(name, type).forward(some_text()), want);
   };
   std::printf("logits from float32 weights agree to 1e-6: %s\n",
               yes(error("c", ElementType::float32) < 1e-6));
@@ -177,15 +216,24 @@ void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path
               yes(error("d", ElementType::float16) < 1e-3));
   std::printf("logits from bfloat16 weights agree to 1e-2: %s\n",
               yes(error("e", ElementType::bfloat16) < 1e-2));
-
-  const std::string file = contents(scratch / "b" / "model.safetensors");
-  std::uint64_t length = 0;
-  std::memcpy(&length, file.data(), 8);
-  std::printf("[header]\n%zu bytes of header:\n%s...\n", static_cast<std::size_t>(length),
-              file.substr(8, file.find("}}", 0) + 2 > 8 ? 266 : 0).c_str());
 }
 
-// And files that lie. Each is refused with its name (left out here), the place and the reason.
+// The beginning of a safetensors file: the header's length, and its first entries, one a line.
+
+void show_header(const fs::path& path) {
+  const std::string file = contents(path);
+  std::uint64_t length = 0;
+  std::memcpy(&length, file.data(), 8);
+  std::string header = file.substr(8, length);
+  for (std::size_t at = 0, lines = 0; (at = header.find("},", at)) != std::string::npos; at += 2) {
+    header.insert(at + 2, "\n ");
+    if (++lines == 4) header.resize(at + 2);
+  }
+  std::printf("[header]\n%zu bytes of header, which begins\n%s\n", static_cast<std::size_t>(length),
+              header.c_str());
+}
+
+// And files that lie. Each is refused with its name, the place and the reason.
 
 template <class Read>
 void show_refusal(const char* what, Read read) {
@@ -203,9 +251,6 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 void show_lies() {
   std::printf("[lies]\n");
-  show_refusal("a pickle that would run a command", [] {
-    mamba2::read_state_dict(bytes_of("cos\nsystem\n(S'echo gotcha'\ntR."), "weights.bin");
-  });
   const auto header = [](const std::string& text) {
     const std::uint64_t length = text.size();
     return std::string(reinterpret_cast<const char*>(&length), 8) + text + std::string(8, '\0');
@@ -233,10 +278,12 @@ int main() {
   const Scratch scratch;
   show_sizes();
   show_forms(model);
+  show_good(model);
   std::printf("[stream]\n");
   for (const double loudness : {1.0, 10.0}) show_stream(model, loudness);
   show_halves();
   show_checkpoints(model, scratch.path);
+  show_header(scratch.path / "b" / "model.safetensors");
   show_lies();
 }
 
@@ -249,15 +296,15 @@ int main() {
 //
 // @output stream
 //
-// Both layouts give back the model that was saved, to the last bit where doubles are stored, and to
-// what the format can hold otherwise:
+// A model that was saved is loaded as it was, to the last bit where doubles are stored, and to what
+// the format can hold otherwise:
 //
 // @output checkpoints
 //
 // ::: tryit
 // Run it with `./book run 10`. Then look at real files: `mamba2 info --model DIR` says of a model's
-// directory what it holds, and `unzip -l pytorch_model.bin` lists the archive. The first kilobytes
-// of a `model.safetensors` can be read with `head -c 2000`.
+// directory what it holds, and the first kilobytes of a `model.safetensors` can be read with
+// `head -c 2000`.
 // :::
 //
 // ## What has not changed {#language_model_unchanged}
@@ -295,6 +342,3 @@ int main() {
 // - [@huggingface], the model *Mamba2*, for the other dialect; its converter shows what is renamed.
 // - The [safetensors format](https://github.com/huggingface/safetensors#format), a page long, and
 //   the audit of its reader.
-// - The documentation of Python's [pickle](https://docs.python.org/3/library/pickle.html), which
-//   begins with a warning, and its module `pickletools`, which prints a pickle's program without
-//   running it.

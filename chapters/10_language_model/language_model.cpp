@@ -1,20 +1,16 @@
 // # The language model {#ch_language_model}
-// @summary Embedding, residual stream and head; checkpoints of both kinds read byte by byte, and trusted in nothing.
+// @summary Embedding, residual stream and head, a measure of how good they are, and checkpoints read byte by byte, trusted in nothing.
 //
 // A block turns a sequence of vectors into another one. It knows nothing of words. To make a
 // language model of it takes surprisingly little: a table with a vector for each token in front, a
 // stack of blocks in between, and a table of scores behind. All of it, with the loops, is the first
-// fifth of this chapter.
+// part of this chapter; the second asks how good such a model is.
 //
-// The other four fifths are about files. The models that one wants to run were trained elsewhere,
-// in another language, at a price of many thousand hours of GPU time, and what is left of that is a
-// directory: a configuration of a few lines and some hundred million numbers. If one of the numbers
-// goes to the wrong place, nothing crashes. The model simply writes nonsense, and nobody can say
-// why. So this chapter reads the published checkpoints byte by byte, checks every claim that they
-// make, and ends with logits equal to the reference's.
-//
-// There is a second reason to be careful. A checkpoint is a file from a stranger, and one of the
-// two formats in use is a *program*. We shall read it without running it.
+// The rest is about files. The models that one wants to run were trained elsewhere, in another
+// language, at a price of many thousand hours of GPU time, and what is left of that is a directory:
+// a configuration of a few lines and some hundred million numbers. If one of the numbers goes to
+// the wrong place, nothing crashes. The model simply writes nonsense, and nobody can say why. So
+// this chapter reads a checkpoint byte by byte and checks every claim that it makes.
 //
 // ## What it builds on {#language_model_builds_on}
 //
@@ -453,15 +449,31 @@ void Predictor<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> normed,
 // comparisons.
 
 template <class Real>
+Tensor<Real, 3> Predictor<Real>::scores(const Tensor<Real, 3>& x) const {
+  auto normed = Tensor<Real, 3>::from_shape(x.shape());
+  auto logits = Tensor<Real, 3>::from_shape({x.shape(0), x.shape(1), config_.padded_vocab_size()});
+  score(as_rows(x), as_rows(normed), as_rows(logits));
+  return logits;
+}
+
+template <class Real>
 Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
                                          const LanguageModelOptions& options,
                                          LanguageModelActivations<Real>* keep) const {
   check_ids({ids.data(), ids.size()}, ids.shape(1));
-  const Tensor<Real, 3> x = residual_stream(ids, nullptr, options, keep);
-  auto normed = Tensor<Real, 3>::from_shape(x.shape());
-  auto logits = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.padded_vocab_size()});
-  score(as_rows(x), as_rows(normed), as_rows(logits));
-  return logits;
+  return scores(residual_stream(ids, nullptr, options, keep));
+}
+
+// The same for a piece of a longer text: the cache brings what came before, and takes along what
+// the next piece needs.
+
+template <class Real>
+Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
+                                         LanguageModelCache<Real>& cache,
+                                         const LanguageModelOptions& options) const {
+  check_cache(cache, ids.shape(0));
+  check_ids({ids.data(), ids.size()}, ids.shape(1));
+  return scores(residual_stream(ids, &cache, options, nullptr));
 }
 
 // To continue a text only the last token's scores matter. A prompt of 2000 tokens would otherwise

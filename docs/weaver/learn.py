@@ -79,12 +79,9 @@ def page(chapter, exercise):
     return f"file://{path}#exercise_{exercise.name.replace('.', '_')}" if os.path.exists(path) else ""
 
 
-def introduce(chapter, exercise, before):
-    """A new screen with what is to be done; `before`: a line on what has just happened."""
-    clear()
+def introduce(chapter, exercise):
+    """What is to be done."""
     print(bar() + "\n")
-    if before:
-        print(before + "\n")
     print(f"{BOLD}{exercise.name}  {exercise.title}{OFF}   {DIM}Chapter {chapter.number}, {chapter.title}{OFF}\n")
     print(textwrap.indent(task(chapter, exercise), "    ") + "\n")
     print(f"    write:      {where(chapter, exercise)}")
@@ -155,12 +152,13 @@ def wait(chapter, exercise, before, keyboard):
     return ""
 
 
-def one_screen(current, said, keyboard):
+def one_screen(current, keyboard):
     """Shows an exercise, grades it, waits. The key that led on; or "passed"."""
-    introduce(*current, said)
+    introduce(*current)
     before = stamp(file_of(current[0]))
     grade(*current)
     if verdict(*current) == "passed":
+        print(f"    ours:       ./book solution {current[1].name}\n", flush=True)
         grade(current[0], shown=False)  # whether the others still do
         return "passed"
     if keyboard.there:
@@ -175,16 +173,17 @@ def learn(chosen=None):
     for chapter in pending(None):
         with meanwhile(f"grading what has changed in chapter {chapter.number}"):
             grade(chapter, shown=False)
-    current, said = chosen or next_open(), ""
+    current = chosen or next_open()
+    clear()
     with Keyboard() as keyboard:
         while current:
-            came = one_screen(current, said, keyboard)
+            came = one_screen(current, keyboard)
             if came == "q":
                 return print(f"\nTo go on from here:  ./book learn {current[1].name}")
-            said = f"{GREEN}{current[1].name} passed.{OFF} Ours:  ./book solution {current[1].name}" if came == "passed" else ""
             if came in ("passed", "n"):
                 current = next_open(current)
-    clear()
+            if came != "passed":  # what there is to show for it stays above the next one
+                clear()
     print(f"{bar()}\n\n{BOLD}All exercises have passed.{OFF} You have written the core of Mamba-2 yourself, part by part.\n"
           "Compare with ours:  ./book solution N.k\nA chapter of your own:  ./book new NAME")
     return None

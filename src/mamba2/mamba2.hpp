@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mamba2/activation.hpp>
+#include <mamba2/activation_gradient.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/bpe.hpp>
 #include <mamba2/cache.hpp>
@@ -40,6 +41,7 @@
 #include <mamba2/row_shares.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
+#include <mamba2/scan_gradient.hpp>
 #include <mamba2/selection.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssd.hpp>

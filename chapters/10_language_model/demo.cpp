@@ -4,6 +4,7 @@
 // weights, and puts it through everything: the three algorithms, the step, both kinds of
 // checkpoint, and a few files that lie.
 
+#include <demo/demo.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/model_directory.hpp>
@@ -24,21 +25,8 @@ namespace {
 using mamba2::Tensor;
 namespace fs = std::filesystem;
 
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
-
-template <class Real, std::size_t N>
-double relative_error(const Tensor<Real, N>& got, const Tensor<Real, N>& want) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    const double d = static_cast<double>(got.data()[i] - want.data()[i]),
-                 w = static_cast<double>(want.data()[i]);
-    difference += d * d;
-    size += w * w;
-  }
-  return std::sqrt(difference / size);
-}
+using demo::relative_difference;
+using demo::yes;
 
 // The published sizes first, by parameter_count() alone.
 
@@ -81,7 +69,7 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   using mamba2::Algorithm;
   const auto logits = model.forward(some_text(), {.algorithm = Algorithm::recurrent});
   const auto agrees = [&](const mamba2::LanguageModelOptions& options) {
-    return yes(relative_error(model.forward(some_text(), options), logits) < 1e-12);
+    return yes(relative_difference(model.forward(some_text(), options), logits) < 1e-12);
   };
   std::printf("[forms]\nlogits have shape (%zu, %zu, %zu)\n", logits.shape(0), logits.shape(1),
               logits.shape(2));
@@ -99,7 +87,7 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   Tensor<double, 2> expected = Tensor<double, 2>::from_shape(last.shape());
   std::copy_n(&logits(0, 36, 0), expected.size(), expected.data());
   std::printf("20 tokens at once, 17 one by one, agree to 1e-12: %s\n",
-              yes(relative_error(last, expected) < 1e-12));
+              yes(relative_difference(last, expected) < 1e-12));
 }
 
 // How the residual stream grows: a forward pass that keeps the stream as each layer finds it. Fresh
@@ -169,7 +157,7 @@ void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path
               yes(same(round_trip("b", hugging_face, ElementType::float64), model)));
   const auto want = model.forward(some_text());
   const auto error = [&](const char* name, ElementType type) {
-    return relative_error(round_trip(name, hugging_face, type).forward(some_text()), want);
+    return relative_difference(round_trip(name, hugging_face, type).forward(some_text()), want);
   };
   std::printf("logits from float32 weights agree to 1e-6: %s\n",
               yes(error("c", ElementType::float32) < 1e-6));

@@ -4,19 +4,12 @@
 // about as many lines of code. All keep to two rules. The gradient of an *input* is written. The
 // gradient of a *parameter* is added to, because a parameter is used for every token, and its
 // gradient is the sum over all the places where it was used.
-//
-// ### Scalar functions {#backward_scalars}
-//
-// The smallest case is a function of one number, $y = f(x)$. Its adjoint multiplies by the slope:
-// $dx = f'(x)\, dy$. With $\sigma = 1/(1 + e^{-x})$ the two slopes of the model are
-//
-// $$ \softplus'(x) = \sigma, \qquad \silu'(x) = \sigma\,(1 + x\,(1 - \sigma)). $$ {#eq:slopes}
-//
-// The second is the product rule for $x \sigma$, with $\sigma' = \sigma (1 - \sigma)$.
 
 #include <mamba2/activation.hpp>
+#include <mamba2/activation_gradient.hpp>
 #include <mamba2/adjoints.hpp>
 #include <mamba2/error.hpp>
+#include <mamba2/ssd.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -25,45 +18,19 @@
 
 namespace mamba2 {
 
-template <class Real>
-Real softplus_derivative(Real x) {
-  return x > 20 ? Real(1) : 1 / (1 + std::exp(-x));
-}
-
-template <class Real>
-Real silu_derivative(Real x) {
-  const Real sigma = 1 / (1 + std::exp(-x));
-  return sigma * (1 + x * (1 - sigma));
-}
-
-// Above 20 the library's softplus *is* the identity, so its slope there is exactly 1. An adjoint
-// belongs to the function that was computed, not to the one that was meant.
-//
-// For the same reason a step size that a limit has cut passes nothing back. Turn its raw number a
-// little, and the step stays where it is:
-
-template <class Real>
-Real step_size_derivative(Real raw, const ScanOptions& options) {
-  const Real dt = options.dt_softplus ? softplus(raw) : raw;
-  if (dt < static_cast<Real>(options.dt_min) || dt > static_cast<Real>(options.dt_max)) return 0;
-  return options.dt_softplus ? softplus_derivative(raw) : Real(1);
-}
-
-// A head whose steps are all cut learns nothing about its step sizes. That is the price of limits,
-// and one reason why the published models have none.
-//
 // ### The linear layer {#backward_linear}
 //
-// One token, one output: $y = \sum_i w_i x_i + b$. So $dx_i = w_i\, dy$, $dw_i = x_i\, dy$ and
-// $db = dy$. With several outputs, $dx_i$ collects from all of them; with several tokens, $dw$ and
-// $db$ do. Those sums are matrix products. For $Y = X W^\top + b$:
+// One token, one output: $y = \sum_i w_i x_i + b$. So $\nabla x_i = w_i\, \nabla y$,
+// $\nabla w_i = x_i\, \nabla y$ and $\nabla b = \nabla y$. With several outputs, $\nabla x_i$
+// collects from all of them; with several tokens, $\nabla w$ and $\nabla b$ do. Those sums are
+// matrix products. For $Y = X W^\top + b$:
 //
-// $$ dX = dY\, W, \qquad dW = dY^\top X, \qquad db = \sum_t dY_t. $$ {#eq:linear_gradient}
+// $$ \nabla X = \nabla Y\, W, \qquad \nabla W = \nabla Y^\top X, \qquad \nabla b = \sum_t \nabla Y_t. $$ {#eq:linear_gradient}
 //
-// No formula need be remembered: shapes tell. $dX$ is (tokens, d_in), and from $dY$ (tokens, d_out)
-// and $W$ (d_out, d_in) there is one product of that shape. Each of the two costs what the forward
-// product costs. This is where the rule of thumb comes from that a backward pass is two forward
-// passes.
+// No formula need be remembered: shapes tell. $\nabla X$ is (tokens, d_in), and from $\nabla Y$
+// (tokens, d_out) and $W$ (d_out, d_in) there is one product of that shape. Each of the two costs
+// what the forward product costs. This is where the rule of thumb comes from that a backward pass
+// is two forward passes.
 
 template <class Real>
 void linear_gradient(MatrixRef<const Real> x, MatrixRef<const Real> weight, MatrixRef<const Real> dy,
@@ -85,7 +52,7 @@ void linear_gradient(MatrixRef<const Real> x, MatrixRef<const Real> weight, Matr
 // $s+1$, …, $s+K-1$, with the last tap, the one before it, and so on. So what comes back to it is
 // again a convolution, with the taps in reverse, looking *ahead*:
 //
-// $$ dx_s = \sum_{k=0}^{K-1} w_{K-1-k}\, dy_{s+k}, \qquad dw_{K-1-k} = \sum_t dy_t\, x_{t-k}, \qquad db = \sum_t dy_t. $$ {#eq:convolution_gradient}
+// $$ \nabla x_s = \sum_{k=0}^{K-1} w_{K-1-k}\, \nabla y_{s+k}, \qquad \nabla w_{K-1-k} = \sum_t \nabla y_t\, x_{t-k}, \qquad \nabla b = \sum_t \nabla y_t. $$ {#eq:convolution_gradient}
 //
 // A causal operator has an anticausal adjoint. What says nothing about the future when it runs
 // forwards hears only from the future when it runs backwards.
@@ -237,10 +204,10 @@ void short_convolution_gradient(const ShortConvolution<Real>& in, MatrixRef<cons
 //
 // Take two channels without weights and without $\epsilon$, and the norm only asks for the
 // direction of $x$: $y = x / r$ with $r$ the root mean square. Make $x$ longer and nothing happens.
-// So whatever $dy$ says along $x$ itself must be lost on the way back. That is what the formula
-// does. With weights, and $r = \sqrt{\mathrm{mean}(x^2) + \epsilon}$:
+// So whatever $\nabla y$ says along $x$ itself must be lost on the way back. That is what the
+// formula does. With weights, and $r = \sqrt{\mathrm{mean}(x^2) + \epsilon}$:
 //
-// $$ dx = \frac{1}{r} \Bigl( w \odot dy - \frac{x}{r^2}\, \mathrm{mean}(x \odot w \odot dy) \Bigr), \qquad dw = \sum_t \frac{x_t}{r_t} \odot dy_t. $$ {#eq:norm_gradient}
+// $$ \nabla x = \frac{1}{r} \Bigl( w \odot \nabla y - \frac{x}{r^2}\, \mathrm{mean}(x \odot w \odot \nabla y) \Bigr), \qquad \nabla w = \sum_t \frac{x_t}{r_t} \odot \nabla y_t. $$ {#eq:norm_gradient}
 //
 // The first term treats $r$ as a constant. The second is the way through $r$: with
 // $\partial r / \partial x_i = x_i / (d\, r)$, each $x_i$ turns all outputs a little.
@@ -279,7 +246,7 @@ void rms_norm_gradient(MatrixRef<const Real> x, std::span<const Real> weight, do
 // ### The gate, and norm and gate in either order {#backward_gate}
 //
 // The gate alone is $v = y \odot \silu(z)$, a product, so each factor gets the other one:
-// $dy = dv \odot \silu(z)$ and $dz = dv \odot y \odot \silu'(z)$.
+// $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$.
 
 namespace {
 
@@ -369,7 +336,7 @@ void embedding_gradient(std::span<const std::int64_t> ids, MatrixRef<const Real>
 // loss of one place is the negative logarithm of the probability that the token $c$ was given which
 // did come:
 //
-// $$ -\log \frac{e^{\ell_c}}{\sum_j e^{\ell_j}} = \log \sum_j e^{\ell_j} - \ell_c, \qquad\text{so}\qquad d\ell = \mathrm{softmax}(\ell) - e_c, $$ {#eq:loss_gradient}
+// $$ -\log \frac{e^{\ell_c}}{\sum_j e^{\ell_j}} = \log \sum_j e^{\ell_j} - \ell_c, \qquad\text{so}\qquad \nabla \ell = \mathrm{softmax}(\ell) - e_c, $$ {#eq:loss_gradient}
 //
 // where $e_c$ is 1 at $c$ and 0 elsewhere. That is all: *what was predicted, minus what came*. Each
 // row sums to zero. A model that was sure and right sends back nothing; one that was sure and wrong
@@ -400,9 +367,6 @@ void cross_entropy_gradient(MatrixRef<const Real> logits, std::span<const std::i
 }
 
 #define MAMBA2_INSTANTIATE(Real)                                                                     \
-  template Real softplus_derivative(Real);                                                           \
-  template Real silu_derivative(Real);                                                               \
-  template Real step_size_derivative(Real, const ScanOptions&);                                      \
   template void linear_gradient(MatrixRef<const Real>, MatrixRef<const Real>, MatrixRef<const Real>, \
                                 MatrixRef<Real>, MatrixRef<Real>, std::span<Real>);                  \
   template void short_convolution_gradient(const ShortConvolution<Real>&, MatrixRef<const Real>,     \

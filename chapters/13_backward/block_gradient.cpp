@@ -57,7 +57,7 @@ void leave_gradient(const Mamba2Pass<Real>& pass, MatrixRef<const Real> dy,
 // The scan's gradients go straight to where they belong: those of $x$, $B$ and $C$ are columns of
 // one matrix, that of the step sizes is a column of another. One link is missing. What is learnt is
 // not $A$ but its logarithm, $A = -e^{A_{\log}}$, whose slope is $A$ itself. So
-// $dA_{\log} = A \odot dA$.
+// $\nabla A_{\log} = A \odot \nabla A$.
 
 /// From the scan's outputs to what the convolution gave, and to the step sizes.
 template <class Real>

@@ -5,7 +5,6 @@
 #include <mamba2/conv.hpp>
 #include <mamba2/matrix.hpp>
 #include <mamba2/norm.hpp>
-#include <mamba2/ssd.hpp>
 
 #include <cstdint>
 #include <span>
@@ -14,25 +13,6 @@ namespace mamba2 {
 
 // In all of these the gradient of an input is written, and that of a parameter is added to: a parameter is used for every token,
 // often in several places, and in several texts before it is changed.
-
-/// \brief The slope of softplus().
-/// \param x any number
-/// \return \f$1 / (1 + e^{-x})\f$; 1 above 20, where softplus() is the identity
-template <class Real>
-Real softplus_derivative(Real x);
-
-/// \brief The slope of silu().
-/// \param x any number
-/// \return \f$\sigma (1 + x (1 - \sigma))\f$ with \f$\sigma = 1 / (1 + e^{-x})\f$
-template <class Real>
-Real silu_derivative(Real x);
-
-/// \brief The slope of step_size().
-/// \param raw     dt + dt_bias
-/// \param options dt_softplus, dt_min and dt_max
-/// \return softplus_derivative() (1 without softplus); 0 where a limit has cut the step
-template <class Real>
-Real step_size_derivative(Real raw, const ScanOptions& options);
 
 /// \brief linear() backwards: \f$dX = dY\,W\f$, \f$dW \mathrel{+}= dY^\top X\f$, \f$db \mathrel{+}= \sum_t dY_t\f$.
 /// \param x       inputs, (tokens, d_in)

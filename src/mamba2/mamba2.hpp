@@ -4,7 +4,9 @@
 
 #include <mamba2/activation.hpp>
 #include <mamba2/activation_gradient.hpp>
+#include <mamba2/adjoints.hpp>
 #include <mamba2/block.hpp>
+#include <mamba2/block_gradient.hpp>
 #include <mamba2/bpe.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/checkpoint.hpp>

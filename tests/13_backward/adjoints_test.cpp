@@ -1,5 +1,7 @@
 #include <mamba2/activation.hpp>
+#include <mamba2/activation_gradient.hpp>
 #include <mamba2/adjoints.hpp>
+#include <mamba2/linear.hpp>
 #include <support/adjoints.hpp>
 #include <support/testing.hpp>
 
@@ -17,6 +19,8 @@ using testing::random_tensor;
 using testing::values;
 
 namespace {
+
+using Gradients = std::vector<std::vector<double>>;
 
 std::span<double> as_values(Tensor<double, 1>& v) {
   return {v.data(), v.size()};
@@ -81,7 +85,7 @@ TEST_CASE("the adjoint of a linear layer", "[adjoints]") {
                          linear_gradient<double>(given(x), given(weight), given(dy), dx, as_matrix(dweight),
                                                  as_values(dbias));
                          const Tensor<double, 2> copy = xt::view(room, xt::all(), xt::range(2, 5));
-                         return std::vector{values(copy), values(dweight), values(dbias)};
+                         return Gradients{values(copy), values(dweight), values(dbias)};
                        }});
   }
 }
@@ -186,7 +190,7 @@ TEST_CASE("the adjoint of the norm", "[adjoints]") {
                          auto dweight = zeros<double>(6);
                          rms_norm_gradient<double>(given(x), as_span(weight), eps, given(dx), as_matrix(dx),
                                                    as_values(dweight));
-                         return std::vector{values(dx), values(dweight)};
+                         return Gradients{values(dx), values(dweight)};
                        }});
   }
 }
@@ -213,7 +217,7 @@ TEST_CASE("the adjoint of norm and gate, in either order, by groups, and of the 
                              auto dweight = zeros<double>(weight.size());
                              gated_norm_gradient<double>(given(y), given(z), how, given(dy), as_matrix(dy),
                                                          as_matrix(dz), as_values(dweight));
-                             return std::vector{values(dy), values(dz), values(dweight)};
+                             return Gradients{values(dy), values(dz), values(dweight)};
                            }});
       }
     }
@@ -235,7 +239,7 @@ TEST_CASE("the adjoint of looking up rows adds to the rows that were looked up",
                        const auto dx = matrix_of(w, 0, 5, 2);
                        auto dtable = zeros<double>(5, 2);
                        embedding_gradient<double>(ids, as_matrix(dx), as_matrix(dtable));
-                       return std::vector{values(dtable)};
+                       return Gradients{values(dtable)};
                      }});
 }
 
@@ -257,7 +261,7 @@ TEST_CASE("the gradient of the cross-entropy is what was predicted minus what ca
                      [&](const std::vector<double>& w) {
                        auto dlogits = logits;  // in place
                        cross_entropy_gradient<double>(given(dlogits), targets, w[0], as_matrix(dlogits));
-                       return std::vector{values(dlogits)};
+                       return Gradients{values(dlogits)};
                      }});
   const auto vast = random_tensor<float, 2>({4, 5}, 1, -1e4, 1e4);
   auto dvast = vast;

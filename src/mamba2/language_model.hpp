@@ -212,13 +212,21 @@ class Predictor {
   /// \param ids     tokens, (batch, seqlen)
   /// \param options the algorithm
   /// \param keep    receives the tensors in between; null: they are dropped
-  /// \param cache   what came before on entry, the tokens included on return; null: nothing did, and nothing will
+  /// \return logits, (batch, seqlen, padded_vocab_size)
+  /// \throws ValueError for an id outside the vocabulary, with its place
+  Tensor<Real, 3> forward(const Tensor<std::int64_t, 2>& ids, const LanguageModelOptions& options = {},
+                          LanguageModelActivations<Real>* keep = nullptr) const;
+  /// \brief Read a piece of text and keep what is needed to go on, with the scores after every token.
+  /// \param ids     tokens, (batch, seqlen)
+  /// \param cache   what came before on entry, the tokens included on return
+  /// \param options the algorithm
+  /// \param keep    receives the tensors in between; null: they are dropped
   /// \return logits, (batch, seqlen, padded_vocab_size)
   /// \throws ValueError for an id outside the vocabulary, with its place
   /// \throws ShapeError for a cache of another batch or model
-  Tensor<Real, 3> forward(const Tensor<std::int64_t, 2>& ids, const LanguageModelOptions& options = {},
-                          LanguageModelActivations<Real>* keep = nullptr,
-                          LanguageModelCache<Real>* cache = nullptr) const;
+  Tensor<Real, 3> forward(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>& cache,
+                          const LanguageModelOptions& options = {},
+                          LanguageModelActivations<Real>* keep = nullptr) const;
   /// \brief Read a piece of text and keep what is needed to go on: only the last token's scores are computed.
   /// \param ids     tokens, (batch, seqlen), at least one
   /// \param cache   what came before on entry, the tokens included on return
@@ -278,6 +286,7 @@ class Predictor {
   Tensor<Real, 3> residual_stream(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>* cache,
                                   const LanguageModelOptions& options, LanguageModelActivations<Real>* keep) const;
   void score(MatrixRef<const Real> x, MatrixRef<Real> normed, MatrixRef<Real> logits) const;
+  Tensor<Real, 3> scores(const Tensor<Real, 3>& x) const;
   void check_cache(const LanguageModelCache<Real>& cache, std::size_t batch) const;
 
   LanguageModelConfig config_;

@@ -13,6 +13,8 @@
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
 #include <mamba2/conv.hpp>
+#include <mamba2/costs.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
@@ -32,11 +34,13 @@
 #include <mamba2/mixer_input.hpp>
 #include <mamba2/mixers.hpp>
 #include <mamba2/model_directory.hpp>
+#include <mamba2/model_gradient.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/operations.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/parameters.hpp>
 #include <mamba2/pickle.hpp>
+#include <mamba2/processors.hpp>
 #include <mamba2/products.hpp>
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>

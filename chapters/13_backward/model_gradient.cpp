@@ -42,11 +42,11 @@
 namespace mamba2 {
 
 template <class Real>
-MixerGradient<Real> mamba2_gradient() {
+MixerGradient<Real> mamba2_backward() {
   const auto backward = [](const MixerPass<Real>& pass, MatrixRef<const Real> dy,
                            MixerParameters<Real>& parameters, MatrixRef<Real> du) {
     auto* const cache = dynamic_cast<CacheOf<Real, Mamba2Cache<Real>>*>(pass.before);
-    const Mamba2Sizes sizes(pass.config.as<Mamba2Config>());
+    const Mamba2Sizes sizes(pass.config.template as<Mamba2Config>());
     block_gradient<Real>({.sizes = sizes,
                           .parameters = pass.parameters.template as<Mamba2Parameters<Real>>(),
                           .input = pass.input,
@@ -58,13 +58,13 @@ MixerGradient<Real> mamba2_gradient() {
 }
 
 template <class Real>
-MixerGradient<Real> gated_mlp_gradient() {
+MixerGradient<Real> gated_mlp_backward() {
   const auto backward = [](const MixerPass<Real>& pass, MatrixRef<const Real> dy,
                            MixerParameters<Real>& parameters, MatrixRef<Real> du) {
-    gated_mlp_gradient(pass.config.as<GatedMlpConfig>(),
-                       pass.parameters.template as<GatedMlpParameters<Real>>(), pass.input.u,
-                       std::any_cast<const GatedMlpActivations<Real>&>(pass.kept), dy,
-                       parameters.template as<GatedMlpParameters<Real>>(), du);
+    gated_mlp_gradient<Real>(pass.config.template as<GatedMlpConfig>(),
+                             pass.parameters.template as<GatedMlpParameters<Real>>(), pass.input.u,
+                             std::any_cast<const GatedMlpActivations<Real>&>(pass.kept), dy,
+                             parameters.template as<GatedMlpParameters<Real>>(), du);
   };
   return {MixerTraits<GatedMlpConfig>::name, backward};
 }
@@ -242,8 +242,8 @@ CrossEntropy loss_and_gradients(const LanguageModel<Real>& model, const Tensor<s
 }
 
 #define MAMBA2_INSTANTIATE(Real)                                                                  \
-  template MixerGradient<Real> mamba2_gradient();                                                 \
-  template MixerGradient<Real> gated_mlp_gradient();                                              \
+  template MixerGradient<Real> mamba2_backward();                                                 \
+  template MixerGradient<Real> gated_mlp_backward();                                              \
   template CrossEntropy loss_and_gradients(                                                       \
       const LanguageModel<Real>&, const Tensor<std::int64_t, 2>&, const Tensor<std::int64_t, 2>&, \
       LanguageModelParameters<Real>&, const GradientOptions&, LanguageModelCache<Real>*);

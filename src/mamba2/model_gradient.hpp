@@ -44,10 +44,10 @@ std::span<const MixerGradient<Real>> mixer_gradients();
 
 /// \brief Blocks of Mamba-2. \return how they are run backwards
 template <class Real>
-MixerGradient<Real> mamba2_gradient();
+MixerGradient<Real> mamba2_backward();
 /// \brief Gated MLPs. \return how they are run backwards
 template <class Real>
-MixerGradient<Real> gated_mlp_gradient();
+MixerGradient<Real> gated_mlp_backward();
 
 /// \brief How to compute gradients of a model; changes memory and speed, not results.
 struct GradientOptions {

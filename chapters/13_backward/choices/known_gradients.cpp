@@ -7,7 +7,7 @@ namespace {
 
 template <class Real>
 std::span<const MixerGradient<Real>> known() {
-  static const std::array gradients{mamba2_gradient<Real>(), gated_mlp_gradient<Real>()};
+  static const std::array gradients{mamba2_backward<Real>(), gated_mlp_backward<Real>()};
   return gradients;
 }
 

@@ -12,11 +12,11 @@ namespace mamba2 {
 /// \brief A forward pass of a block that was made, as the backward pass reads it. Nothing is owned.
 template <class Real>
 struct Mamba2Pass {
-  const Mamba2Sizes& sizes;                      ///< options and sizes
-  const Mamba2Parameters<Real>& parameters;      ///< with which the pass was made
-  MixerInput<Real> input;                        ///< what it has read
-  const Mamba2Activations<Real>& kept;           ///< the tensors in between
-  const Mamba2Cache<Real>* before = nullptr;     ///< what came before its first token, as it was then; null: nothing
+  const Mamba2Sizes& sizes;                   ///< options and sizes
+  const Mamba2Parameters<Real>& parameters;   ///< with which the pass was made
+  MixerInput<Real> input;                     ///< what it has read
+  const Mamba2Activations<Real>& kept;        ///< the tensors in between
+  const Mamba2Cache<Real>* before = nullptr;  ///< what came before its first token, as it was then; null: nothing
 };
 
 /// \brief Mamba2Mixer::forward() backwards.

@@ -1,23 +1,113 @@
 // # Backward {#ch_backward}
-// @summary The gradient of everything: what an adjoint is, the scan run backwards, step by step and in four colours.
+// @summary Gradients by hand: what an adjoint is, and the scan run backwards, token by token and in four colours.
 //
-// A model that has learnt nothing writes nonsense. To teach it, we need to know of each of its
-// numbers which way to move it, and that is a derivative.
+// A model that has learnt nothing writes nonsense. To teach it, we let it guess a token that we
+// know, and measure by one number how bad the guess was: the **loss**. Then each of its millions of
+// parameters is moved a little, in the direction in which the loss falls. Which direction is that?
+// For one parameter one could try: move it, run the model again, look at the loss. For a hundred
+// million parameters that is a hundred million runs, for one small move.
+//
+// There is a way to have all directions at once, for about the price of two more runs. It is to
+// walk through the computation from its end to its beginning and to ask at each line the same
+// question: if the loss depends so much on what this line gives, how much does it depend on what
+// the line reads? Programs can do that by themselves, and in other books they do: one calls
+// `backward()`. Here we do it by hand, for the same reason that we have written the scan by hand.
+// The program that would do it for us sees single operations; we see that the gradient of a scan is
+// a scan.
 //
 // ## What it builds on {#backward_builds_on}
 //
-// From @chapter{real_sequences} the operator and its options, from @chapter{chunked_scan} the four
-// steps, from @chapter{duality} the product and the mask.
+// - @Chapter{real_sequences}: the operator ssd(), whose gradient this is, and its options;
+// - @Chapter{chunked_scan}: the four steps, which run backwards here;
+// - @Chapter{duality}: multiply(), and the mask.
+//
+// In thought also on @chapter{state_space}: the recurrence and the six tokens.
 //
 // ## Shapes {#backward_shapes}
 //
+// The gradient of the loss with respect to some $v$ is written $\nabla v$. It has a number for each
+// number of $v$, and so the same shape. In code it is `dv`, or the field `v` of a gradient.
+//
 // ::: shapes
-// | Name | Shape | What it is |
-// |---|---|---|
-// | `dY` | (length, headdim) | gradient of the outputs |
+// | symbol | in code | shape | what it is |
+// |:--|:--|:--|:--|
+// | $X_t = \Delta_t x_t$ | `X` | $(T, P)$ | inputs times their step size |
+// | $a_t = \Delta_t A$ | `dA` | $(T)$ | log-decay of each step |
+// | $B_t$, $C_t$ | `B`, `C` | $(T, N)$ | how an input enters the state, how it is read |
+// | $h_t$ | `h`, `state` | $(P, N)$ | the state after step $t$ |
+// | $\nabla Y$ | `dY` | $(T, P)$ | what the loss asks of the outputs |
+// | $\nabla h_t$ | `dstate` | $(P, N)$ | what it asks of the state after step $t$ |
+// | $\nabla X$, $\nabla B$, $\nabla C$ | fields of `gradient` | as $X$, $B$, $C$ | what is looked for |
+// | $\nabla a$ | `ddA`, `gradient.dA` | $(T)$ | that of the log-decays, in double |
+//
+// As before, these are one head's. The letter $a$ is new: this chapter has too many gradients of
+// the log-decay to write $\Delta_t A$ each time.
 // :::
 //
-// ## Slopes {#backward_slopes}
+// ## One step, turned round {#backward_adjoint}
+//
+// Take the smallest scan there is: one token, one channel, a state of one number. It reads five
+// numbers and gives two, the new state and the output.
+//
+// $$
+// \begin{aligned}
+// h' &= e^a h + X B
+// \\ y &= C h'
+// \end{aligned}
+// $$ {#eq:backward_step}
+//
+// Near a given point every smooth function is a matrix. Move the inputs by a little, by $v =
+// (\delta a, \delta h, \delta X, \delta B, \delta C)$, and the outputs move by $J v$, where $J$
+// holds the derivatives of each output by each input. Here $J$ has two rows and five columns:
+//
+// @output jacobian
+//
+// $J v$ answers the question *what does this change do?* Learning asks the other way round. Say the
+// loss grows by $w_1$ for each unit of $h'$ and by $w_2$ for each unit of $y$. How much does it
+// grow for each unit of $a$? Column $a$ of $J$ tells what $a$ does to both outputs; weigh it with
+// $w$ and add. For all five inputs at once that is $J^\top w$, the **adjoint** of the step. Both
+// questions are about the same small change of the loss, and give the same number:
+//
+// $$ \langle J v,\, w \rangle = \langle v,\, J^\top w \rangle . $$ {#eq:backward_adjoint}
+//
+// @output inner_products
+//
+// ::: keyidea
+// An adjoint takes what the loss asks of the results and returns what it asks of the arguments. For
+// a chain of functions the adjoints are applied in reverse order, $(J_2 J_1)^\top w = J_1^\top
+// (J_2^\top w)$. One walk from the loss to the parameters gives all gradients.
+// :::
+//
+// Nobody writes $J$ down. A scan over a thousand tokens of one head has some two hundred thousand
+// inputs and half as many outputs, and what is wanted is only a product with the transposed matrix.
+// That product is a program, made from the first one by two rules.
+//
+// 1. **From the last line to the first.** A line $u = f(v)$ becomes $\nabla v = f'(v)\,\nabla u$.
+// 2. **Who is used twice, adds.** Each use of $v$ has a gradient of its own; $\nabla v$ is their sum.
+//
+// For the step, last line first. The $\nabla h'$ on the right is what the loss asks of the state
+// directly; $h'$ is used a second time in the line for $y$, and so that use is added:
+//
+// $$
+// \begin{aligned}
+// \nabla C &= h'\, \nabla y
+// \\ \nabla h' &\mathrel{+}= C\, \nabla y
+// \\ \nabla h &= e^a\, \nabla h' \qquad \nabla X = B\, \nabla h' \qquad \nabla B = X\, \nabla h'
+// \\ \nabla a &= e^a h\, \nabla h' .
+// \end{aligned}
+// $$ {#eq:backward_step_adjoint}
+//
+// Seven lines of arithmetic, no matrix. Equation @eqref{eq:backward_adjoint} is also how to test
+// them. Draw $v$ and $w$ at random; get $J v$ from the forward program alone, as a difference of
+// two runs; get $J^\top w$ from the adjoint. If the two inner products agree, for a few draws, the
+// adjoint is right. One such test looks at all gradients at once, however many there are. Every
+// function of this chapter has passed it.
+//
+// ## Three slopes {#backward_slopes}
+//
+// A function of one number has a derivative and nothing else to transpose. The scan needs three.
+// The slope of the softplus is the logistic function: nearly 0 where the softplus is flat, nearly 1
+// where it is the identity.
 
 #include <mamba2/activation.hpp>
 #include <mamba2/activation_gradient.hpp>
@@ -50,7 +140,44 @@ Real step_size_derivative(Real raw, const ScanOptions& options) {
   return options.dt_softplus ? softplus_derivative(raw) : Real(1);
 }
 
-// ## The scan, backwards {#backward_recurrent}
+// A limit that has cut the step has also cut its slope: moving the raw number does nothing, so its
+// gradient is 0. A model whose steps sit on a limit cannot learn to leave it. At the limit itself
+// the slope is that of the side where the step is free.
+//
+// ## From the last token to the first {#backward_recurrent}
+//
+// Now the whole recurrence of one head. Many such steps are chained through the state: $h_t$ is
+// read by the output of its own token and by the next step. Two uses, two terms:
+//
+// $$ \nabla h_t = \nabla y_t\, C_t^\top + e^{a_{t+1}}\, \nabla h_{t+1} . $$ {#eq:backward_state}
+//
+// Put the recurrence beside it, $h_t = X_t B_t^\top + e^{a_t} h_{t-1}$. It is the same, seen in a
+// mirror. Time runs backwards; what is poured in at each token is $\nabla y_t$, where $X_t$ was;
+// and $C_t$ says into which bucket, where $B_t$ did. What the loss asks of a state fades on its way
+// into the past as the state fades on its way into the future, by the same factors.
+//
+// ::: keyidea
+// The gradient of the state is a state. It begins after the last token, with what the loss asks of
+// the last state; it is carried from token to token; and what arrives before the first token is the
+// gradient of the initial state.
+// :::
+//
+// Where $\nabla h_t$ passes, the other gradients are read off. These are the lines of
+// @eqref{eq:backward_step_adjoint}, with $P$ channels and $N$ buckets:
+//
+// $$
+// \begin{aligned}
+// \nabla X_t &= \nabla h_t\, B_t
+// \\ \nabla B_t &= \nabla h_t^\top X_t
+// \\ \nabla C_t &= h_t^\top \nabla y_t
+// \\ \nabla a_t &= e^{a_t} \langle \nabla h_t,\, h_{t-1} \rangle .
+// \end{aligned}
+// $$ {#eq:backward_token}
+//
+// The last two need the states themselves, on the way back, in reverse order. So the loop runs
+// twice: forward, to have all states; backward, to use them up. As in @chapter{real_sequences} the
+// plain form goes channel by channel and in double. It is slow, and everything else is held against
+// it.
 
 template <class Real>
 static void recurrent_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY,
@@ -82,7 +209,81 @@ static void recurrent_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> d
   }
 }
 
-// ## In chunks {#backward_chunks}
+// The six tokens once more. Let the loss be what the last token says, which looks into bucket *a*.
+// Which pours matter to it, and how much?
+//
+// @output six
+//
+// A unit more at the first token is worth $1/8$ at the end: three units of time pass, and each
+// takes half. A unit more at the fourth token is worth 1, since no time passes after it. What went
+// into *b* is worth nothing. The column of $\nabla a$ shows something else. A little less decay at
+// a step keeps a little more of all that stands in *a* at that time, and of what stands there the
+// loss will see 1, until the fourth token pours, and then 7.
+//
+// ## What crosses a step {#backward_decay}
+//
+// Before we go to chunks, look at $\nabla a$ in the other face of the model, the matrix. $M_{ij}$
+// is what is left at token $i$ of what token $j$ has written. It contains the factor $e^{a_t}$ for
+// every step $t$ on the way from $j$ to $i$, that is for $j < t \le i$, and the derivative of an
+// exponential is itself. So
+//
+// $$ \nabla a_t = \sum_{j < t \le i} W_{ij} \qquad \text{where} \qquad W = \nabla M \circ M . $$ {#eq:backward_crossing}
+//
+// $W_{ij}$ is how much the loss owes to what $j$ says to $i$, and the gradient of a decay is the
+// sum of **all that crosses it**: all pairs with one token before the step and one at or after it.
+//
+// ::: figure crossing
+// Left: $W$ for sixteen tokens, blue where positive, red where negative. The frame holds what
+// crosses step 9. Right: the gradient of each log-decay, the sum of such a frame. Nothing crosses
+// step 0.
+// :::
+//
+// Need we know all pairs? Not for their sums. Everything that token $i$ hears adds up to $\sum_j
+// W_{ij} = \langle \nabla Y_i, Y_i \rangle$, for $Y = M X$; everything that token $j$ says adds up
+// to $\sum_i W_{ij} = \langle \nabla X_j, X_j \rangle$, for $\nabla X = M^\top \nabla Y$. What
+// crosses step $t$ is what is heard at or after it, less what was said at or after it. If the loss
+// also depends on the last state, one listener more sits at the end:
+//
+// $$
+// \nabla a_t = \sum_{i \ge t} \bigl( \langle \nabla Y_i, Y_i \rangle - \langle \nabla X_i, X_i \rangle \bigr)
+// + \langle \nabla h_T, h_T \rangle .
+// $$ {#eq:backward_suffix}
+//
+// One number for each token, and a sum from the end. It is the way to do it on paper, and many fast
+// programs do it. It needs no product of matrices and no state but the last. There is a catch: what
+// a token says *to itself* is in both terms, crosses nothing, and has to cancel. A head that
+// forgets nearly everything has little but that, and what is left after subtraction is what was
+// rounded. So we shall add up what crosses, and never subtract; that needs no products either. Here
+// is a head that empties its state at every second step, in float:
+//
+// @output precision
+//
+// The authors' GPU kernels [@reference] carry a function for the same purpose, with *stable* in its
+// name.
+//
+// ## Four colours, backwards {#backward_chunks}
+//
+// The loop over tokens has the faults of the recurrence in @chapter{chunked_scan}: no products of
+// matrices. And it keeps a state for each token. Chunks cure both. We need no new idea for them:
+// take the four steps, and write the adjoint of each.
+//
+// ::: figure backwards
+// The four steps run backwards: every arrow turned round. Blue now *makes* what a chunk adds to the
+// gradient of the state, purple carries it to the chunk before, and green reads it.
+// :::
+//
+// | step | adjoint | reads | adds to |
+// |:--|:--|:--|:--|
+// | 4 blue | state_to_output_gradient() | $\nabla Y$, $C$, state before | $\nabla C$, makes own $\nabla h$ |
+// | 3 purple | pass_state_gradient() | own $\nabla h$, $\nabla h$ after | makes $\nabla h$ before |
+// | 2 green | chunk_state_gradient() | $\nabla h$ after, $X$, $B$ | $\nabla X$, $\nabla B$ |
+// | 1 amber | diagonal_block_gradient() | $\nabla Y$, $X$, $B$, $C$ | $\nabla X$, $\nabla B$, $\nabla C$ |
+//
+// All of them read the decays, and add to $\nabla a$ what crosses each step of the chunk *in their
+// colour*. Whatever crosses a step comes from a token of the chunk or from the state before it, and
+// goes to a token of the chunk or to the state after it. That makes four kinds, one for each step.
+//
+// Two small helpers: an inner product, added up in double, and a sum.
 
 template <class Real>
 static double dot(const Real* a, const Real* b, std::size_t size) {
@@ -95,7 +296,20 @@ static void add(const Tensor<Real, 2>& what, MatrixRef<Real> to) {
     for (std::size_t k = 0; k < to.columns; ++k) to[i][k] += what(i, k);
 }
 
-// ### Step 4, blue
+// ### Step 4, blue: from the state to the outputs
+//
+// Forward, $Y_i \mathrel{+}= e^{l_i}\, h\, C_i$, with $l_i = a_{\text{first}} + \dots + a_i$. A
+// product of two has two adjoints:
+//
+// $$
+// \nabla C_i \mathrel{+}= h^\top (e^{l_i} \nabla Y_i) \qquad\qquad
+// \hat{\nabla h} = \sum_i (e^{l_i} \nabla Y_i)\, C_i^\top .
+// $$ {#eq:backward_blue}
+//
+// The second is a right factor as in @chapter{chunked_scan}: rows scaled, then one product. It is
+// what the chunk's tokens ask of the state before it, and is passed on by step 3. The decays: token
+// $i$'s share is $\langle C_i, \nabla C_i \rangle$, of this step's $\nabla C$; it comes from the
+// state and so crosses every step up to $i$, its own included. That is a sum from the end.
 
 template <class Real>
 void state_to_output_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> before,
@@ -114,7 +328,16 @@ void state_to_output_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> bef
   }
 }
 
-// ### Step 3, purple
+// ### Step 3, purple: from chunk to chunk
+//
+// Forward, $h \leftarrow e^{s} h + \hat h$ with the sum $s$ of all decays of the chunk. Backward,
+// from the chunk's end to its start,
+//
+// $$ \nabla h \leftarrow e^{s}\, \nabla h + \hat{\nabla h} . $$ {#eq:backward_purple}
+//
+// A state that passes over the whole chunk crosses all of its steps, with the share $e^s \langle
+// \nabla h, h \rangle$. As in @chapter{real_sequences}, states are held in double while they are
+// carried from chunk to chunk, and so are their gradients.
 
 template <class Real>
 void pass_state_gradient(std::span<const Real> dA, MatrixRef<const double> before, ReadMatrix<Real> own,
@@ -128,7 +351,21 @@ void pass_state_gradient(std::span<const Real> dA, MatrixRef<const double> befor
   for (double& gradient : ddA) gradient += passed;
 }
 
-// ### Step 2, green
+// ### Step 2, green: from the inputs to the state
+//
+// Forward, $\hat h = \sum_j (e^{r_j} X_j)\, B_j^\top$, with $r_j = a_{j+1} + \dots +
+// a_{\text{last}}$. The gradient of the chunk's own state is that of the state after the chunk,
+// $\nabla h$, for the two differ by something that is only added.
+//
+// $$
+// \nabla X_j \mathrel{+}= e^{r_j}\, \nabla h\, B_j \qquad\qquad
+// \nabla B_j \mathrel{+}= \nabla h^\top (e^{r_j} X_j)
+// $$ {#eq:backward_green}
+//
+// What token $j$ writes into the state crosses every step *after* $j$. So this sum runs from the
+// front, and a token's own share is added to it only after its gradient has been taken: the two
+// lines stand in the opposite order of those in step 4. It is the same pair of loops as in
+// decay_to_end() and decay_from_start(), and the same mistake is waiting.
 
 template <class Real>
 void chunk_state_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> down,
@@ -148,7 +385,23 @@ void chunk_state_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> down,
   }
 }
 
-// ### Step 1, amber
+// ### Step 1, amber: inside the chunk
+//
+// Forward there are three lines: the scores $G = C B^\top$, the mask $M = L \circ G$, the outputs
+// $Y = M X$. From the last to the first:
+//
+// $$
+// \begin{aligned}
+// \nabla X &\mathrel{+}= M^\top \nabla Y & \nabla M &= \nabla Y X^\top
+// \\ & & \nabla G &= L \circ \nabla M
+// \\ \nabla C &\mathrel{+}= \nabla G\, B & \nabla B &\mathrel{+}= \nabla G^\top C
+// \end{aligned}
+// $$ {#eq:backward_amber}
+//
+// A mask multiplies entry by entry, and such a thing is its own adjoint: mask_scores() serves both
+// ways. With it the five products of the step are five calls. The decays are
+// @eqref{eq:backward_crossing}, for the tokens of the chunk, and the two matrices are at hand. For
+// each token $i$, what it hears from before $t$ is a sum that grows with $t$.
 
 template <class Real>
 void diagonal_block_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> dY,
@@ -174,6 +427,12 @@ void diagonal_block_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> dY,
 }
 
 // ### All together
+//
+// First the states before each chunk, forward: steps 2 and 3 of @chapter{chunked_scan}, outputs
+// left out. Then the chunks from the last to the first, with the gradient of the state in hand.
+// Step 2 stands before step 3, since it needs the gradient from *after* the chunk.
+//
+// A stretch of a sequence is rows of everything, of what is read and of where the gradients go:
 
 template <class Real>
 static ScanChunk<Real> part(const ScanChunk<Real>& s, std::size_t first, std::size_t count) {
@@ -187,6 +446,8 @@ static ScanChunkGradient<Real> part(const ScanChunkGradient<Real>& s, std::size_
   const auto rows = [=](auto m) { return row_block(m, first, count); };
   return {rows(s.X), s.dA.subspan(first, count), rows(s.B), rows(s.C)};
 }
+
+// The states at the borders:
 
 template <class Real>
 static std::vector<Tensor<double, 2>> states_between(const ScanChunk<Real>& s, std::size_t chunk_size,
@@ -203,6 +464,8 @@ static std::vector<Tensor<double, 2>> states_between(const ScanChunk<Real>& s, s
   }
   return states;
 }
+
+// And back:
 
 template <class Real>
 static void chunked_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY, std::size_t chunk_size,
@@ -224,12 +487,43 @@ static void chunked_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY,
   }
 }
 
+// What does it cost? Inside the chunk three products with $N$ columns, $C B^\top$, $\nabla G B$ and
+// $\nabla G^\top C$, and two with $P$; through the states four of $N P$ for each token, and a fifth
+// to have the states again.
+
 Cost cost_chunked_gradient(double seqlen, double d_state, double headdim, double chunk_size) {
   const double T = seqlen, N = d_state, P = headdim, Q = chunk_size;
   return {T * (3 * Q * N + 2 * Q * P + 5 * N * P), std::ceil(T / Q) * N * P};
 }
 
+// @output cost
+//
+// A head, on its own, takes some two and a half times its forward pass, whatever the chunk. Heads
+// of a group can share $C B^\top$ both ways, as @chapter{fast} does forward.
+//
+// ## What is kept, what is computed again {#backward_memory}
+//
+// Backward needs what forward has computed. There is a choice each time: keep it, or compute it
+// again when it is needed. For one layer of the 130M model, which has 24 heads, and a text of 2048
+// tokens in chunks of 64:
+//
+// @output memory
+//
+// Keeping every state is out of the question: it is the reason why nobody trains the recurrence as
+// it stands. Chunks need only the states at their borders, one for each 64 tokens. That would do.
+// But these states cost one product in nine to compute again, and heads do not speak to each other.
+// So the library keeps *nothing* of the forward pass but what it has read, and holds the borders'
+// states for one head at a time. $M$ is never kept either, for the same reason and with more to
+// gain: it is made anew for each chunk, as in forward. Attention is trained in the same way
+// [@dao2022].
+//
 // ## Packed sequences {#backward_packed}
+//
+// Several sequences in one row are stretches, run one after the other, the last one first. Forward,
+// the state restarts from zero at each border. Zero depends on nothing, so what the loss asks of a
+// state at a border is dropped, and the sequence before begins anew: nobody asks anything of *its*
+// last state. Only what arrives at the front of the first sequence is the gradient of the initial
+// state.
 
 template <class Real>
 static void packed_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY,
@@ -253,69 +547,28 @@ static void packed_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY,
   }
 }
 
-// ## The operator {#backward_operator}
-
-namespace {
-
-template <class Real>
-ScanGradientRef<Real> one_head(const ScanGradientRef<Real>& g, const ScanSizes& s, std::size_t b,
-                               std::size_t h) {
-  const std::size_t group = group_of_head(h, s.nheads, s.ngroups), D_size = g.D.size() / s.nheads;
-  const auto cut = [&](MatrixRef<Real> m, std::size_t which, std::size_t width) {
-    if (!m.data) return m;
-    return column_block(row_block(m, b * s.seqlen, s.seqlen), which * width, width);
-  };
-  return {.x = cut(g.x, h, s.headdim),
-          .dt = cut(g.dt, h, 1),
-          .A = g.A.subspan(h, 1),
-          .B = cut(g.B, group, s.d_state),
-          .C = cut(g.C, group, s.d_state),
-          .D = g.D.subspan(h * D_size, D_size),
-          .z = cut(g.z, h, s.headdim),
-          .dt_bias = g.dt_bias.empty() ? g.dt_bias : g.dt_bias.subspan(h, 1)};
-}
-
-}  // namespace
-
-// The gate and the skip
-
-template <class Real>
-static Tensor<Real, 2> ungated_output(ScanRef<Real> head, const ScanOptions& options,
-                                      const Tensor<double, 2>& before) {
-  auto y = zeros<Real>(head.x.rows, head.x.columns);
-  Tensor<Real, 2> state = xt::cast<Real>(before);
-  head.z = {};
-  const MatrixRef<Real> one_row{state.data(), 1, state.size(), state.size()};
-  unchecked::scan<Real>(head, options, one_row, as_matrix(y));
-  return y;
-}
-
-template <class Real>
-static Tensor<Real, 2> gate_gradient(const ScanRef<Real>& head, const Tensor<Real, 2>& y,
-                                     MatrixRef<const Real> dy, MatrixRef<Real> dz) {
-  auto dY = y;
-  for (std::size_t t = 0; t < dy.rows; ++t) {
-    for (std::size_t p = 0; p < dy.columns; ++p) {
-      dz(t, p) = dy(t, p) * y(t, p) * silu_derivative(head.z(t, p));
-      dY(t, p) = dy(t, p) * silu(head.z(t, p));
-    }
-  }
-  return dY;
-}
-
-template <class Real>
-static void skip_gradient(const ScanRef<Real>& head, MatrixRef<const Real> dY,
-                          const ScanGradientRef<Real>& gradient) {
-  for (std::size_t p = 0; p < dY.columns; ++p) {
-    const std::size_t which = p % head.D.size();
-    double dD = 0;
-    for (std::size_t t = 0; t < dY.rows; ++t) {
-      gradient.x(t, p) += head.D[which] * dY(t, p);
-      dD += static_cast<double>(head.x(t, p)) * dY(t, p);
-    }
-    gradient.D[which] += static_cast<Real>(dD);
-  }
-}
+// ## Twice the step size {#backward_step_size}
+//
+// The steps above take $X_t = \Delta_t x_t$ and $a_t = \Delta_t A$ as they are. The model has $x$,
+// $\Delta$ and $A$. The step size is used twice, so its gradient has two terms. And $A$ is used by
+// every token, of every sequence, so its gradient is a sum over all of them:
+//
+// $$
+// \begin{aligned}
+// \nabla x_t &= \Delta_t\, \nabla X_t
+// \\ \nabla \Delta_t &= \langle x_t, \nabla X_t \rangle + A\, \nabla a_t
+// \\ \nabla A &= \sum_t \Delta_t\, \nabla a_t .
+// \end{aligned}
+// $$ {#eq:backward_step_size}
+//
+// ::: warning
+// Leave out one of the two terms of $\nabla \Delta$, and the model still learns, only worse. The
+// loss falls, nothing looks broken. This is why gradients are tested against differences, and not
+// by whether something is learnt.
+// :::
+//
+// Then back through limits, softplus and bias: times the slope. The bias is added to each token's
+// raw step and gets the sum of their gradients.
 
 template <class Real>
 static void head_gradient(const ScanRef<Real>& head, const ScanOptions& options,
@@ -348,6 +601,84 @@ static void head_gradient(const ScanRef<Real>& head, const ScanOptions& options,
   gradient.A[0] += static_cast<Real>(dA_sum);
   if (!gradient.dt_bias.empty()) gradient.dt_bias[0] += static_cast<Real>(dbias);
 }
+
+// ## Skip and gate {#backward_gate}
+//
+// Forward these come last, so backward they come first. The gate multiplies, $y = (Y + D x) \circ
+// \silu(z)$, and each factor's gradient is the other factor times $\nabla y$. For that of $z$ the
+// output without the gate is needed; it is computed again, by the scan itself.
+
+template <class Real>
+static Tensor<Real, 2> ungated_output(ScanRef<Real> head, const ScanOptions& options,
+                                      const Tensor<double, 2>& before) {
+  auto y = zeros<Real>(head.x.rows, head.x.columns);
+  Tensor<Real, 2> state = xt::cast<Real>(before);
+  head.z = {};
+  const MatrixRef<Real> one_row{state.data(), 1, state.size(), state.size()};
+  unchecked::scan<Real>(head, options, one_row, as_matrix(y));
+  return y;
+}
+
+template <class Real>
+static Tensor<Real, 2> gate_gradient(const ScanRef<Real>& head, const Tensor<Real, 2>& y,
+                                     MatrixRef<const Real> dy, MatrixRef<Real> dz) {
+  auto dY = y;
+  for (std::size_t t = 0; t < dy.rows; ++t) {
+    for (std::size_t p = 0; p < dy.columns; ++p) {
+      dz(t, p) = dy(t, p) * y(t, p) * silu_derivative(head.z(t, p));
+      dY(t, p) = dy(t, p) * silu(head.z(t, p));
+    }
+  }
+  return dY;
+}
+
+// The skip is a second way from $x$ to the output, so its gradient is added to the first's. $D$
+// belongs to all tokens, and may belong to all channels of the head.
+
+template <class Real>
+static void skip_gradient(const ScanRef<Real>& head, MatrixRef<const Real> dY,
+                          const ScanGradientRef<Real>& gradient) {
+  for (std::size_t p = 0; p < dY.columns; ++p) {
+    const std::size_t which = p % head.D.size();
+    double dD = 0;
+    for (std::size_t t = 0; t < dY.rows; ++t) {
+      gradient.x(t, p) += head.D[which] * dY(t, p);
+      dD += static_cast<double>(head.x(t, p)) * dY(t, p);
+    }
+    gradient.D[which] += static_cast<Real>(dD);
+  }
+}
+
+// ## The operator {#backward_operator}
+//
+// What is left is to find each head's place, as in the forward pass. Gradients of what is read
+// token by token are *written*. Gradients of parameters are *added to* what stands in their place:
+// a parameter serves every token, and may serve several pieces of text before it is moved.
+
+namespace {
+
+template <class Real>
+ScanGradientRef<Real> one_head(const ScanGradientRef<Real>& g, const ScanSizes& s, std::size_t b,
+                               std::size_t h) {
+  const std::size_t group = group_of_head(h, s.nheads, s.ngroups), D_size = g.D.size() / s.nheads;
+  const auto cut = [&](MatrixRef<Real> m, std::size_t which, std::size_t width) {
+    if (!m.data) return m;
+    return column_block(row_block(m, b * s.seqlen, s.seqlen), which * width, width);
+  };
+  return {.x = cut(g.x, h, s.headdim),
+          .dt = cut(g.dt, h, 1),
+          .A = g.A.subspan(h, 1),
+          .B = cut(g.B, group, s.d_state),
+          .C = cut(g.C, group, s.d_state),
+          .D = g.D.subspan(h * D_size, D_size),
+          .z = cut(g.z, h, s.headdim),
+          .dt_bias = g.dt_bias.empty() ? g.dt_bias : g.dt_bias.subspan(h, 1)};
+}
+
+}  // namespace
+
+// $B$ and $C$ stand between the two. They are read token by token, but by all heads of their group,
+// so they are set to zero here, and then each head adds its part.
 
 namespace unchecked {
 
@@ -382,6 +713,9 @@ void scan_gradient(const ScanRef<Real>& in, const ScanOptions& options,
 }
 
 }  // namespace unchecked
+
+// The front door. A gradient has the shapes of what it is the gradient of, so what comes back is
+// again a ScanInput.
 
 template <class Real>
 static ScanInput<Real> zeros_like(const ScanInput<Real>& in) {
@@ -421,6 +755,12 @@ ScanInput<Real> ssd_gradient(const ScanInput<Real>& in, const ScanOptions& optio
   if (in.initial_state) gradient.initial_state = dstate;
   return gradient;
 }
+
+// All forms against each other, and against differences of ssd():
+//
+// @output forms
+//
+// The list of what to compile ends the file.
 
 #define MAMBA2_INSTANTIATE(Real)                                                                      \
   template Real softplus_derivative(Real);                                                            \

@@ -54,6 +54,8 @@ void linear_gradient(MatrixRef<const Real> x, MatrixRef<const Real> weight, Matr
 //
 // $$ \nabla x_s = \sum_{k=0}^{K-1} w_{K-1-k}\, \nabla y_{s+k}, \qquad \nabla w_{K-1-k} = \sum_t \nabla y_t\, x_{t-k}, \qquad \nabla b = \sum_t \nabla y_t. $$ {#eq:convolution_gradient}
 //
+// @output convolution
+//
 // A causal operator has an anticausal adjoint. What says nothing about the future when it runs
 // forwards hears only from the future when it runs backwards.
 //
@@ -341,6 +343,8 @@ void embedding_gradient(std::span<const std::int64_t> ids, MatrixRef<const Real>
 // where $e_c$ is 1 at $c$ and 0 elsewhere. That is all: *what was predicted, minus what came*. Each
 // row sums to zero. A model that was sure and right sends back nothing; one that was sure and wrong
 // sends back as much as there can be, two entries of size one.
+//
+// @output scores
 //
 // The largest score is taken off all of them first. It changes no ratio, and no exponential can
 // overflow.

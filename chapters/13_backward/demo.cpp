@@ -1,18 +1,24 @@
 // ## The program {#backward_program}
 //
 // It turns one step round, goes through the six tokens, holds all forms against each other and
-// against differences of the forward pass, and counts.
+// against differences of the forward pass, and counts. Then it does the same with the parts, the
+// block and the model.
 
 #include <demo/demo.hpp>
 #include <demo/six_tokens.hpp>
+#include <mamba2/adjoints.hpp>
+#include <mamba2/block_gradient.hpp>
 #include <mamba2/chunked_scan.hpp>
+#include <mamba2/model_gradient.hpp>
 #include <mamba2/scan_gradient.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 using mamba2::Algorithm;
@@ -260,6 +266,136 @@ static void show_memory() {
        sizeof(double));
 }
 
+// **The small parts**: to which inputs one output of a convolution speaks, and three scores.
+
+static void show_parts() {
+  const auto x = zeros<double>(8, 1);
+  const Tensor<double, 2> taps{{1, 2, 3, 4}};
+  auto dy = x, dx = x, dtaps = zeros<double>(1, 4);
+  dy(5, 0) = 1;
+  mamba2::short_convolution_gradient<double>(
+      {.x = mamba2::as_matrix(x), .batch = 1, .weight = mamba2::as_matrix(taps), .silu = false},
+      mamba2::as_matrix(std::as_const(dy)), {},
+      {.x = mamba2::as_matrix(dx), .weight = mamba2::as_matrix(dtaps)});
+  std::printf("[convolution]\ninput             0  1  2  3  4  5  6  7\nhears of output 5");
+  for (const double value : dx) std::printf("%3.0f", value);
+  std::printf("\n");
+
+  Tensor<double, 2> scores{{2, 1, 0}};
+  const std::vector<std::int64_t> came{1};
+  std::printf("[scores]\nscores    %5.2f %5.2f %5.2f, and the second token came\n", scores(0, 0),
+              scores(0, 1), scores(0, 2));
+  mamba2::cross_entropy_gradient<double>(mamba2::as_matrix(std::as_const(scores)), came, 1,
+                                         mamba2::as_matrix(scores));
+  std::printf("gradient  %5.2f %5.2f %5.2f\n", scores(0, 0), scores(0, 1), scores(0, 2));
+}
+
+// **The block**: every gradient at once against the slope of the loss along a random direction, and two
+// pieces against the whole.
+
+static void show_block() {
+  const mamba2::Mamba2Block<double> block({.d_model = 12, .d_state = 6, .headdim = 4, .chunk_size = 8},
+                                          0);
+  demo::Random random;
+  const auto u = demo::random_tensor<double>({2, 21, 12}, random);
+  const auto dy = demo::random_tensor<double>({2, 21, 12}, random);
+  const auto d = mamba2::block_gradient(block, u, dy);
+  auto direction = mamba2::zero_parameters<double>(block.sizes());
+  for (const auto& span : mamba2::parameter_spans(direction))
+    for (double& value : span) value = random();
+  const auto loss = [&](double step) {
+    auto moved = block;
+    moved.update([&](auto& parameters) {
+      mamba2::walk(
+          block.sizes(),
+          [&](const auto&, auto numbers, auto v) {
+            for (std::size_t i = 0; i < v.size(); ++i) numbers[i] += step * v[i];
+          },
+          parameters, direction);
+    });
+    return xt::sum(moved.forward(u).y * dy)();
+  };
+  double slope = 0;
+  mamba2::walk(
+      block.sizes(),
+      [&](const auto&, auto gradient, auto v) {
+        for (std::size_t i = 0; i < v.size(); ++i) slope += gradient[i] * v[i];
+      },
+      d.parameters, direction);
+  const double measured = (loss(1e-5) - loss(-1e-5)) / 2e-5;
+  std::printf("[block]\nslope along a direction and difference quotient agree to 1e-7: %s\n",
+              demo::yes(std::abs(measured / slope - 1) < 1e-7));
+
+  const auto piece = [](const Tensor<double, 3>& of, std::size_t first, std::size_t last) {
+    return Tensor<double, 3>(xt::view(of, xt::all(), xt::range(first, last)));
+  };
+  const auto first = block.forward(piece(u, 0, 9));
+  const auto second =
+      mamba2::block_gradient(block, piece(u, 9, 21), piece(dy, 9, 21), {.cache = &first.cache});
+  const auto rest = mamba2::block_gradient(block, piece(u, 0, 9), piece(dy, 0, 9), {}, &second.cache);
+  std::printf("in one piece and in two agree to 1e-12: %s\n",
+              demo::yes(demo::relative_difference(rest.u, piece(d.u, 0, 9)) < 1e-12 &&
+                        demo::relative_difference(second.u, piece(d.u, 9, 21)) < 1e-12));
+}
+
+// **What is kept** by a forward pass of the 130M model.
+
+static void show_kept() {
+  const mamba2::Mamba2Sizes sizes(mamba2::Mamba2Config{.d_model = 768});
+  mamba2::Mamba2Activations<float> mixer;
+  mixer.make_room(sizes, 1);
+  const std::size_t layers = 24, streams = (layers + 1) * sizes.d_model,
+                    one = mixer.zxbcdt.size() + mixer.xBC.size() + mixer.y.size() + mixer.merged.size();
+  std::printf("[kept]\n%-20s %17s %25s\n", "24 layers of 768", "numbers a token",
+              "MB for 2048 in float32");
+  for (const auto& [what, numbers] : {std::pair{"the stream", streams}, std::pair{"one mixer", one},
+                                      std::pair{"keep all of it", streams + layers * one},
+                                      std::pair{"keep the stream", streams + one}})
+    std::printf("%-20s %17zu %25.0f\n", what, numbers, static_cast<double>(numbers) * 2048 * 4 / 1e6);
+}
+
+// **The model**: gradients with all tensors kept and with most computed again, and a text in two
+// pieces.
+
+static void show_model() {
+  const mamba2::LanguageModelConfig config{
+      .n_layer = 2,
+      .vocab_size = 11,
+      .mixer = mamba2::Mamba2Config{.d_model = 12, .d_state = 6, .headdim = 4, .chunk_size = 8}};
+  const mamba2::LanguageModel<double> model(config, 0);
+  demo::Random random;
+  Tensor<std::int64_t, 2> ids({2, 24}), targets = ids;
+  for (auto* const all : {&ids, &targets})
+    for (auto& id : *all) id = static_cast<std::int64_t>(random(0, 11));
+
+  auto gradients = mamba2::zero_parameters<double>(config), again = gradients, pieces = gradients;
+  const auto loss = mamba2::loss_and_gradients(model, ids, targets, gradients);
+  mamba2::loss_and_gradients(model, ids, targets, again, {.recompute = true});
+  auto cache = model.empty_cache(2);
+  mamba2::CrossEntropy in_pieces;
+  for (const std::size_t first : {0, 12}) {
+    const Tensor<std::int64_t, 2> some = xt::view(ids, xt::all(), xt::range(first, first + 12)),
+                                  came = xt::view(targets, xt::all(), xt::range(first, first + 12));
+    in_pieces += mamba2::loss_and_gradients(model, some, came, pieces, {.weight = 1.0 / 48}, &cache);
+  }
+  double difference = 0, size = 0;
+  bool equal = true;
+  mamba2::walk(
+      config,
+      [&](const auto&, auto whole, auto computed_again, auto cut) {
+        for (std::size_t i = 0; i < whole.size(); ++i) {
+          equal = equal && whole[i] == computed_again[i];
+          difference += (cut[i] - whole[i]) * (cut[i] - whole[i]);
+          size += whole[i] * whole[i];
+        }
+      },
+      gradients, again, pieces);
+  std::printf("[again]\nkept and computed again are equal: %s\n", demo::yes(equal));
+  std::printf("[pieces]\nloss in one piece and in two agree to 1e-12: %s\n",
+              demo::yes(std::abs(in_pieces.mean() - loss.mean()) < 1e-12));
+  std::printf("the gradient is off by %.0f %%\n", 100 * std::sqrt(difference / size));
+}
+
 int main() {
   show_step();
   show_six();
@@ -267,6 +403,10 @@ int main() {
   show_precision();
   show_cost();
   show_memory();
+  show_parts();
+  show_block();
+  show_kept();
+  show_model();
 }
 
 // ::: tryit

@@ -100,7 +100,9 @@ const MixerGradient<Real>& find_gradient(const MixerConfig& config) {
 // @output kept
 //
 // The gradients are the same to the last bit, for what is computed twice is computed in the same
-// way.
+// way:
+//
+// @output again
 
 /// A pass of a model, from which its gradients are computed, the last branch first.
 template <class Real>

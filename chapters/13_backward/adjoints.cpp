@@ -245,7 +245,7 @@ void rms_norm_gradient(MatrixRef<const Real> x, std::span<const Real> weight, do
     norm_row_gradient(std::span(x[t], x.columns), weight.data(), eps, dy[t], dx[t], dweight.data());
 }
 
-// ### The gate, and norm and gate in either order {#backward_gate}
+// ### The gate, and norm and gate in either order {#backward_norm_gate}
 //
 // The gate alone is $v = y \odot \silu(z)$, a product, so each factor gets the other one:
 // $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$.

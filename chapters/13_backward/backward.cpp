@@ -1,5 +1,5 @@
 // # Backward {#ch_backward}
-// @summary Gradients by hand: what an adjoint is, and the scan run backwards, token by token and in four colours.
+// @summary Gradients by hand: what an adjoint is, the scan run backwards in four colours, and with it the block and the whole model.
 //
 // A model that has learnt nothing writes nonsense. To teach it, we let it guess a token that we
 // know, and measure by one number how bad the guess was: the **loss**. Then each of its millions of
@@ -19,7 +19,10 @@
 //
 // - @Chapter{real_sequences}: the operator ssd(), whose gradient this is, and its options;
 // - @Chapter{chunked_scan}: the four steps, which run backwards here;
-// - @Chapter{duality}: multiply(), and the mask.
+// - @Chapter{duality}: multiply(), and the mask;
+// - @Chapters{selection, convolution_and_norm and mamba2_block}: the parts around the scan, and the
+//   block that they make;
+// - @Chapter{language_model}: the model, and the loss.
 //
 // In thought also on @chapter{state_space}: the recurrence and the six tokens.
 //

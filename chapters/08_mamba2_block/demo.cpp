@@ -1,11 +1,11 @@
 // ## The program {#mamba2_block_program}
 
+#include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/error.hpp>
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
 
@@ -17,9 +17,8 @@ using mamba2::zeros;
 
 namespace {
 
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
+using demo::relative_difference;
+using demo::yes;
 
 template <class Real>
 Tensor<Real, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model) {
@@ -27,17 +26,6 @@ Tensor<Real, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model
   auto u = zeros<Real>(batch, seqlen, d_model);
   for (auto& value : u) value = static_cast<Real>(random.normal());
   return u;
-}
-
-template <class A, class B>
-double relative_difference(const Tensor<A, 3>& a, const Tensor<B, 3>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) {
-    const double x = static_cast<double>(a.data()[i]), y = static_cast<double>(b.data()[i]);
-    difference += (x - y) * (x - y);
-    size += y * y;
-  }
-  return std::sqrt(difference / size);
 }
 
 Mamba2Config small() {

@@ -1,8 +1,9 @@
 // The data of this chapter's figures.
+#include <demo/demo.hpp>
+#include <demo/figure.hpp>
 #include <mamba2/block.hpp>
 
 #include <bit>
-#include <cmath>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -10,6 +11,8 @@
 using namespace mamba2;
 
 namespace {
+
+using demo::relative_difference;
 
 constexpr std::size_t d_model = 64, seqlen = 96, layers = 24;
 
@@ -28,17 +31,6 @@ std::vector<Tensor<Real, 3>> stream(const std::vector<Mamba2Block<Real>>& blocks
     after.push_back(x);
   }
   return after;
-}
-
-template <class Real>
-double relative_difference(const Tensor<Real, 3>& a, const Tensor<double, 3>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) {
-    const double d = static_cast<double>(a.data()[i]) - b.data()[i];
-    difference += d * d;
-    size += b.data()[i] * b.data()[i];
-  }
-  return std::sqrt(difference / size);
 }
 
 double to_bfloat16(double value) {
@@ -80,5 +72,5 @@ void rounding(std::ofstream out) {
 }  // namespace
 
 int main(int, char** arguments) {
-  rounding(std::ofstream(std::string(arguments[1]) + "/rounding.dat"));
+  rounding(demo::create(std::string(arguments[1]) + "/rounding.dat"));
 }

@@ -1,10 +1,10 @@
 // ## The program {#one_token_at_a_time_program}
 
+#include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -16,9 +16,8 @@ using mamba2::zeros;
 
 namespace {
 
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
+using demo::relative_difference;
+using demo::yes;
 
 Tensor<double, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model) {
   mamba2::Random random(9);
@@ -29,16 +28,6 @@ Tensor<double, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_mod
 
 Tensor<double, 3> piece(const Tensor<double, 3>& u, std::size_t first, std::size_t last) {
   return xt::view(u, xt::all(), xt::range(first, last));
-}
-
-template <std::size_t N>
-double relative_difference(const Tensor<double, N>& a, const Tensor<double, N>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < b.size(); ++i) {
-    difference += (a.data()[i] - b.data()[i]) * (a.data()[i] - b.data()[i]);
-    size += b.data()[i] * b.data()[i];
-  }
-  return std::sqrt(difference / size);
 }
 
 // Feed tokens first ... last - 1 one at a time; their outputs go to the same places of y.

@@ -1,9 +1,9 @@
 // The data of this chapter's figures.
+#include <demo/figure.hpp>
 #include <mamba2/block.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -79,6 +79,6 @@ void again(std::ofstream out) {
 
 int main(int, char** arguments) {
   const std::string folder = std::string(arguments[1]) + "/";
-  steps(std::ofstream(folder + "steps.dat"));
-  again(std::ofstream(folder + "again.dat"));
+  steps(demo::create(folder + "steps.dat"));
+  again(demo::create(folder + "again.dat"));
 }

@@ -1,9 +1,9 @@
 // The data of this chapter's figures: figures_NN OUTDIR
+#include <demo/figure.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/language_model.hpp>
 
 #include <cmath>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -67,7 +67,7 @@ int main(int, char** argv) {
       changed(model, [](float v) { return mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(v)); });
   columns.push_back(errors(in_bfloat16.forward(ids), want));
 
-  std::ofstream file(std::string(argv[1]) + "/precision.dat");
+  auto file = demo::create(std::string(argv[1]) + "/precision.dat");
   for (std::size_t row = 0; row < columns[0].size(); ++row) {
     file << row * window + window / 2;
     for (const auto& column : columns) file << " " << column[row];

@@ -3,6 +3,7 @@
 // The program of this chapter loads the small model of the tests, with its tokenizer of 623 tokens.
 // It cuts texts, filters a distribution, draws from it, and lets the model write.
 
+#include <demo/demo.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/model_directory.hpp>
@@ -19,9 +20,7 @@ using mamba2::Candidate;
 using mamba2::Tokenizer;
 using Ids = std::vector<std::int64_t>;
 
-const char* yes(bool ok) {
-  return ok ? "yes" : "no";
-}
+using demo::yes;
 
 // A piece of text as it can be shown on one line: a dot for a space, an arrow for the end of a
 // line.

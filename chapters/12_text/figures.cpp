@@ -1,8 +1,8 @@
 // The data of this chapter's figures: figures_NN OUTDIR
+#include <demo/figure.hpp>
 #include <mamba2/sampling.hpp>
 
 #include <cmath>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <vector>
@@ -37,7 +37,7 @@ std::vector<double> after(const std::vector<double>& s,
 int main(int, char** argv) {
   const std::string folder = argv[1];
   const auto none = [](std::vector<Candidate>&) {};
-  std::ofstream temperature(folder + "/temperature.dat");
+  auto temperature = demo::create(folder + "/temperature.dat");
   const auto some = scores(0.45, 0.3);
   const auto cold = after(some, [](auto& t) { mamba2::apply_temperature(t, 0.5); });
   const auto own = after(some, none);
@@ -46,7 +46,7 @@ int main(int, char** argv) {
     temperature << v + 1 << " " << cold[v] << " " << own[v] << " " << hot[v] << "\n";
 
   // The model's own probability, and whether top-k, top-p and min-p keep the token.
-  std::ofstream filters(folder + "/filters.dat");
+  auto filters = demo::create(folder + "/filters.dat");
   const auto certain = scores(0.5, 3.0), open = scores(0.12, 0);
   for (const auto* s : {&certain, &open}) {
     const auto p = after(*s, none), k = after(*s, [](auto& t) { mamba2::keep_top_k(t, 4); }),

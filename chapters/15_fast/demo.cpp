@@ -3,6 +3,7 @@
 // The program of this chapter proves what must not change. It prints no times; those are in figures
 // and tables, measured in this build.
 
+#include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
@@ -22,25 +23,10 @@ using namespace mamba2;
 
 namespace {
 
-const char* yes(bool so) {
-  return so ? "yes" : "no";
-}
-
-template <class T>
-void fill(T& tensor, Random& random) {
-  for (auto& value : tensor) value = static_cast<typename T::value_type>(random.uniform(-1, 1));
-}
-
-template <class A, class B>
-double difference(const A& a, const B& b) {
-  double worst = 0, largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    worst =
-        std::max(worst, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
-    largest = std::max(largest, std::abs(static_cast<double>(b.data()[i])));
-  }
-  return worst / largest;
-}
+using demo::fill;
+using demo::Random;
+using demo::relative_difference;
+using demo::yes;
 
 // One layer of the 130M model, counted as in equation @eqref{eq:layer_cost}.
 
@@ -69,7 +55,7 @@ void mask() {
   const std::size_t Q = 64;
   Random random(1);
   auto dA = zeros<double>(Q);
-  for (std::size_t i = 0; i < Q; ++i) dA(i) = -std::exp(random.uniform(-8, 2));
+  for (std::size_t i = 0; i < Q; ++i) dA(i) = -std::exp(random(-8, 2));
   const Tensor<double, 2> exact = decay_mask(dA);
   std::vector<float> scores(Q * Q, 1.0F), M(Q * Q), a(Q), dt(Q, 1.0F), decay(Q);
   for (std::size_t i = 0; i < Q; ++i) a[i] = std::exp(static_cast<float>(dA(i)));
@@ -107,15 +93,15 @@ void operators() {
   for (const std::size_t Q : {4, 16, 100}) {
     const auto fast = fast_ssd(in, {.chunk_size = Q});
     std::printf("the wide scan, Q = %3zu, equals the recurrence to 1e-13: %s\n", Q,
-                yes(std::max(difference(fast.y, slow.y), difference(fast.last_state, slow.last_state)) <
-                    1e-13));
+                yes(std::max(relative_difference(fast.y, slow.y),
+                             relative_difference(fast.last_state, slow.last_state)) < 1e-13));
   }
   set_num_threads(1);
   const auto alone = fast_ssd(in);
   set_num_threads(3);
   const auto together = fast_ssd(in);
   std::printf("one thread and three give the same to 1e-13: %s\n",
-              yes(difference(together.y, alone.y) < 1e-13));
+              yes(relative_difference(together.y, alone.y) < 1e-13));
 }
 
 // And a whole block, on the plain table and on the fast one.
@@ -134,7 +120,7 @@ void blocks() {
   block.use(fast_operations<double>());
   const auto fast = block.forward(u);
   std::printf("a block on the fast operations gives the same to 1e-12: %s\n",
-              yes(difference(fast.y, plain.y) < 1e-12));
+              yes(relative_difference(fast.y, plain.y) < 1e-12));
 }
 
 // A small language model with random weights, and the same with its large weights in fewer bytes.

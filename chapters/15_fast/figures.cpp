@@ -1,4 +1,5 @@
 // Measures what this chapter's figures and tables show.
+#include <demo/figure.hpp>
 #include <mamba2/compact.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
@@ -10,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -74,7 +74,7 @@ void operator_steps(const std::string& out, std::ostream& measured, std::size_t 
   };
   const auto fast = [&](const ScanInput<float>& input) { return rate([&] { fast_ssd(input); }); };
   const double products = 1 / measure_scan_products(sizes, Q);
-  std::ofstream bars(out + "/ladder.dat");
+  auto bars = demo::create(out + "/ladder.dat");
   measured << "[operator]\n" << text("%-38s %9s  %8s  %7s\n", "", "tokens/ms", "gain", "of limit");
   Ladder ladder(bars, measured, 1e3, products);
   ladder.step("recurrence, token by token",
@@ -91,8 +91,8 @@ void operator_steps(const std::string& out, std::ostream& measured, std::size_t 
     set_num_threads(1);
   }
   measured << text("%-38s %9.1f\n", "limit: its products alone, 1 thread", products / 1e3);
-  std::ofstream(out + "/limit.dat")
-      << products << ' ' << measure_product_peak(1) / scan_flops(sizes, Q) << '\n';
+  demo::create(out + "/limit.dat") << products << ' ' << measure_product_peak(1) / scan_flops(sizes, Q)
+                                   << '\n';
 }
 
 // A mask of 64 rows in three ways, in microseconds.
@@ -139,7 +139,7 @@ void chunk_lengths(const std::string& out) {
   const std::size_t T = 2048;
   const ScanInput<float> in = random_scan_input(sizes, 1, T);
   const double peak = measure_product_peak(1);
-  std::ofstream file(out + "/chunk_length.dat");
+  auto file = demo::create(out + "/chunk_length.dat");
   for (const std::size_t Q : {16, 24, 32, 48, 64, 96, 128, 192, 256})
     file << Q << ' ' << 1e6 * shortest_seconds(3, [&] { fast_ssd(in, {.chunk_size = Q}); }) / T << ' '
          << 1e6 * measure_scan_products(sizes, Q) << ' ' << 1e6 * scan_flops(sizes, Q) / peak << '\n';
@@ -149,7 +149,7 @@ void chunk_lengths(const std::string& out) {
 // nobody wants to wait.
 void lengths(const std::string& out) {
   const Mamba2Config four_heads{.d_model = 128};
-  std::ofstream file(out + "/length.dat");
+  auto file = demo::create(out + "/length.dat");
   for (std::size_t T = 16; T <= 262144; T *= 4) {
     const ScanInput<float> in = random_scan_input(four_heads, 1, T);
     const auto micro = [&](const auto& task) {
@@ -175,7 +175,7 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   const double bytes = static_cast<double>(W.size() * sizeof(float));
   const double alone = measure_read_bandwidth(1) / bytes;
 
-  std::ofstream bars(out + "/reading.dat");
+  auto bars = demo::create(out + "/reading.dat");
   measured << "[reading]\n" << text("%-38s %9s  %8s  %7s\n", "", "per second", "gain", "of limit");
   Ladder ladder(bars, measured, 1, alone);
   ladder.step("matrix product of BLAS", rate([&] {
@@ -198,7 +198,7 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   const double together = measure_read_bandwidth(all) / bytes;
 
   // Several vectors at once: the weight is read once for all of them.
-  std::ofstream batch(out + "/batch.dat");
+  auto batch = demo::create(out + "/batch.dat");
   for (std::size_t vectors = 1; vectors <= 8; ++vectors)
     batch << vectors << ' ' << static_cast<double>(vectors) * rate([&] {
                                  fast_operations<float>().linear({x.data(), vectors, columns, columns},
@@ -216,7 +216,7 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   measured << text("%-38s %9.1f\n", "limit: reading floats, 1 thread", alone);
   if (all > 1)
     measured << text("%-38s %9.1f\n", ("limit: the same, " + threads_text(all)).c_str(), together);
-  std::ofstream(out + "/reading_limit.dat") << alone << ' ' << together << '\n';
+  demo::create(out + "/reading_limit.dat") << alone << ' ' << together << '\n';
   set_num_threads(1);
 }
 
@@ -292,7 +292,7 @@ int main(int, char** argv) {
   const std::size_t all = num_threads();
   keep_memory();
   set_num_threads(1);
-  std::ofstream measured(out + "/measured.txt"), model(out + "/model.dat");
+  auto measured = demo::create(out + "/measured.txt"), model = demo::create(out + "/model.dat");
   operator_steps(out, measured, all);
   masks(measured);
   products(measured);

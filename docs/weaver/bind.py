@@ -107,7 +107,8 @@ class Binder:
             lines = [f'<span class="ln" data-n="{n}"></span>{line}' for n, line in zip(numbers, lines)]
         caption = f'<div class="caption"><span>{html.escape(token["caption"])}</span></div>' if token["caption"] else ""
         kind = "numbered" if numbers else "plain"
-        return f'<div class="code {kind}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
+        block = f'<div class="code {kind}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
+        return f'<details class="fold"><summary>{token["fold"]}</summary>{block}</details>' if token.get("fold") else block
 
     def cited(self, key):
         pages = [self.pages[p] for p in self.outline["cited"].get(key, []) if p in self.pages and p != "references"]

@@ -60,6 +60,22 @@ def without_markers(lines):
     return [line for line in lines if not MARKER.match(line)]
 
 
+PREAMBLE = re.compile(r"#include\b|using [\w:, ]+;|namespace( \w+)? \{|\s*$")
+INSTANTIATION = re.compile(r"#define MAMBA2_INSTANTIATE\b|template (?!<)")
+
+
+def folds(lines):
+    """The pieces of a code block, (first, end, what it is if a page folds it away): includes in front, at the end what is compiled."""
+    front = next((k for k, line in enumerate(lines) if not PREAMBLE.match(line)), len(lines))
+    if not any(line.startswith("#include") for line in lines[:front]):
+        front = 0
+    back = next((k for k in range(front, len(lines)) if INSTANTIATION.match(lines[k])), len(lines))
+    if any(line.rstrip("\\ ").endswith("{") for line in lines[back:]):
+        back = len(lines)
+    pieces = [(0, front, "What it includes"), (front, back, ""), (back, len(lines), "What is compiled")]
+    return [piece for piece in pieces if any(line.strip() for line in lines[piece[0]:piece[1]])]
+
+
 def tagged(text, tag):
     """The piece between `//: tag` and `//: end`: (number of its first line, lines), or None."""
     lines = text.split("\n")

@@ -285,12 +285,21 @@ class Book:
                 if block.prose:
                     out.append(markup.prose(path, block.lines, block.first))
                 else:
-                    lines = literate.without_markers(block.lines)
-                    if any(line.strip() for line in lines):
-                        out.append("\n\n" + markup.token("code", lines=lines, lang="cpp", caption=path, first=block.first,
-                                                         numbers=[block.first + k for k, line in enumerate(block.lines)
-                                                                  if not literate.MARKER.match(line)]) + "\n\n")
+                    out += [f"\n\n{token}\n\n" for token in self.code_tokens(markup, path, block)]
         return re.sub(r"\n{3,}", "\n\n", "\n".join(out)) + "\n", markup.tokens
+
+    @staticmethod
+    def code_tokens(markup, path, block):
+        """A block of code, a token for each of its pieces: what a page folds away has a token of its own."""
+        shown = [(number, line) for number, line in enumerate(block.lines, block.first) if not literate.MARKER.match(line)]
+        for first, end, fold in literate.folds([line for _, line in shown]):
+            piece = shown[first:end]
+            while not piece[0][1].strip():
+                piece.pop(0)
+            while not piece[-1][1].strip():
+                piece.pop()
+            yield markup.token("code", lines=[line for _, line in piece], lang="cpp", caption=path, first=piece[0][0],
+                               numbers=[number for number, _ in piece], fold=fold)
 
     def weave_all(self):
         """First pass: numbers and labels. Second pass: the pages."""

@@ -460,6 +460,16 @@ class Pages(SmallBook):
         code = [(t["numbers"], t["lines"]) for t in tokens if t["kind"] == "code"]
         self.assertEqual(code, [([6, 8, 10, 11], ["int a;", "int b;", "", "int c;"]), ([15], ["int d;"])])
 
+    def test_includes_and_instantiations_are_folded(self):
+        code = ("\n#include <cmath>\n\nnamespace n {\n\nint f() {\n  return 1;\n}\n\ntemplate <class R>\nR g(R x) {\n  return x;\n}\n\n"
+                "template float g(float);\ntemplate double g(\n    double);\n\n}  // namespace n\n")
+        pieces = [(t["fold"], t["numbers"]) for t in self.woven("Text.", code)[1] if t["kind"] == "code"]
+        self.assertEqual(pieces, [("What it includes", [6, 7, 8]), ("", list(range(10, 18))), ("What is compiled", list(range(19, 24)))])
+
+    def test_what_only_looks_like_an_instantiation_is_shown(self):
+        code = "\nnamespace n {\n\ntemplate float g(float);\n\nint f() {\n  return 1;\n}\n\n}  // namespace n\n"
+        self.assertEqual([t["fold"] for t in self.woven("Text.", code)[1] if t["kind"] == "code"], [""])
+
     def test_summary(self):
         self.woven("Text.")
         with open(os.path.join(self.root, "woven/book.json"), encoding="utf-8") as outline:

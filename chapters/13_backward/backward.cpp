@@ -47,6 +47,19 @@
 // the log-decay to write $\Delta_t A$ each time.
 // :::
 //
+#include <mamba2/activation.hpp>
+#include <mamba2/activation_gradient.hpp>
+#include <mamba2/chunked_scan.hpp>
+#include <mamba2/error.hpp>
+#include <mamba2/scan_gradient.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+namespace mamba2 {
+
 // ## One step, turned round {#backward_adjoint}
 //
 // Take the smallest scan there is: one token, one channel, a state of one number. It reads five
@@ -81,12 +94,12 @@
 // (J_2^\top w)$. One walk from the loss to the parameters gives all gradients.
 // :::
 //
-// Nobody writes $J$ down. A scan over a thousand tokens of one head has some two hundred thousand
-// inputs and half as many outputs, and what is wanted is only a product with the transposed matrix.
-// That product is a program, made from the first one by two rules.
+// Nobody writes $J$ down. A thousand tokens of one head, with $P = 64$ and $N = 128$, are 321
+// thousand inputs and 64 thousand outputs, and what is wanted is only a product with the transposed
+// matrix. That product is a program, made from the first one by two rules.
 //
 // 1. **From the last line to the first.** A line $u = f(v)$ becomes $\nabla v = f'(v)\,\nabla u$.
-// 2. **Who is used twice, adds.** Each use of $v$ has a gradient of its own; $\nabla v$ is their sum.
+// 2. **Who is used twice, adds.** Each use of $v$ has its own gradient; $\nabla v$ is their sum.
 //
 // For the step, last line first. The $\nabla h'$ on the right is what the loss asks of the state
 // directly; $h'$ is used a second time in the line for $y$, and so that use is added:
@@ -100,30 +113,17 @@
 // \end{aligned}
 // $$ {#eq:backward_step_adjoint}
 //
-// Seven lines of arithmetic, no matrix. Equation @eqref{eq:backward_adjoint} is also how to test
-// them. Draw $v$ and $w$ at random; get $J v$ from the forward program alone, as a difference of
-// two runs; get $J^\top w$ from the adjoint. If the two inner products agree, for a few draws, the
-// adjoint is right. One such test looks at all gradients at once, however many there are. Every
-// function of this chapter has passed it.
+// Six short lines, no matrix. Equation @eqref{eq:backward_adjoint} is also how to test them. Draw
+// $v$ and $w$ at random; get $J v$ from the forward program alone, as a difference of two runs; get
+// $J^\top w$ from the adjoint. If the two inner products agree, for a few draws, the adjoint is
+// right. One such test looks at all gradients at once, however many there are. Every function of
+// this chapter has passed it.
 //
 // ## Three slopes {#backward_slopes}
 //
 // A function of one number has a derivative and nothing else to transpose. The scan needs three.
 // The slope of the softplus is the logistic function: nearly 0 where the softplus is flat, nearly 1
 // where it is the identity.
-
-#include <mamba2/activation.hpp>
-#include <mamba2/activation_gradient.hpp>
-#include <mamba2/chunked_scan.hpp>
-#include <mamba2/error.hpp>
-#include <mamba2/scan_gradient.hpp>
-
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <vector>
-
-namespace mamba2 {
 
 template <class Real>
 Real softplus_derivative(Real x) {
@@ -221,7 +221,7 @@ static void recurrent_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> d
 // takes half. A unit more at the fourth token is worth 1, since no time passes after it. What went
 // into *b* is worth nothing. The column of $\nabla a$ shows something else. A little less decay at
 // a step keeps a little more of all that stands in *a* at that time, and of what stands there the
-// loss will see 1, until the fourth token pours, and then 7.
+// loss will see 1, until the fourth token has poured, and then 7.
 //
 // ## What crosses a step {#backward_decay}
 //
@@ -394,11 +394,11 @@ void chunk_state_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> down,
 // $Y = M X$. From the last to the first:
 //
 // $$
-// \begin{aligned}
-// \nabla X &\mathrel{+}= M^\top \nabla Y & \nabla M &= \nabla Y X^\top
-// \\ & & \nabla G &= L \circ \nabla M
-// \\ \nabla C &\mathrel{+}= \nabla G\, B & \nabla B &\mathrel{+}= \nabla G^\top C
-// \end{aligned}
+// \begin{gathered}
+// \nabla X \mathrel{+}= M^\top \nabla Y \qquad \nabla M = \nabla Y X^\top
+// \\ \nabla G = L \circ \nabla M
+// \\ \nabla C \mathrel{+}= \nabla G\, B \qquad \nabla B \mathrel{+}= \nabla G^\top C
+// \end{gathered}
 // $$ {#eq:backward_amber}
 //
 // A mask multiplies entry by entry, and such a thing is its own adjoint: mask_scores() serves both
@@ -512,13 +512,12 @@ Cost cost_chunked_gradient(double seqlen, double d_state, double headdim, double
 //
 // @output memory
 //
-// Keeping every state is out of the question: it is the reason why nobody trains the recurrence as
-// it stands. Chunks need only the states at their borders, one for each 64 tokens. That would do.
-// But these states cost one product in nine to compute again, and heads do not speak to each other.
-// So the library keeps *nothing* of the forward pass but what it has read, and holds the borders'
-// states for one head at a time. $M$ is never kept either, for the same reason and with more to
-// gain: it is made anew for each chunk, as in forward. Attention is trained in the same way
-// [@dao2022].
+// Keeping every state is out of the question. Chunks need only the states at their borders, one for
+// each 64 tokens. That would do. But to compute these states again is one ninth of the products of
+// the backward pass, and heads do not speak to each other. So the library keeps *nothing* of the
+// forward pass but what it has read, and holds the borders' states for one head at a time. $M$ is
+// never kept either, for the same reason and with more to gain: it is made anew for each chunk, as
+// in forward. Attention is trained in the same way [@dao2022].
 //
 // ## Packed sequences {#backward_packed}
 //

@@ -29,8 +29,8 @@ using mamba2::ScanOptions;
 using mamba2::Tensor;
 using mamba2::zeros;
 
-// **One step.** The five numbers are the second time bucket *a* is filled in the six tokens: what
-// is left of the first pour, halved twice on the way, meets another.
+// **One step.** It is the second pour into bucket *a* of the six tokens: the 4 that stands there
+// fades to a quarter, and 6 is poured in. What comes out is half of the level.
 
 struct Step {
   double a, h, X, B, C;
@@ -230,10 +230,10 @@ static void show_precision() {
     differences = std::max(differences, std::abs(got.difference(t) - want.crossing(t)) / right);
   }
   const auto order = [](double error) {
-    if (error > 0.1) return "above a tenth of it";
+    if (error > 0.1) return "above a tenth of the gradient";
     return error < 1e-3 ? "below a thousandth of it" : "between";
   };
-  std::printf("largest error in float at a step that empties the state, beside the gradient there\n");
+  std::printf("where the state is emptied, the largest error in float is\n");
   std::printf("difference of two sums      %s\n", order(differences));
   std::printf("what crosses, added up      %s\n", order(own));
 }
@@ -460,6 +460,6 @@ int main() {
 //
 // - [@dao2024], section 6, for the forward steps; the backward pass is only in the authors' code
 //   [@reference], in `ssd_combined.py` and the files that it calls.
-// - [@yang2024], section 4 and its appendix: the chunked form backwards, with a decay for each entry
-//   of the state, and the gradient of the decay as a sum of differences.
+// - [@yang2024], section 4 and its appendix: the chunked form backwards, with a decay for each
+//   entry of the state, and the gradient of the decay as a sum of differences.
 // - [@dao2022]: attention backwards without its matrix, computed again block by block.

@@ -34,8 +34,8 @@ Tensor<double, 1> decay_gradient(const Tensor<double, 2>& X, const Tensor<double
 }
 
 // 4. What the loss asks of the state at each border of the chunks.
-// A state of (chunks + 1, headdim, d_state) as a matrix: MatrixRef<double>{&states(k, 0, 0), headdim,
-// d_state, d_state}.
+// A state of (chunks + 1, headdim, d_state) as a matrix:
+// MatrixRef<double>{&states(k, 0, 0), headdim, d_state, d_state}.
 Tensor<double, 3> state_gradients(const Tensor<double, 1>& dA, const Tensor<double, 2>& C,
                                   const Tensor<double, 2>& dY, const Tensor<double, 2>& dlast,
                                   std::size_t chunk_size) {

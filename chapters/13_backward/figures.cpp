@@ -17,7 +17,8 @@ using mamba2::zeros;
 
 namespace {
 
-// W = ∇M ∘ M of sixteen tokens, a frame round what crosses one step, and the sums of all such frames.
+// W = ∇M ∘ M of sixteen tokens, a frame round what crosses one step, and the sums of all such
+// frames.
 void crossing(const std::string& path) {
   const std::size_t T = 16, P = 2, N = 2, step = 9;
   demo::Random random(21);
@@ -36,7 +37,7 @@ void crossing(const std::string& path) {
                                           as_matrix(dY),
                                           {as_matrix(dX), ddA, as_matrix(dB), as_matrix(dC)});
 
-  demo::Drawing drawing(path, 600, 330);
+  demo::Drawing drawing(path, 640, 330);
   const double cell = 16, x = 40, y = 44, side = cell * T;
   drawing.entries(W, x, y, cell, demo::largest_of(W), 0.6);
   drawing.frame(x, y, side, side);

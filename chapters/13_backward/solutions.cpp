@@ -72,8 +72,8 @@ Tensor<double, 3> state_gradients(const Tensor<double, 1>& dA, const Tensor<doub
 //: end
 
 //: 5
-// The trapezoid: half of each input is poured in before the state fades over the next step, and half
-// after. h_t = e^(a_t) (h_(t-1) + X_(t-1) B_(t-1) / 2) + X_t B_t / 2.
+// The trapezoid: half of each input is poured in before the state fades over the next step, and
+// half after. h_t = e^(a_t) (h_(t-1) + X_(t-1) B_(t-1) / 2) + X_t B_t / 2.
 static Tensor<double, 2> poured(const OwnInput& in) {
   auto half = in.B;  // X_t B_t / 2
   for (std::size_t t = 0; t < half.shape(0); ++t)

@@ -144,6 +144,8 @@ void convolution_entry_gradient(const ShortConvolution<Real>& in, std::size_t b,
   }
 }
 
+// The front door looks whether all of it fits.
+
 template <class Real>
 void check(const ShortConvolution<Real>& in, MatrixRef<const Real> dy, MatrixRef<const Real> last_state,
            const ShortConvolutionGradient<Real>& out) {
@@ -158,6 +160,10 @@ void check(const ShortConvolution<Real>& in, MatrixRef<const Real> dy, MatrixRef
     if (state.data)
       require_size("conv_state", state, {in.batch, channels * width}, "(batch, channels * d_conv)");
 }
+
+// Behind the convolution comes a SiLU, whose slope depends on the weighted sums. Those were not
+// kept. To compute them again costs four multiplications for each number; to keep them would cost
+// another matrix of the size of $x$, $B$ and $C$. So they are computed again.
 
 /// dy times the slope of the SiLU behind the convolution.
 template <class Real>
@@ -174,21 +180,17 @@ Tensor<Real, 2> before_silu(const ShortConvolution<Real>& in, MatrixRef<const Re
 
 }  // namespace
 
-// Behind the convolution comes a SiLU, whose slope depends on the weighted sums. Those were not
-// kept. To compute them again costs four multiplications for each number; to keep them would cost
-// another matrix of the size of $x$, $B$ and $C$. So they are computed again.
-
 template <class Real>
 void short_convolution_gradient(const ShortConvolution<Real>& in, MatrixRef<const Real> dy,
                                 MatrixRef<const Real> last_state,
                                 const ShortConvolutionGradient<Real>& out) {
   check(in, dy, last_state, out);
   const std::size_t channels = in.x.columns, width = in.weight.columns;
-  const auto set_zero = [](MatrixRef<Real> m) {
+  const auto clear = [](MatrixRef<Real> m) {
     for (std::size_t i = 0; i < m.rows; ++i) std::fill_n(m[i], m.columns, Real(0));
   };
-  set_zero(out.x);
-  set_zero(out.initial_state);
+  clear(out.x);
+  clear(out.initial_state);
   const Tensor<Real, 2> g = before_silu(in, dy);
   for (std::size_t t = 0; t < dy.rows; ++t)
     for (std::size_t c = 0; c < out.bias.size(); ++c) out.bias[c] += g(t, c);
@@ -209,7 +211,12 @@ void short_convolution_gradient(const ShortConvolution<Real>& in, MatrixRef<cons
 // So whatever $\nabla y$ says along $x$ itself must be lost on the way back. That is what the
 // formula does. With weights, and $r = \sqrt{\mathrm{mean}(x^2) + \epsilon}$:
 //
-// $$ \nabla x = \frac{1}{r} \Bigl( w \odot \nabla y - \frac{x}{r^2}\, \mathrm{mean}(x \odot w \odot \nabla y) \Bigr), \qquad \nabla w = \sum_t \frac{x_t}{r_t} \odot \nabla y_t. $$ {#eq:norm_gradient}
+// $$
+// \begin{aligned}
+// \nabla x &= \frac{1}{r} \Bigl( w \odot \nabla y - \frac{x}{r^2}\, \mathrm{mean}(x \odot w \odot \nabla y) \Bigr)
+// \\ \nabla w &= \sum_t \frac{x_t}{r_t} \odot \nabla y_t .
+// \end{aligned}
+// $$ {#eq:norm_gradient}
 //
 // The first term treats $r$ as a constant. The second is the way through $r$: with
 // $\partial r / \partial x_i = x_i / (d\, r)$, each $x_i$ turns all outputs a little.
@@ -338,7 +345,12 @@ void embedding_gradient(std::span<const std::int64_t> ids, MatrixRef<const Real>
 // loss of one place is the negative logarithm of the probability that the token $c$ was given which
 // did come:
 //
-// $$ -\log \frac{e^{\ell_c}}{\sum_j e^{\ell_j}} = \log \sum_j e^{\ell_j} - \ell_c, \qquad\text{so}\qquad \nabla \ell = \mathrm{softmax}(\ell) - e_c, $$ {#eq:loss_gradient}
+// $$
+// \begin{aligned}
+// -\log \frac{e^{\ell_c}}{\sum_j e^{\ell_j}} &= \log \sum_j e^{\ell_j} - \ell_c, \qquad\text{so}
+// \\ \nabla \ell &= \mathrm{softmax}(\ell) - e_c,
+// \end{aligned}
+// $$ {#eq:loss_gradient}
 //
 // where $e_c$ is 1 at $c$ and 0 elsewhere. That is all: *what was predicted, minus what came*. Each
 // row sums to zero. A model that was sure and right sends back nothing; one that was sure and wrong

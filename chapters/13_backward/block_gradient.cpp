@@ -12,7 +12,7 @@
 //
 // The gradients of those tensors have their shapes. So they are a mamba2::Mamba2Activations, too,
 // as the gradients of a block's parameters are mamba2::Mamba2Parameters and those of its states a
-// mamba2::Mamba2Cache. No type had to be invented for this chapter.
+// mamba2::Mamba2Cache. For none of them a type has to be invented.
 
 #include <mamba2/adjoints.hpp>
 #include <mamba2/block_gradient.hpp>

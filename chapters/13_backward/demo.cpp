@@ -290,8 +290,8 @@ static void show_parts() {
   std::printf("gradient  %5.2f %5.2f %5.2f\n", scores(0, 0), scores(0, 1), scores(0, 2));
 }
 
-// **The block**: every gradient at once against the slope of the loss along a random direction, and two
-// pieces against the whole.
+// **The block**: every gradient at once against the slope of the loss along a random direction, and
+// two pieces against the whole.
 
 static void show_block() {
   const mamba2::Mamba2Block<double> block({.d_model = 12, .d_state = 6, .headdim = 4, .chunk_size = 8},

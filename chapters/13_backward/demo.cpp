@@ -373,7 +373,7 @@ static void show_model() {
   mamba2::loss_and_gradients(model, ids, targets, again, {.recompute = true});
   auto cache = model.empty_cache(2);
   mamba2::CrossEntropy in_pieces;
-  for (const std::size_t first : {0, 12}) {
+  for (const std::size_t first : {0u, 12u}) {
     const Tensor<std::int64_t, 2> some = xt::view(ids, xt::all(), xt::range(first, first + 12)),
                                   came = xt::view(targets, xt::all(), xt::range(first, first + 12));
     in_pieces += mamba2::loss_and_gradients(model, some, came, pieces, {.weight = 1.0 / 48}, &cache);

@@ -135,7 +135,7 @@ TEST_CASE("gradients of a block do not depend on the form of the scan or its chu
   const auto before = random_cache(block.sizes(), 2, 3), dlast = random_cache(block.sizes(), 2, 5);
   const auto want = block_gradient(block, u, dy, {.cache = &before, .algorithm = Algorithm::recurrent}, &dlast);
   for (const auto algorithm : {Algorithm::quadratic, Algorithm::chunked}) {
-    for (const std::size_t chunk_size : {1, 4, 5, 64}) {
+    for (const std::size_t chunk_size : {1u, 4u, 5u, 64u}) {
       const auto got =
           block_gradient(block, u, dy, {.cache = &before, .algorithm = algorithm, .chunk_size = chunk_size}, &dlast);
       CHECK(relative_error(got.u, want.u) < 1e-12);

@@ -5,10 +5,10 @@
 // gradient of a *parameter* is added to, because a parameter is used for every token, and its
 // gradient is the sum over all the places where it was used.
 
-#include <mamba2/activation.hpp>
 #include <mamba2/activation_gradient.hpp>
 #include <mamba2/adjoints.hpp>
 #include <mamba2/error.hpp>
+#include <mamba2/operations.hpp>
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
@@ -79,8 +79,13 @@ void to_inputs(MatrixRef<const Real> x, MatrixRef<const Real> dy, std::size_t fi
     const Real* const w = &taps.value(width - 1 - k, 0);
     Real* const dw = &taps.gradient(width - 1 - k, 0);
     for (std::size_t t = first + k; t < last; ++t) {
-      for (std::size_t c = 0; c < channels; ++c) dw[c] += dy[t][c] * x[t - k][c];
-      for (std::size_t c = 0; c < channels; ++c) dx[t - k][c] += dy[t][c] * w[c];
+      const Real *const heard = dy[t], *const said = x[t - k];
+      Real* const back = dx[t - k];
+#pragma omp simd
+      for (std::size_t c = 0; c < channels; ++c) {
+        dw[c] += heard[c] * said[c];
+        back[c] += heard[c] * w[c];
+      }
     }
   }
 }
@@ -171,7 +176,7 @@ Tensor<Real, 2> before_silu(const ShortConvolution<Real>& in, MatrixRef<const Re
   auto g = Tensor<Real, 2>::from_shape({dy.rows, dy.columns});
   ShortConvolution<Real> sums = in;
   sums.silu = false;
-  if (in.silu) unchecked::short_convolution(sums, as_matrix(g));
+  if (in.silu) default_operations<Real>().short_convolution(sums, as_matrix(g));
   for (std::size_t t = 0; t < dy.rows; ++t)
     for (std::size_t c = 0; c < dy.columns; ++c)
       g(t, c) = in.silu ? dy[t][c] * silu_derivative(g(t, c)) : dy[t][c];
@@ -255,7 +260,9 @@ void rms_norm_gradient(MatrixRef<const Real> x, std::span<const Real> weight, do
 // ### The gate, and norm and gate in either order {#backward_norm_gate}
 //
 // The gate alone is $v = y \odot \silu(z)$, a product, so each factor gets the other one:
-// $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$.
+// $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$. Gate
+// and slope need the same exponential, $\silu'(z) = \sigma + \silu(z) (1 - \sigma)$, so it is
+// computed once.
 
 namespace {
 
@@ -265,8 +272,9 @@ void gate_gradient(MatrixRef<const Real> y, MatrixRef<const Real> z, MatrixRef<c
   for (std::size_t t = 0; t < y.rows; ++t) {
     for (std::size_t i = 0; i < y.columns; ++i) {
       const Real from_above = dv[t][i];  // dy may be the memory of dv
-      dz[t][i] = from_above * y[t][i] * silu_derivative(z[t][i]);
-      dy[t][i] = from_above * silu(z[t][i]);
+      const Real sigma = 1 / (1 + std::exp(-z[t][i])), gate = z[t][i] * sigma;
+      dz[t][i] = from_above * y[t][i] * (sigma + gate * (1 - sigma));
+      dy[t][i] = from_above * gate;
     }
   }
 }
@@ -284,8 +292,8 @@ void for_each_group(const GatedNorm<Real>& how, std::size_t features, const Func
 
 // In the block the gate has company: a norm behind it, or before it, or none. A chain of two is run
 // backwards link by link, the last link first. What lay between the two links was not kept and is
-// computed again, by the functions of @chapter{convolution_and_norm} that computed it. Groups of
-// the norm are columns of a matrix.
+// computed again, by the operations that computed it (@chapter{mamba2_block}). Groups of the norm
+// are columns of a matrix.
 
 template <class Real>
 void gated_norm_gradient(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
@@ -304,11 +312,11 @@ void gated_norm_gradient(MatrixRef<const Real> y, MatrixRef<const Real> z, const
   const MatrixRef<Real> v = as_matrix(between);
   if (how.norm_before_gate) {
     for_each_group(how, features, [&](const auto& columns, const auto& part) {
-      unchecked::rms_norm(columns(y), part(how.weight), how.eps, columns(v));
+      default_operations<Real>().rms_norm(columns(y), part(how.weight), how.eps, columns(v));
     });
     gate_gradient<Real>(v, z, dout, dy, dz);
   } else {
-    unchecked::gated_norm(y, z, GatedNorm<Real>{}, v);
+    default_operations<Real>().gated_norm(y, z, {}, v);
   }
   const MatrixRef<const Real> normed = how.norm_before_gate ? y : v;
   const MatrixRef<const Real> above = how.norm_before_gate ? dy : dout;

@@ -34,7 +34,9 @@
 #include <mamba2/error.hpp>
 #include <mamba2/model_gradient.hpp>
 
+#include <algorithm>
 #include <any>
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -190,12 +192,109 @@ Tensor<Real, 3> head_gradient(ModelPass<Real>& pass, const Tensor<Real, 3>& dlog
   return dx;
 }
 
+// ### From the loss to the embedding {#backward_pass}
+//
+// The pass in one piece. What comes out of one function is what the next one before it has to know.
+
 template <class Real>
-void check(const LanguageModel<Real>& model, std::size_t tokens,
-           LanguageModelParameters<Real>& gradients) {
-  for (const Branch& branch : model.config().branches()) find_gradient<Real>(branch.mixer);
-  require(tokens > 0, "ids", "at least one token", "none");
-  walk(model.config(), [](const ParameterInfo&, std::span<Real>) {}, gradients);
+CrossEntropy add_gradients(const LanguageModel<Real>& model, const Tensor<std::int64_t, 2>& ids,
+                           const Tensor<std::int64_t, 2>& targets,
+                           LanguageModelParameters<Real>& gradients, const GradientOptions& options,
+                           LanguageModelCache<Real>* cache) {
+  ModelPass<Real> pass{.model = model,
+                       .branches = model.config().branches(),
+                       .options = {.chunk_size = options.chunk_size},
+                       .kept = {.streams = {}, .branches = {}, .streams_only = options.recompute},
+                       .before = cache ? *cache : LanguageModelCache<Real>(),
+                       .scratch = {}};
+  if (options.recompute) pass.scratch = pass.before;
+
+  Tensor<Real, 3> logits = cache ? model.forward(ids, *cache, pass.options, &pass.kept)
+                                 : model.forward(ids, pass.options, &pass.kept);
+  const CrossEntropy loss = cross_entropy(logits, targets);
+  cross_entropy_gradient<Real>(as_rows(std::as_const(logits)), {targets.data(), targets.size()},
+                               options.weight, as_rows(logits));
+  Tensor<Real, 3> dx = head_gradient(pass, logits, gradients);
+  logits = Tensor<Real, 3>();
+  for (std::size_t i = pass.branches.size(); i-- > 0;)
+    branch_gradient(pass, i, gradients.branches[i], dx);
+  embedding_gradient<Real>({ids.data(), ids.size()}, as_rows(std::as_const(dx)),
+                           as_matrix(gradients.embedding_weight));
+  return loss;
+}
+
+// ### Rows on several threads {#backward_threads}
+//
+// The rows of a batch do not see each other, forwards or backwards. So they can be dealt out to
+// threads, if the table of operations has any: each takes some rows and adds to a set of gradients
+// of its own. The sets are added up at the end, always in the same order, so that two runs with as
+// many threads are equal to the last bit.
+
+template <class Real>
+struct Share {
+  Tensor<std::int64_t, 2> ids, targets;
+  LanguageModelCache<Real> cache;
+  LanguageModelParameters<Real> gradients;
+  CrossEntropy loss;
+};
+
+template <class Real>
+CrossEntropy add_in_shares(std::size_t count, const LanguageModel<Real>& model,
+                           const Tensor<std::int64_t, 2>& ids, const Tensor<std::int64_t, 2>& targets,
+                           LanguageModelParameters<Real>& gradients, const GradientOptions& options,
+                           LanguageModelCache<Real>* cache) {
+  const auto first = [&](std::size_t i) { return i * ids.shape(0) / count; };
+  std::vector<Share<Real>> shares(count);
+  model.operations().run_all(count, [&](std::size_t i) {
+    Share<Real>& own = shares[i];
+    own.ids = xt::view(ids, xt::range(first(i), first(i + 1)), xt::all());
+    own.targets = xt::view(targets, xt::range(first(i), first(i + 1)), xt::all());
+    if (cache) own.cache = cache->like(first(i + 1) - first(i));
+    for (std::size_t row = first(i); cache && row < first(i + 1); ++row)
+      own.cache.take(row - first(i), *cache, row);
+    own.gradients = zero_parameters<Real>(model.config());
+    own.loss = add_gradients(model, own.ids, own.targets, own.gradients, options,
+                             cache ? &own.cache : nullptr);
+  });
+  CrossEntropy loss;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto add = [](const ParameterInfo&, std::span<Real> sum, std::span<const Real> part) {
+      for (std::size_t k = 0; k < part.size(); ++k) sum[k] += part[k];
+    };
+    walk(model.config(), add, gradients, std::as_const(shares[i].gradients));
+    for (std::size_t row = first(i); cache && row < first(i + 1); ++row)
+      cache->take(row, shares[i].cache, row - first(i));
+    loss += shares[i].loss;
+  }
+  return loss;
+}
+
+// What cannot be is refused before anything is computed, with the place in the whole batch.
+
+void check_tokens(const char* name, const Tensor<std::int64_t, 2>& tokens, std::size_t vocabulary) {
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const std::int64_t token = tokens.data()[i];
+    if (token >= 0 && static_cast<std::size_t>(token) < vocabulary) continue;
+    require(false, name, "0 to " + std::to_string(vocabulary - 1),
+            std::to_string(token) + " at " +
+                shape_text(std::array{i / tokens.shape(1), i % tokens.shape(1)}));
+  }
+}
+
+template <class Real>
+void check(const LanguageModel<Real>& model, const Tensor<std::int64_t, 2>& ids,
+           const Tensor<std::int64_t, 2>& targets, LanguageModelParameters<Real>& gradients,
+           const LanguageModelCache<Real>* cache) {
+  const LanguageModelConfig& config = model.config();
+  for (const Branch& branch : config.branches()) find_gradient<Real>(branch.mixer);
+  require(ids.size() > 0, "ids", "at least one token", "none");
+  require_shape("targets", targets, ids.shape(), "(batch, seqlen)");
+  check_tokens("ids", ids, config.padded_vocab_size());
+  check_tokens("targets", targets, config.padded_vocab_size());
+  walk(config, [](const ParameterInfo&, std::span<Real>) {}, gradients);
+  if (cache && (cache->batch() != ids.shape(0) || cache->size() != config.branches().size()))
+    throw ShapeError("cache: expected one of this model and batch " + std::to_string(ids.shape(0)) +
+                     ", got one of batch " + std::to_string(cache->batch()));
 }
 
 }  // namespace
@@ -219,28 +318,14 @@ CrossEntropy loss_and_gradients(const LanguageModel<Real>& model, const Tensor<s
                                 const Tensor<std::int64_t, 2>& targets,
                                 LanguageModelParameters<Real>& gradients,
                                 const GradientOptions& options, LanguageModelCache<Real>* cache) {
-  check(model, ids.size(), gradients);
-  ModelPass<Real> pass{.model = model,
-                       .branches = model.config().branches(),
-                       .options = {.chunk_size = options.chunk_size},
-                       .kept = {.streams = {}, .branches = {}, .streams_only = options.recompute},
-                       .before = cache ? *cache : LanguageModelCache<Real>(),
-                       .scratch = {}};
-  if (options.recompute) pass.scratch = pass.before;
-
-  Tensor<Real, 3> logits = cache ? model.forward(ids, *cache, pass.options, &pass.kept)
-                                 : model.forward(ids, pass.options, &pass.kept);
-  const CrossEntropy loss = cross_entropy(logits, targets);
-  cross_entropy_gradient<Real>(
-      as_rows(std::as_const(logits)), {targets.data(), targets.size()},
-      options.weight > 0 ? options.weight : 1 / static_cast<double>(loss.tokens), as_rows(logits));
-  Tensor<Real, 3> dx = head_gradient(pass, logits, gradients);
-  logits = Tensor<Real, 3>();
-  for (std::size_t i = pass.branches.size(); i-- > 0;)
-    branch_gradient(pass, i, gradients.branches[i], dx);
-  embedding_gradient<Real>({ids.data(), ids.size()}, as_rows(std::as_const(dx)),
-                           as_matrix(gradients.embedding_weight));
-  return loss;
+  check(model, ids, targets, gradients, cache);
+  GradientOptions how = options;
+  if (!(how.weight > 0)) how.weight = 1 / static_cast<double>(ids.size());
+  const Operations<Real>& operations = model.operations();
+  const bool threads = operations.threads && operations.run_all;
+  const std::size_t shares = std::min(threads ? operations.threads() : 1, ids.shape(0));
+  if (shares > 1) return add_in_shares(shares, model, ids, targets, gradients, how, cache);
+  return add_gradients(model, ids, targets, gradients, how, cache);
 }
 
 #define MAMBA2_INSTANTIATE(Real)                                                                  \

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -133,6 +134,13 @@ void chosen_scan(const ScanRef<Real>& input, const ScanOptions& options, ScanSta
                                           : unchecked::scan(input, options, state, y);
 }
 
+// Those who have work of their own to deal out, such as the rows of a batch in @chapter{backward},
+// find the threads in the table, too. Operations inside such a task run in its thread alone.
+
+void run_all(std::size_t count, const std::function<void(std::size_t)>& task) {
+  parallel_for(count, task);
+}
+
 }  // namespace
 
 template <class Real>
@@ -144,6 +152,8 @@ const Operations<Real>& fast_operations() {
                                       .scan = chosen_scan<Real>,
                                       .convolution_step = fast_convolution_step<Real>,
                                       .scan_step = unchecked::fast_scan_step<Real>,
+                                      .threads = num_threads,
+                                      .run_all = run_all,
                                       .chunk_size = 64};
   return table;
 }

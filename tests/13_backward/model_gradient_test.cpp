@@ -4,6 +4,7 @@
 #include <support/training_run.hpp>
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -169,6 +170,40 @@ TEST_CASE("a step may be shared among calls", "[model_gradient]") {
   }
   CHECK(loss.tokens == 18);
   CHECK(testing::relative_difference(joined_values(gradients), whole) < 1e-13);
+}
+
+TEST_CASE("rows dealt out to threads give the gradients of the batch", "[model_gradient]") {
+  const auto config = small_config();
+  LanguageModel<double> model(config, small_parameters(config));
+  const auto ids = some_ids(5, 6, 1), targets = some_ids(5, 6, 2);
+  auto cache = model.empty_cache(5), before = cache;
+  model.prefill(some_ids(5, 4, 3), before);
+  cache = before;
+  const auto want = gradient_of(model, ids, targets, {}, &cache);
+  const auto after = model.prefill(some_ids(5, 1, 4), cache);
+
+  Operations<double> threaded = plain_operations<double>();  // three threads, the last of which comes first
+  threaded.threads = [] { return std::size_t{3}; };
+  threaded.run_all = [](std::size_t count, const std::function<void(std::size_t)>& task) {
+    while (count-- > 0) task(count);
+  };
+  model.use(threaded);
+  for (const bool recompute : {false, true}) {
+    cache = before;
+    const auto got = gradient_of(model, ids, targets, {.recompute = recompute}, &cache);
+    CHECK(testing::relative_difference(got, want) < 1e-13);
+    CHECK(testing::relative_error(model.prefill(some_ids(5, 1, 4), cache), after) < 1e-13);
+  }
+  const auto two = some_ids(2, 6, 1);  // more threads than rows
+  model.use(plain_operations<double>());
+  const auto alone = gradient_of(model, two, two);
+  model.use(threaded);
+  CHECK(testing::relative_difference(gradient_of(model, two, two), alone) < 1e-13);
+  auto beyond = ids;
+  beyond(4, 2) = 9;
+  auto gradients = zero_parameters<double>(config);
+  CHECK(message_of<ValueError>([&] { loss_and_gradients(model, ids, beyond, gradients); }) ==
+        "targets: expected 0 to 8, got 9 at (4, 2)");
 }
 
 TEST_CASE("gradients of a model do not depend on chunks", "[model_gradient]") {

@@ -1,4 +1,9 @@
-// ## A configuration that checks itself {#mamba2_block_config}
+// ## Every option and its default {#mamba2_block_config}
+//
+// All that may be chosen about a block, under the names of the reference; the defaults are those of
+// the published models:
+//
+// @quote src/mamba2/block.hpp#config
 //
 // Sizes come from files that somebody wrote. A wrong one should be refused where it is read, with
 // the name of the field and what it may be, not crash three functions later. What can be wrong? A
@@ -74,12 +79,7 @@ void Mamba2Config::check() const {
   at_least("norm_eps", norm_eps, 0);
 }
 
-// ## Sizes {#mamba2_block_sizes}
-//
-// From the options follow a dozen sizes: how many heads there are, how wide the convolution is, how
-// many rows the projection has. They are needed everywhere, so they are computed once:
-//
-// @quote src/mamba2/block.hpp#sizes
+// Where all is well, the sizes follow. The last three are sums of the others:
 
 Mamba2Sizes::Mamba2Sizes(const Mamba2Config& c) : config(c) {
   c.check();
@@ -101,9 +101,9 @@ void Mamba2Sizes::add_up() {
   d_in_proj = 2 * d_mlp + d_ssm + conv_dim + nheads;
 }
 
-// A struct of its own has a second advantage. Heads do not talk to each other between the two
-// projections. So a block can be *split*: each of several machines has some of the heads, with the
-// groups that those need, and what they give at the end is added up. Such a part is not a block
+// Why are sizes not simply functions of the options? Heads do not talk to each other between the
+// two projections. So a block can be *split*: each of several machines has some of the heads, with
+// the groups that those need, and what they give at the end is added up. Such a part is not a block
 // with other options, as no `expand` says "a quarter". But it has sizes.
 
 Mamba2Sizes part_of(const Mamba2Sizes& whole, std::size_t count) {
@@ -269,7 +269,10 @@ std::vector<ParameterInfo> describe(const Mamba2Sizes& s) {
 //
 // @output count
 //
-// Zeros, and fresh parameters, are two more:
+// The two projections alone have $6\, d_{model}^2$, as announced, and the rest of the block hardly
+// counts.
+//
+// Zeros, and fresh parameters, are two more walks:
 
 template <class Real>
 Mamba2Parameters<Real> zero_parameters(const Mamba2Sizes& sizes) {
@@ -288,9 +291,11 @@ Mamba2Parameters<Real> initial_parameters(const Mamba2Sizes& sizes, Random& rand
   return parameters;
 }
 
-// And the part of a parameter that one of several machines has. A section is dealt out in whole
-// units, heads or groups or single channels. Where there are fewer groups than machines, neighbours
-// have the same group.
+// ## A part for each machine {#mamba2_block_parts}
+//
+// (This may wait until a model is split over several machines.) A parameter is cut along one axis,
+// section by section, and a section is dealt out in whole units: heads or groups or single
+// channels. Where there are fewer groups than machines, neighbours have the same group.
 
 namespace {
 

@@ -205,7 +205,7 @@ void Mamba2Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
                              MatrixRef<Real> y) const {
   check_cache(cache, u.rows);
   Activations& a = cache.room;
-  enter(u, operations, a);
+  project_in(u, operations, a);
   const auto convolve =
       operations.convolution_step ? operations.convolution_step : unchecked::convolution_step<Real>;
   const auto scan = operations.scan_step ? operations.scan_step : unchecked::scan_step<Real>;
@@ -213,7 +213,8 @@ void Mamba2Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
   convolve(xBC, taps(), parameters_->conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
   scan(scan_ref(sizes_, *parameters_, A_, u.rows, a), scan_options(operations, Algorithm::recurrent, 0),
        cache.scan_state(), as_matrix(a.y));
-  leave(operations, a, y);
+  gate_and_norm(operations, a);
+  project_out(operations, a, y);
 }
 
 template <class Real>

@@ -5,6 +5,7 @@
 // checkpoint, and a few files that lie.
 
 #include <demo/demo.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/model_directory.hpp>
@@ -17,6 +18,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <vector>
 
 #include <unistd.h>
 
@@ -88,6 +91,58 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
   std::copy_n(&logits(0, 36, 0), expected.size(), expected.data());
   std::printf("20 tokens at once, 17 one by one, agree to 1e-12: %s\n",
               yes(relative_difference(last, expected) < 1e-12));
+}
+
+// How good it is, beside models that only count. A text is cut into pieces; each different piece is
+// a token, and the logarithm of how often it occurs is its score, at every place.
+
+std::vector<std::string> cut(const std::string& text, bool words) {
+  std::vector<std::string> pieces;
+  for (const char letter : text) {
+    if (pieces.empty() || !words || letter == ' ' || letter == '\n') pieces.emplace_back();
+    pieces.back() += letter;
+  }
+  return pieces;
+}
+
+void show_row(const char* name, const mamba2::CrossEntropy& found, const char* bits) {
+  std::printf("%-31s  %6zu  %10.3f  %10.2f  %9s\n", name, found.tokens, found.mean(),
+              found.perplexity(), bits);
+}
+
+void show_counts(const std::string& text, bool words) {
+  std::map<std::string, std::int64_t> tokens;
+  std::vector<double> counts;
+  const std::vector<std::string> pieces = cut(text, words);
+  Tensor<std::int64_t, 2> ids({1, pieces.size()});
+  for (std::size_t t = 0; t < pieces.size(); ++t) {
+    const auto [token, fresh] = tokens.try_emplace(pieces[t], tokens.size());
+    if (fresh) counts.push_back(0);
+    counts[static_cast<std::size_t>(token->second)] += 1;
+    ids(0, t) = token->second;
+  }
+  Tensor<double, 3> alike({1, pieces.size(), counts.size()}, 0.0), counted(alike);
+  for (std::size_t i = 0; i < counted.size(); ++i)
+    counted.data()[i] = std::log(counts[i % counts.size()]);
+
+  const std::string name = std::to_string(counts.size()) + (words ? " words" : " characters");
+  for (const auto& [how, logits] : {std::pair{", all alike", alike}, {", counted", counted}}) {
+    const mamba2::CrossEntropy found = mamba2::cross_entropy(logits, ids);
+    char bits[16];
+    std::snprintf(bits, sizeof bits, "%.2f", found.bits_per_byte(text.size()));
+    show_row((name + how).c_str(), found, bits);
+  }
+}
+
+void show_good(const mamba2::LanguageModel<double>& model) {
+  const std::string text =
+      "the state is small, and the text is long\n"
+      "what the state forgets, the model cannot say\n"
+      "what the model says, the state must hold\n"
+      "the text is long, and the state is all there is\n";
+  std::printf("[good]\n                                 tokens  nats/token  perplexity  bits/byte\n");
+  for (const bool words : {false, true}) show_counts(text, words);
+  show_row("the model, 60 tokens, 4 padding", cross_entropy(model, some_text()), "");
 }
 
 // How the residual stream grows: a forward pass that keeps the stream as each layer finds it. Fresh
@@ -221,6 +276,7 @@ int main() {
   const Scratch scratch;
   show_sizes();
   show_forms(model);
+  show_good(model);
   std::printf("[stream]\n");
   for (const double loudness : {1.0, 10.0}) show_stream(model, loudness);
   show_halves();

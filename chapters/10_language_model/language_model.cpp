@@ -453,15 +453,31 @@ void Predictor<Real>::score(MatrixRef<const Real> x, MatrixRef<Real> normed,
 // comparisons.
 
 template <class Real>
+Tensor<Real, 3> Predictor<Real>::scores(const Tensor<Real, 3>& x) const {
+  auto normed = Tensor<Real, 3>::from_shape(x.shape());
+  auto logits = Tensor<Real, 3>::from_shape({x.shape(0), x.shape(1), config_.padded_vocab_size()});
+  score(as_rows(x), as_rows(normed), as_rows(logits));
+  return logits;
+}
+
+template <class Real>
 Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
                                          const LanguageModelOptions& options,
                                          LanguageModelActivations<Real>* keep) const {
   check_ids({ids.data(), ids.size()}, ids.shape(1));
-  const Tensor<Real, 3> x = residual_stream(ids, nullptr, options, keep);
-  auto normed = Tensor<Real, 3>::from_shape(x.shape());
-  auto logits = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.padded_vocab_size()});
-  score(as_rows(x), as_rows(normed), as_rows(logits));
-  return logits;
+  return scores(residual_stream(ids, nullptr, options, keep));
+}
+
+// The same for a piece of a longer text: the cache brings what came before, and takes along what
+// the next piece needs.
+
+template <class Real>
+Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
+                                         LanguageModelCache<Real>& cache,
+                                         const LanguageModelOptions& options) const {
+  check_cache(cache, ids.shape(0));
+  check_ids({ids.data(), ids.size()}, ids.shape(1));
+  return scores(residual_stream(ids, &cache, options, nullptr));
 }
 
 // To continue a text only the last token's scores matter. A prompt of 2000 tokens would otherwise

@@ -22,6 +22,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -35,9 +36,9 @@ bool likelier(const Candidate& a, const Candidate& b) {
 }
 
 std::string text_of(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  return text.ends_with('.') ? text + "0" : text;
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);  // never three hundred digits
+  return text;
 }
 
 }  // namespace
@@ -238,7 +239,8 @@ void Sampler::saw(std::span<const std::int64_t> ids) {
   seen_.insert(ids.begin(), ids.end());
 }
 
-// Options check themselves. Written this way round, each comparison also refuses NaN.
+// Options check themselves. Written this way round, each comparison also refuses NaN. A penalty has
+// bounds: it multiplies scores, and what is left of them after one of $10^{300}$ chooses nonsense.
 
 void SamplingOptions::check() const {
   const double most = std::numeric_limits<double>::max();
@@ -246,8 +248,8 @@ void SamplingOptions::check() const {
           text_of(temperature));
   require(top_p > 0 && top_p <= 1, "top_p", "above 0, at most 1", text_of(top_p));
   require(min_p >= 0 && min_p <= 1, "min_p", "0 to 1", text_of(min_p));
-  require(repetition_penalty > 0 && repetition_penalty <= most, "repetition_penalty",
-          "a positive number", text_of(repetition_penalty));
+  require(repetition_penalty >= 1e-6 && repetition_penalty <= 1e6, "repetition_penalty",
+          "0.000001 to 1000000", text_of(repetition_penalty));
 }
 
 }  // namespace mamba2

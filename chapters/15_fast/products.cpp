@@ -19,6 +19,7 @@
 // scan stay with BLAS, which begins faster.
 
 #include <mamba2/kernels.hpp>
+#include <mamba2/parallel.hpp>
 #include <mamba2/products.hpp>
 
 #include <algorithm>
@@ -27,8 +28,6 @@
 
 #ifdef MAMBA2_ONEDNN
 #include <oneapi/dnnl/dnnl.hpp>
-extern "C" int omp_get_max_threads();
-extern "C" void omp_set_num_threads(int);
 #endif
 
 namespace mamba2 {
@@ -37,19 +36,6 @@ namespace mamba2 {
 namespace {
 
 using dnnl::memory;
-
-// oneDNN would start threads of its own, by OpenMP, while ours are at work. For one call it may
-// not.
-class OneThread {
- public:
-  OneThread() { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_ = omp_get_max_threads();
-};
 
 const dnnl::engine& processor() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);

@@ -55,7 +55,7 @@ struct Generate {
     options.stop_ids = ids_of_argument("--stop-ids", stop_ids);
     read_prompts();
     const auto language_model = load(model, weights);
-    limit_choice(language_model->config());
+    mamba2::fit_to_model(options, language_model->config(), tokenizer ? &*tokenizer : nullptr);
     const bool streams = !json && inputs.size() == 1;
     if (streams) show_prompt(0);
     const auto results = mamba2::generate(*language_model, inputs, options, listener(streams));
@@ -92,17 +92,6 @@ struct Generate {
     stream.emplace(*tokenizer);
   }
 
-  // Only tokens that exist are chosen, and the one that ends a text ends it.
-  void limit_choice(const mamba2::LanguageModelConfig& config) {
-    options.vocab_size = config.vocab_size;
-    auto ends = config.eos_token_ids;
-    if (tokenizer) {
-      options.vocab_size = std::min(config.vocab_size, tokenizer->vocab_size());
-      if (const auto end = tokenizer->find_added("<|endoftext|>"); end && ends.empty()) ends = {*end};
-    }
-    options.stop_ids.insert(options.stop_ids.end(), ends.begin(), ends.end());
-  }
-
   void show_prompt(std::size_t i) const {
     if (!only_new && tokenizer) std::cout << prompts[i] << std::flush;
   }
@@ -114,7 +103,7 @@ struct Generate {
         std::cout << stream->push(id) << std::flush;
       else if (streams)
         std::cout << id << " " << std::flush;
-      return interrupted == 0 && std::cout.good();
+      return interrupted == 0 && std::cout.good() ? mamba2::GoOn::yes : mamba2::GoOn::no;
     };
   }
 

@@ -16,6 +16,9 @@ const Operations<Real>& fast_operations();
 /// \param options as for ssd(); the algorithm is this one, whatever is asked for
 /// \return as ssd(): the same numbers up to rounding, whatever the number of threads
 /// \throws ShapeError, ValueError as ssd()
+///
+/// As in ssd(), a NaN or an infinity among the inputs x reaches earlier outputs of its own chunk, too: there they are sums in which
+/// it has the weight 0, and that product is NaN. Only the recurrence, and chunks of up to 8 tokens, keep it from them.
 template <class Real>
 ScanOutput<Real> fast_ssd(const ScanInput<Real>& input, const ScanOptions& options = {});
 

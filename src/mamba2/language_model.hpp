@@ -215,6 +215,15 @@ class Predictor {
   /// \throws ValueError for an id outside the vocabulary, with its place
   Tensor<Real, 3> forward(const Tensor<std::int64_t, 2>& ids, const LanguageModelOptions& options = {},
                           LanguageModelActivations<Real>* keep = nullptr) const;
+  /// \brief Read a piece of text and keep what is needed to go on, with the scores after every token.
+  /// \param ids     tokens, (batch, seqlen)
+  /// \param cache   what came before on entry, the tokens included on return
+  /// \param options the algorithm
+  /// \return logits, (batch, seqlen, padded_vocab_size)
+  /// \throws ValueError for an id outside the vocabulary, with its place
+  /// \throws ShapeError for a cache of another batch or model
+  Tensor<Real, 3> forward(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>& cache,
+                          const LanguageModelOptions& options = {}) const;
   /// \brief Read a piece of text and keep what is needed to go on: only the last token's scores are computed.
   /// \param ids     tokens, (batch, seqlen), at least one
   /// \param cache   what came before on entry, the tokens included on return
@@ -272,6 +281,7 @@ class Predictor {
   Tensor<Real, 3> residual_stream(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>* cache,
                                   const LanguageModelOptions& options, LanguageModelActivations<Real>* keep) const;
   void score(MatrixRef<const Real> x, MatrixRef<Real> normed, MatrixRef<Real> logits) const;
+  Tensor<Real, 3> scores(const Tensor<Real, 3>& x) const;
   void check_cache(const LanguageModelCache<Real>& cache, std::size_t batch) const;
 
   LanguageModelConfig config_;

@@ -2,7 +2,7 @@
 /// \brief What this machine can do at best: the two limits that everything is measured against. Explained in @chapter{fast}.
 #pragma once
 
-#include <mamba2/language_model.hpp>
+#include <mamba2/costs.hpp>
 #include <mamba2/weight_type.hpp>
 
 #include <cstddef>
@@ -46,28 +46,6 @@ double measure_scan_products(const Mamba2Config& config, std::size_t chunk_size)
 /// \return bytes per second
 double measure_read_bandwidth(std::size_t threads);
 
-/// \brief What the scan computes for one token of one layer, a multiply-add counted as two.
-/// \param config     sizes
-/// \param chunk_size Q
-/// \return floating-point operations
-double scan_flops(const Mamba2Config& config, std::size_t chunk_size);
-
-/// \brief What the two projections of all layers cost for one token.
-/// \param config sizes
-/// \return floating-point operations, a multiply-add counted as two
-double projection_flops(const LanguageModelConfig& config);
-
-/// \brief What one token costs in all layers, the head not counted: projections, scan and convolution.
-/// \param config     sizes
-/// \param chunk_size Q
-/// \return floating-point operations, a multiply-add counted as two
-double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size);
-
-/// \brief What the scores after one token cost.
-/// \param config sizes
-/// \return floating-point operations, a multiply-add counted as two
-double head_flops(const LanguageModelConfig& config);
-
 /// \brief The least time for a prompt, by the product peaks of this machine, which are measured for it.
 /// \param config  sizes
 /// \param tokens  how many go through the layers
@@ -77,12 +55,5 @@ double head_flops(const LanguageModelConfig& config);
 /// \return seconds
 double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
                             std::size_t threads, WeightType type);
-
-/// \brief What a step has to read and write: all weights once, and the cache of each sequence, in float, both ways.
-/// \param config       sizes
-/// \param weight_bytes of each weight: 4, or 2 or 1 in a CompactLanguageModel
-/// \param batch        sequences that take the step together
-/// \return bytes
-double step_bytes(const LanguageModelConfig& config, double weight_bytes, std::size_t batch);
 
 }  // namespace mamba2

@@ -10,6 +10,8 @@
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
 #include <mamba2/conv.hpp>
+#include <mamba2/costs.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
@@ -34,6 +36,7 @@
 #include <mamba2/parallel.hpp>
 #include <mamba2/parameters.hpp>
 #include <mamba2/pickle.hpp>
+#include <mamba2/processors.hpp>
 #include <mamba2/products.hpp>
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>

@@ -96,6 +96,8 @@ class Sampler {
   /// \throws ValueError as candidates()
   template <class Real>
   std::int64_t choose(std::span<const Real> logits);
+  /// \brief The tokens that were seen or chosen so far. \return their numbers
+  const std::unordered_set<std::int64_t>& seen() const { return seen_; }
 
  private:
   SamplingOptions options_;

@@ -182,11 +182,15 @@ TEST_CASE("options that make no sense are refused by name", "[sampling][hostile]
   CHECK(refused({.temperature = -0.5}) == "temperature: expected 0 or a positive number, got -0.5");
   CHECK(refused({.temperature = nan}) == "temperature: expected 0 or a positive number, got nan");
   CHECK(refused({.temperature = infinity}) == "temperature: expected 0 or a positive number, got inf");
-  CHECK(refused({.top_p = 0}) == "top_p: expected above 0, at most 1, got 0.0");
+  CHECK(refused({.top_p = 0}) == "top_p: expected above 0, at most 1, got 0");
   CHECK(refused({.top_p = 1.5}) == "top_p: expected above 0, at most 1, got 1.5");
   CHECK(refused({.top_p = nan}) == "top_p: expected above 0, at most 1, got nan");
   CHECK(refused({.min_p = -0.1}) == "min_p: expected 0 to 1, got -0.1");
-  CHECK(refused({.min_p = 2}) == "min_p: expected 0 to 1, got 2.0");
-  CHECK(refused({.repetition_penalty = 0}) == "repetition_penalty: expected a positive number, got 0.0");
-  CHECK(refused({.repetition_penalty = nan}) == "repetition_penalty: expected a positive number, got nan");
+  CHECK(refused({.min_p = 2}) == "min_p: expected 0 to 1, got 2");
+  CHECK(refused({.repetition_penalty = 0}) == "repetition_penalty: expected 0.000001 to 1000000, got 0");
+  CHECK(refused({.repetition_penalty = nan}) == "repetition_penalty: expected 0.000001 to 1000000, got nan");
+  for (const double penalty : {1e308, 1e-310, 1e7})  // they would multiply scores to nothing or infinity
+    CHECK(refused({.repetition_penalty = penalty})
+              .starts_with("repetition_penalty: expected 0.000001 to 1000000, got 1e"));
+  CHECK(refused({.top_p = 1e300}) == "top_p: expected above 0, at most 1, got 1e+300");  // no three hundred digits
 }

@@ -90,6 +90,26 @@ TEMPLATE_TEST_CASE("the fast scan equals the golden data", "[fast][golden]", flo
   }
 }
 
+// The chunks are of 16: token 37 lies in the third, which begins at 32.
+TEMPLATE_TEST_CASE("a NaN reaches earlier outputs of its chunk, and no other", "[fast]", float, double) {
+  ScanInput<TestType> in = scan_input<TestType>(83);
+  in.x(1, 37, 4, 2) = std::numeric_limits<TestType>::quiet_NaN();
+  const ScanOptions chunks{.chunk_size = 16};
+  const auto fast = fast_ssd(in, chunks), plain = ssd(in, chunks);
+  const auto exact = ssd(in, {.algorithm = Algorithm::recurrent});
+  for (std::size_t t = 0; t < 83; ++t) {
+    CAPTURE(t);
+    CHECK(std::isnan(exact.y(1, t, 4, 2)) == (t >= 37));
+    CHECK(std::isnan(fast.y(1, t, 4, 2)) == (t >= 32));
+    CHECK(std::isnan(plain.y(1, t, 4, 2)) == (t >= 32));
+    for (const auto* y : {&exact.y, &fast.y, &plain.y}) {
+      CHECK(std::isfinite((*y)(1, t, 4, 1)));  // other channels, heads, sequences
+      CHECK(std::isfinite((*y)(1, t, 5, 2)));
+      CHECK(std::isfinite((*y)(0, t, 4, 2)));
+    }
+  }
+}
+
 TEST_CASE("the fast scan of nothing, and of wrong shapes", "[fast]") {
   CHECK(testing::same(fast_ssd(scan_input<float>(0)).last_state, *scan_input<float>(0).initial_state));
   ScanInput<float> in = scan_input<float>(4);

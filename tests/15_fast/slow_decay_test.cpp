@@ -70,10 +70,10 @@ ScanOptions options(Algorithm algorithm, std::size_t chunk_size) {
 using Scan = void (*)(const ScanRef<float>&, const ScanOptions&, ScanState<float>, MatrixRef<float>);
 
 // One thread, while a test runs: there is too little to do for more.
-struct OneThread {
+struct InOneThread {
   std::size_t before = num_threads();
-  OneThread() { set_num_threads(1); }
-  ~OneThread() { set_num_threads(before); }
+  InOneThread() { set_num_threads(1); }
+  ~InOneThread() { set_num_threads(before); }
 };
 
 // A state with its remainders, as a cache holds them.
@@ -87,7 +87,7 @@ struct Kept {
 }  // namespace
 
 TEST_CASE("slow heads keep their state over 200,000 tokens read at once", "[ssd][fast][slow]") {
-  const OneThread one_thread;
+  const InOneThread one_thread;
   for (const Inputs inputs : {Inputs::none, Inputs::constant, Inputs::random}) {
     const ScanInput<float> in = slow_input(inputs);
     const Tensor<double, 4> want = in_double(in);
@@ -111,7 +111,7 @@ TEST_CASE("slow heads keep their state in the quadratic form", "[ssd][slow]") {
 }
 
 TEST_CASE("slow heads keep their state over 200,000 steps", "[cache][fast][slow]") {
-  const OneThread one_thread;
+  const InOneThread one_thread;
   for (const Inputs inputs : {Inputs::none, Inputs::constant, Inputs::random}) {
     const ScanInput<float> in = slow_input(inputs);
     const ScanRef<float> ref = in;
@@ -129,7 +129,7 @@ TEST_CASE("slow heads keep their state over 200,000 steps", "[cache][fast][slow]
 
 // Prefill, steps, prefill, by turns, some of them shorter than a chunk, some longer.
 TEST_CASE("slow heads keep their state from call to call", "[cache][fast][slow]") {
-  const OneThread one_thread;
+  const InOneThread one_thread;
   for (const Inputs inputs : {Inputs::none, Inputs::constant, Inputs::random}) {
     const ScanInput<float> in = slow_input(inputs);
     const Tensor<double, 4> want = in_double(in);

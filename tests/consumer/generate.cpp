@@ -12,7 +12,8 @@ int main(int, char** argv) {
                                           .vocab_size = tokenizer.vocab_size(),
                                           .sampling = {.temperature = 0.8, .top_p = 0.95}};
   mamba2::generate(model, {tokenizer.encode(argv[2])}, options, [&](std::size_t, std::int64_t id) {
-    return std::fputs(text.push(id).c_str(), stdout) >= 0;  // false would end the text
+    std::fputs(text.push(id).c_str(), stdout);
+    return mamba2::GoOn::yes;
   });
   std::puts(text.finish().c_str());
 }

@@ -1,0 +1,120 @@
+// ## Two limits {#fast_limits}
+//
+// A product of two large square matrices reuses each number it loads hundreds of times, so it shows
+// the arithmetic alone. That is the first limit. (`parallel_for` and `product` come further down,
+// as does the sum of the second limit; here it is enough that they run, multiply and add.)
+
+#include <mamba2/fast.hpp>
+#include <mamba2/kernels.hpp>
+#include <mamba2/limits.hpp>
+#include <mamba2/parallel.hpp>
+#include <mamba2/products.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <vector>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace mamba2 {
+namespace {
+
+// Holds a number of threads for as long as it lives.
+class WithThreads {
+ public:
+  explicit WithThreads(std::size_t count) : before_(num_threads()) { set_num_threads(count); }
+  ~WithThreads() { set_num_threads(before_); }
+  WithThreads(const WithThreads&) = delete;
+  WithThreads& operator=(const WithThreads&) = delete;
+
+ private:
+  std::size_t before_;
+};
+
+}  // namespace
+
+// Memory that a program gives back goes to the system, and what comes from the system next is slow
+// when it is first touched: each page has to be found and filled with zeros. A program that
+// measures had better keep the memory it has had once.
+
+void keep_memory() {
+#ifdef M_TRIM_THRESHOLD
+  mallopt(M_MMAP_MAX, 0);         // everything comes from the heap
+  mallopt(M_TRIM_THRESHOLD, -1);  // which never shrinks
+#endif
+}
+
+double shortest_seconds(std::size_t runs, const std::function<void()>& task) {
+  double best = std::numeric_limits<double>::infinity();
+  for (std::size_t run = 0; run < runs; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    task();
+    best =
+        std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+namespace {
+
+template <class Weight>
+double product_rate(std::size_t threads) {
+  constexpr std::size_t n = 768;
+  const std::vector<float> x(n * n, 1.0F);
+  const std::vector<Weight> weight(n * n, Weight(1));
+  std::vector<float> y(n * n * threads);
+  const WithThreads with(threads);
+  const double seconds = shortest_seconds(8, [&] {
+    parallel_for(threads, [&](std::size_t i) {
+      product<float>({x.data(), n, n, n}, {weight.data(), n, n, n}, {y.data() + i * n * n, n, n, n});
+    });
+  });
+  return 2.0 * n * n * n * static_cast<double>(threads) / seconds;
+}
+
+}  // namespace
+
+double measure_product_peak(std::size_t threads, WeightType type) {
+  if (type == WeightType::bfloat16) return product_rate<bfloat16_bits>(threads);
+  if (type == WeightType::int8) return product_rate<std::int8_t>(threads);
+  return product_rate<float>(threads);
+}
+
+// A sum over an array far larger than the cache does one addition for every four bytes it reads, so
+// it shows the memory alone. That is the second.
+
+double measure_read_bandwidth(std::size_t threads) {
+  const WithThreads with(threads);
+  constexpr std::size_t size = std::size_t{1} << 26, parts = 64;  // 256 MiB
+  const Tensor<float, 1> numbers = zeros<float>(size);
+  std::vector<float> sums(parts);
+  const double seconds = shortest_seconds(4, [&] {
+    parallel_for(parts, [&](std::size_t i) {
+      sums[i] = kernels<float>().sum(numbers.data() + i * (size / parts), size / parts);
+    });
+  });
+  return static_cast<double>(size * sizeof(float)) / seconds;
+}
+
+// The least time for a prompt is its operations over that rate.
+
+double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
+                            std::size_t threads, WeightType type) {
+  const std::size_t chunk_size = fast_operations<float>().chunk_size;
+  const double weights = static_cast<double>(tokens) * projection_flops(config) +
+                         static_cast<double>(scored) * head_flops(config);
+  const double others =
+      static_cast<double>(tokens) * (layer_flops(config, chunk_size) - projection_flops(config));
+  return weights / measure_product_peak(threads, type) + others / measure_product_peak(threads);
+}
+
+// Which of the two counts depends on how many tokens go through the model at once. A weight of the
+// projections is used once for each token. Reading it takes four bytes; using it takes two
+// operations a token. With hundreds of tokens (a prompt) the arithmetic takes longer, with one
+// token (generation) the reading does. The same model is bound by arithmetic when it reads and by
+// memory when it writes.
+
+}  // namespace mamba2

@@ -12,6 +12,9 @@
 
 namespace mamba2 {
 
+// It is made of fresh parameters, or of given ones.
+
+//: fold How it is made
 template <class Real>
 Mamba2Block<Real>::Mamba2Block(const Mamba2Config& config, std::uint64_t seed) : sizes_(config) {
   Random random(seed);
@@ -24,6 +27,8 @@ Mamba2Block<Real>::Mamba2Block(const Mamba2Sizes& sizes, Mamba2Parameters<Real> 
     : sizes_(sizes), parameters_(std::make_unique<Mamba2Parameters<Real>>(std::move(parameters))) {
   bind();
 }
+
+// Its pass is the mixer's, with the shapes checked and room made for the result.
 
 template <class Real>
 Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u,
@@ -103,9 +108,9 @@ MAMBA2_INSTANTIATE(double)
 // from one operation to the next. All grow slowly with depth.
 // :::
 //
-// Look at the lists side by side. In sixteen bits, rounding alone is as large as some mistakes: a
-// wrong $\epsilon$ cannot be told from it, and a forgotten `dt_bias` barely. In float32 there is
-// nothing to confuse. Rounding ends where the mistakes have not begun.
+// Look at the lists side by side. In sixteen bits rounding alone is as large as the effect of a
+// wrong $\epsilon$, and not far below that of a forgotten `dt_bias`. In float32 there is nothing to
+// confuse: rounding ends where the mistakes have not begun.
 //
 // So the first thing to do about different logits is to compute **both in float32**, and in the
 // same order of chunks if that can be had. What then differs by parts in a million is arithmetic.

@@ -263,6 +263,7 @@ void Mamba2Mixer<Real>::gate_and_norm(const Operations<Real>& operations, Activa
 //
 // And a cache is looked at before it is used: whether it is one of this block.
 
+//: fold The check, and an empty cache
 template <class Real>
 void Mamba2Mixer<Real>::check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const {
   const Mamba2Sizes& s = sizes_;

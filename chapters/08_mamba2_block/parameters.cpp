@@ -24,6 +24,9 @@
 #include <string>
 #include <utility>
 
+// To say what is wrong takes some words, always the same:
+
+//: fold Words for what is wrong
 namespace mamba2 {
 namespace {
 
@@ -53,6 +56,8 @@ void above_zero(const char* field, double value) {
 }
 
 }  // namespace
+
+// With these few words, the check reads like a list:
 
 void Mamba2Config::check() const {
   positive("d_model", d_model);
@@ -106,6 +111,7 @@ void Mamba2Sizes::add_up() {
 // the groups that those need, and what they give at the end is added up. Such a part is not a block
 // with other options, as no `expand` says "a quarter". But it has sizes.
 
+//: fold Sizes of a part
 Mamba2Sizes part_of(const Mamba2Sizes& whole, std::size_t count) {
   const std::string parts = " in " + std::to_string(count) + " parts";
   require(count > 0 && whole.nheads % count == 0, "nheads", "a number that can be dealt out" + parts,
@@ -182,6 +188,7 @@ std::vector<ParameterInfo> describe_heads(const Mamba2Sizes& s) {
 // number of layers, the block does not; see @chapter{language_model}.) A bias that the
 // configuration does without has a shape of 0.
 
+//: fold A projection
 std::vector<ParameterInfo> describe_linear(const std::string& name, const std::string& d_out,
                                            const std::string& d_in,
                                            const std::array<std::size_t, 2>& shape, bool bias,
@@ -204,6 +211,7 @@ std::vector<ParameterInfo> describe_linear(const std::string& name, const std::s
 // And what lies between the projections: taps, which start uniform in $\pm 1/\sqrt{d_{conv}}$
 // unless it is said otherwise, and the weights of the norm.
 
+//: fold Convolution and norm
 std::vector<ParameterInfo> describe_middle(const Mamba2Sizes& s) {
   const Mamba2Config& c = s.config;
   const Section scanned{s.nheads, s.headdim}, groups{s.ngroups, s.d_state};
@@ -228,6 +236,9 @@ std::vector<ParameterInfo> describe_middle(const Mamba2Sizes& s) {
 
 }  // namespace
 
+// All of them together; and here it is settled how the two projections are cut.
+
+//: fold The whole description
 std::vector<ParameterInfo> describe(const Mamba2Sizes& s) {
   using enum Split::How;
   const bool bias = s.config.bias;
@@ -297,6 +308,7 @@ Mamba2Parameters<Real> initial_parameters(const Mamba2Sizes& sizes, Random& rand
 // section by section, and a section is dealt out in whole units: heads or groups or single
 // channels. Where there are fewer groups than machines, neighbours have the same group.
 
+//: fold Cutting a parameter
 namespace {
 
 struct Range {

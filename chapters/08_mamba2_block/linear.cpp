@@ -62,6 +62,7 @@ const Operations<Real>& plain_operations() {
 //
 // The full form refers to a tensor that somebody else holds, and leaves the product to the table.
 
+//: fold A weight that is kept as it is
 namespace {
 
 template <class Real>

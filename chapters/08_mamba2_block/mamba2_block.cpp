@@ -200,44 +200,30 @@ template <class Real>
 void Mamba2Mixer<Real>::convolve(const MixerInput<Real>& input, Cache& cache,
                                  const Operations<Real>& operations, Activations& a) const {
   const MatrixRef<Real> state = as_rows<1>(cache.conv_state);
-  const ShortConvolution<Real> convolution{.x = split_columns(sizes_, as_matrix(a.zxbcdt)).xBC,
-                                           .batch = input.batch,
-                                           .weight = taps(),
-                                           .bias = parameters_->conv1d_bias,
-                                           .initial_state = state,
-                                           .seq_idx = input.seq_idx};
+  ShortConvolution<Real> convolution = convolution_ref(sizes_, *parameters_, input.batch, a);
+  convolution.initial_state = state;
+  convolution.seq_idx = input.seq_idx;
   operations.short_convolution(convolution, as_matrix(a.xBC));
   unchecked::convolution_state<Real>(convolution, state);
 }
 
 // Nothing is laid out for the scan. It finds $x$, $B$ and $C$ in the columns of that matrix and the
-// raw step sizes in those of the projection (scan_ref(), in block.hpp). The skip is part of it, and
-// $D$ is one number for each head or, with `D_has_hdim`, for each channel.
+// raw step sizes in those of the projection. The skip is part of it, and $D$ is one number for each
+// head or, with `D_has_hdim`, for each channel.
 
 template <class Real>
 void Mamba2Mixer<Real>::scan(const MixerInput<Real>& input, Cache& cache,
                              const Operations<Real>& operations, Activations& a) const {
   ScanRef<Real> in = scan_ref(sizes_, *parameters_, A_, input.batch, a);
   in.seq_idx = input.seq_idx;
-  operations.scan(in, scan_options(operations, input.algorithm, input.chunk_size), cache.scan_state(),
-                  as_matrix(a.y));
+  operations.scan(in, scan_options(sizes_.config, operations, input.algorithm, input.chunk_size),
+                  cache.scan_state(), as_matrix(a.y));
 }
 
-// The rules for step sizes are options of the scan: bias, softplus, then the limits
+// What both read is put together in block.hpp, where others can ask for it: convolution_ref(),
+// scan_ref(), and scan_options() with the rules for step sizes, in the order bias, softplus, limits
 // (@chapter{real_sequences}).
-
-template <class Real>
-ScanOptions Mamba2Mixer<Real>::scan_options(const Operations<Real>& operations, Algorithm algorithm,
-                                            std::size_t chunk_size) const {
-  const Mamba2Config& c = sizes_.config;
-  const std::size_t suits = operations.chunk_size > 0 ? operations.chunk_size : c.chunk_size;
-  return {.dt_softplus = true,
-          .dt_min = c.dt_limit_min,
-          .dt_max = c.dt_limit_max,
-          .chunk_size = chunk_size > 0 ? chunk_size : suits,
-          .algorithm = algorithm};
-}
-
+//
 // ## Gate and norm {#mamba2_block_out}
 //
 // After the scan: gate and norm, side by side with the channels that went round. gated_norm()
@@ -246,17 +232,15 @@ ScanOptions Mamba2Mixer<Real>::scan_options(const Operations<Real>& operations, 
 
 template <class Real>
 void Mamba2Mixer<Real>::gate_and_norm(const Operations<Real>& operations, Activations& a) const {
-  const Mamba2Config& c = sizes_.config;
   const Columns<Real> in = split_columns(sizes_, as_matrix(a.zxbcdt));
   const MatrixRef<Real> merged = as_matrix(a.merged);
-  const GatedNorm<Real> gate_only, norm{.weight = parameters_->norm_weight,
-                                        .groups = c.norm_over_all_channels ? 1 : sizes_.ngroups,
-                                        .norm_before_gate = c.norm_before_gate,
-                                        .eps = c.norm_eps};
+  const GatedNorm<Real> gate_only;
   operations.gated_norm(in.x0, in.z0, gate_only, column_block(merged, 0, sizes_.d_mlp));
-  operations.gated_norm(as_matrix(a.y), in.z, norm, column_block(merged, sizes_.d_mlp, sizes_.d_ssm));
+  operations.gated_norm(as_matrix(a.y), in.z, norm_of(sizes_, *parameters_),
+                        column_block(merged, sizes_.d_mlp, sizes_.d_ssm));
 }
 
+// norm_of() reads the norm's options off the configuration, the groups among them.
 // `norm_over_all_channels` is not an option of the reference. Hugging Face's model takes one mean
 // square over all channels even where there are groups (@chapter{convolution_and_norm}), and a
 // model that is served by it wants to be run with it. For a single group there is no difference.
@@ -290,8 +274,6 @@ Mamba2Cache<Real> empty_cache(const Mamba2Sizes& s, std::size_t batch) {
       const;                                                                                           \
   template void Mamba2Mixer<Real>::project_out(const Operations<Real>&,                                \
                                                const Mamba2Activations<Real>&, MatrixRef<Real>) const; \
-  template ScanOptions Mamba2Mixer<Real>::scan_options(const Operations<Real>&, Algorithm,             \
-                                                       std::size_t) const;                             \
   template void Mamba2Mixer<Real>::check_cache(const Mamba2Cache<Real>&, std::size_t) const;           \
   template Mamba2Cache<Real> empty_cache(const Mamba2Sizes&, std::size_t);
 MAMBA2_INSTANTIATE(float)

@@ -224,12 +224,15 @@ int main() {
 // directory, the same loop writes English:
 //
 // ```sh
-// build/bin/mamba2 generate --model mamba2-130m --prompt "Mamba is a" --temperature 0.8 --top-p
-// 0.95
+// build/bin/mamba2 generate --model mamba2-130m --prompt "Mamba is a"
 // ```
 //
-// Try `--temperature 0` and see it run in circles; then add `--repetition-penalty 1.2`. What does
-// `--temperature 2` do, and what does `--min-p 0.1` make of it?
+// Without more words it takes what most programs take: temperature 0.8, the 40 likeliest tokens, of
+// those the ones that make up 0.95 of the probability, none below a twentieth of the likeliest. Try
+// `--temperature 0` and see it run in circles; then add `--repetition-penalty 1.2`. What does
+// `--temperature 2` do, and what does `--min-p 0.3` make of it? With `--prompt ''` the model begins
+// by itself, and `--samples 3` shows three beginnings. `mamba2 score --model mamba2-130m FILE` says
+// how well it predicts a text of yours, in bits per byte.
 // :::
 //
 // ## What has not changed {#text_unchanged}

@@ -175,7 +175,7 @@ class Pages(unittest.TestCase):
                 path = block.find("div", "caption")[0].text().strip()
                 shown.setdefault(path, set()).update(int(e.attributes["data-n"]) for e in block.find("span", "ln"))
             folder = next(os.path.dirname(p) for p in shown if p.startswith("chapters/"))
-            for path in [p for p in shown if os.path.dirname(p) == folder and not p.endswith("solutions.cpp")]:
+            for path in [p for p in shown if os.path.dirname(p) == folder and not p.endswith(("solutions.cpp", "exercises_test.cpp"))]:
                 with open(os.path.join(SOURCE, path), encoding="utf-8") as source:
                     for number, line in enumerate(source.read().split("\n"), 1):
                         if line.strip() and line != "//" and not line.startswith("// ") and not re.match(r"\s*//: ", line) and number not in shown[path]:

@@ -54,6 +54,7 @@
 #include <mamba2/ssd.hpp>
 #include <mamba2/ssm.hpp>
 #include <mamba2/tensor.hpp>
+#include <mamba2/text_state.hpp>
 #include <mamba2/tokenizer.hpp>
 #include <mamba2/utf8.hpp>
 #include <mamba2/weight_type.hpp>

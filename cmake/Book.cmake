@@ -1,6 +1,7 @@
 # The book: programs run and captured, figures drawn, pages woven, Doxygen run, everything bound into build/book/html.
 #   book   build/book/html/index.html
 #   pdf    build/book/the-annotated-mamba-2.pdf
+#   picture  docs/screenshot.png, which the README shows: its first page as it looks now
 # Only what changed is made again. Measured programs run one at a time.
 
 if(NOT DEFINED Python3_EXECUTABLE AND EXISTS /usr/bin/python3)
@@ -110,6 +111,8 @@ function(add_book)
     COMMAND ${WEAVER} press --html "${BOOK_DIR}/html" --book "${BOOK_DIR}/woven/book.json" --out "${pdf}"
     DEPENDS "${WEAVER_DIR}/press.py" "${BOOK_DIR}/bound.stamp" COMMENT "Printing the book" VERBATIM)
   add_custom_target(pdf DEPENDS "${pdf}")
+  add_custom_target(picture COMMAND ${WEAVER} picture --html "${BOOK_DIR}/html" --out "${docs}/screenshot.png" VERBATIM)
+  add_dependencies(picture book)
 endfunction()
 
 # What one chapter gives to the book: its output, its figures, its texts.

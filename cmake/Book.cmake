@@ -68,10 +68,10 @@ function(add_book)
   foreach(page IN LISTS front)
     list(APPEND woven_inputs "${PROJECT_SOURCE_DIR}/docs/${page}")
   endforeach()
-  foreach(module IN ITEMS weave pages chapters exercises markup literate doxygen report)  # what weaving takes, and what binding takes
+  foreach(module IN ITEMS weave pages chapters exercises markup inline names typography literate doxygen report)  # what weaving takes, and what binding takes
     list(APPEND weaving "${WEAVER_DIR}/${module}.py")
   endforeach()
-  foreach(module IN ITEMS bind reference api code plain doxygen markup report)
+  foreach(module IN ITEMS bind reference api code plain doxygen names typography report)
     list(APPEND binding "${WEAVER_DIR}/${module}.py")
   endforeach()
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp" "${PROJECT_SOURCE_DIR}/src/demo/*.hpp")

@@ -128,7 +128,7 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // One token, one head: fade, write, read. Nothing here is new: it is the recurrence of
 // @chapter{state_space},
 //
-// $$ S \leftarrow e^{\Delta A} S + (\Delta\, x)\, B^\top, \qquad y = S\, C + D\, x, $$ {#eq:one_step}
+// $$ h \leftarrow e^{\Delta A} h + (\Delta\, x)\, B^\top, \qquad y = h\, C + D\, x, $$ {#eq:one_step}
 //
 // with the state held as (headdim, d_state), so that the inner loop runs along memory. Each number
 // of the state is read once and written once for a token.
@@ -218,7 +218,7 @@ Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& optio
 }
 
 // The remainders are made with the first step and stay, so that later steps ask for no memory.
-// @chapter{fast} keeps them only for heads that forget so slowly that it matters.
+// @Chapter{fast} keeps them only for heads that forget so slowly that it matters.
 //
 // ## The step {#one_token_at_a_time_step}
 //

@@ -29,6 +29,7 @@ namespace mamba2 {
 
 namespace {
 
+//: fold The table of merges
 std::uint64_t key(std::int64_t left, std::int64_t right) {
   return static_cast<std::uint64_t>(left) << 32 | static_cast<std::uint64_t>(right);
 }
@@ -56,6 +57,7 @@ const MergeTable::Merge* MergeTable::find(std::int64_t left, std::int64_t right)
 
 namespace {
 
+//: fold The chain and the queue
 struct Link {  // of the chain; the tokens that are left of a word
   std::int64_t token;
   std::size_t previous, next;  // places in the chain; none at its ends

@@ -16,6 +16,7 @@ namespace mamba2 {
 
 namespace {
 
+//: fold One merge in one word
 using Pair = std::pair<std::int64_t, std::int64_t>;  // of tokens
 
 struct CountedWord {

@@ -50,6 +50,7 @@ class Hash {
 // read them takes no time. How the numbers are kept in memory, and in which of the two layouts the
 // files are written, makes no difference.
 
+//: fold What tells models apart
 std::uint64_t fingerprint(const ModelDirectory& model) {
   constexpr std::size_t small = 1 << 16;
   Hash hash;

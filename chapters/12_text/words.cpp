@@ -32,6 +32,7 @@ namespace mamba2 {
 
 namespace {
 
+//: fold Marks in order, and the call of ICU
 [[noreturn]] void fail(UErrorCode status) {
   throw Error(std::string("the Unicode library failed: ") + u_errorName(status));
 }

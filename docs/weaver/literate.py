@@ -64,6 +64,12 @@ PREAMBLE = re.compile(r"#include\b|using [\w:, ]+;|namespace( \w+)? \{|\s*$")
 INSTANTIATION = re.compile(r"#define MAMBA2_INSTANTIATE\b|template (?!<)")
 
 
+def folded(lines):
+    """What a code block is called that a page folds away as a whole: it has a line `//: fold What it is`. Else nothing."""
+    marks = [mark.group(1) for mark in map(MARKER.match, lines) if mark]
+    return next((mark[len("fold "):] for mark in marks if mark.startswith("fold ")), "")
+
+
 def folds(lines):
     """The pieces of a code block, (first, end, what it is if a page folds it away): includes in front, at the end what is compiled."""
     front = next((k for k, line in enumerate(lines) if not PREAMBLE.match(line)), len(lines))

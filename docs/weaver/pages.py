@@ -292,7 +292,9 @@ class Book:
     def code_tokens(markup, path, block):
         """A block of code, a token for each of its pieces: what a page folds away has a token of its own."""
         shown = [(number, line) for number, line in enumerate(block.lines, block.first) if not literate.MARKER.match(line)]
-        for first, end, fold in literate.folds([line for _, line in shown]):
+        whole = literate.folded(block.lines)
+        pieces = [(0, len(shown), whole)] if whole else literate.folds([line for _, line in shown])
+        for first, end, fold in pieces:
             piece = shown[first:end]
             while not piece[0][1].strip():
                 piece.pop(0)

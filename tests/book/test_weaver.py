@@ -855,6 +855,7 @@ class Binding(unittest.TestCase):
         self.assertIn("<ul><li>one<ul><li>one</li>", self.written(f"<para>{inner}</para>"))
 
     def test_sections_and_tables(self):
+        self.assertIn('<h2 id="p_step_1_x">', self.written('<sect1 id="p_1p_step_1_x"><title>A</title></sect1>'))
         self.assertEqual(self.written('<sect1 id="p_1p_a"><title>A</title><para>T</para><sect2 id="p_1p_b"><title>B</title></sect2></sect1>').replace(
             ' class="permalink"', "").replace(' aria-label="Link to this section"', ""),
             '<h2 id="p_a">A<a href="#p_a">#</a></h2><p>T</p><h3 id="p_b">B<a href="#p_b">#</a></h3>')

@@ -57,9 +57,9 @@ AddedTokens::Match AddedTokens::find(std::string_view text, std::size_t from) co
 // behind it along. The published models use none of them, but their relatives do, and a wish that
 // is ignored is a wrong number that nobody notices.
 
+//: fold What stands beside a token
 namespace {
 
-//: fold What stands beside a token
 bool in_word(std::uint32_t code_point) {
   const auto character = static_cast<UChar32>(code_point);
   const std::uint32_t mask = U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK;

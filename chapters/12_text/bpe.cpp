@@ -20,6 +20,7 @@
 // word decides about its beginning, because a merge with a lower number goes first wherever it is.
 // So there is no way to read a word from left to right and be done.
 
+//: fold The table of merges
 #include <mamba2/bpe.hpp>
 
 #include <queue>
@@ -29,7 +30,6 @@ namespace mamba2 {
 
 namespace {
 
-//: fold The table of merges
 std::uint64_t key(std::int64_t left, std::int64_t right) {
   return static_cast<std::uint64_t>(left) << 32 | static_cast<std::uint64_t>(right);
 }
@@ -55,9 +55,9 @@ const MergeTable::Merge* MergeTable::find(std::int64_t left, std::int64_t right)
 // are recognised when they come to the front: the tokens at their place are not what they were.
 // With at most $3n$ entries in the queue, the whole takes time $n \log n$.
 
+//: fold The chain and the queue
 namespace {
 
-//: fold The chain and the queue
 struct Link {  // of the chain; the tokens that are left of a word
   std::int64_t token;
   std::size_t previous, next;  // places in the chain; none at its ends

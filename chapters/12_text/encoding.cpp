@@ -41,9 +41,9 @@ std::vector<std::int64_t> Tokenizer::encode(std::string_view text, const EncodeO
 // for a thousand letters in place of every space, and for that several times over: there is a
 // limit.
 
+//: fold Rewriting, and cutting into words
 namespace {
 
-//: fold Rewriting, and cutting into words
 std::string replaced(const std::string& text, const std::string& from, const std::string& to,
                      std::size_t limit) {
   std::string result;

@@ -10,6 +10,7 @@
 // Oniguruma. For it `^` and `$` are the ends of lines; for ICU they are if one asks for it. `\h` is
 // a hexadecimal digit for one and a space for the other; a pattern with such a letter is refused.
 
+//: fold A pattern, compiled by ICU
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
 
@@ -22,7 +23,6 @@
 
 namespace mamba2 {
 
-//: fold A pattern, compiled by ICU
 struct WordPattern::Compiled {
   std::unique_ptr<icu::RegexPattern> pattern;
 };

@@ -68,9 +68,9 @@ std::optional<std::string> token_bytes(const std::string& written) {
 // A refusal should say where. So a value of the file travels with its path, such as
 // `model.merges[7]`:
 
+//: fold The value of a key, and what is refused
 namespace {
 
-//: fold The value of a key, and what is refused
 using Json = nlohmann::json;
 constexpr std::int64_t most_tokens = std::int64_t{1} << 20;
 constexpr std::size_t longest =
@@ -491,9 +491,9 @@ Tokenizer load_tokenizer(const std::filesystem::path& directory) {
 // hand: cut the text into words, count them, learn merges, and write the file that we have just
 // learnt to read. Special tokens come first, then the bytes, then what the merges make.
 
+//: fold Writing the file
 namespace {
 
-//: fold Writing the file
 std::string written(std::string_view bytes) {
   std::string letters;
   for (const char byte : bytes) letters += utf8(byte_letters()[static_cast<unsigned char>(byte)]);

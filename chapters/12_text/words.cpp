@@ -16,6 +16,7 @@
 // better, and ICU finds them sorted. Marks are told from letters by their *combining class*, which
 // is zero for everything that is no mark; marks of the same class must keep their order.
 
+//: fold Marks in order, and the call of ICU
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
 
@@ -32,7 +33,6 @@ namespace mamba2 {
 
 namespace {
 
-//: fold Marks in order, and the call of ICU
 [[noreturn]] void fail(UErrorCode status) {
   throw Error(std::string("the Unicode library failed: ") + u_errorName(status));
 }

@@ -10,5 +10,6 @@ void add_generate(CLI::App& cli);
 void add_info(CLI::App& cli);
 void add_logits(CLI::App& cli);
 void add_tokenize(CLI::App& cli);
+void add_train(CLI::App& cli);
 
 }  // namespace app

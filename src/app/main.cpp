@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
   app::add_generate(cli);
   app::add_logits(cli);
   app::add_tokenize(cli);
+  app::add_train(cli);
   app::add_info(cli);
   app::add_bench(cli);
 

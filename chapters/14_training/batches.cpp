@@ -24,7 +24,7 @@ namespace mamba2 {
 
 namespace {
 
-/// Where the random numbers of an epoch begin: far from those of its neighbours, and from those of neighbouring seeds.
+/// Random numbers of an epoch: others for its neighbours, and for neighbouring seeds.
 Random random_of(std::uint64_t seed, std::uint64_t epoch) {
   return Random(Random(seed).bits() ^ Random(~epoch).bits());
 }
@@ -49,8 +49,8 @@ std::vector<std::size_t> shuffled(std::size_t count, std::uint64_t seed, std::ui
 }
 
 // A piece of $T$ tokens needs $T + 1$ of them, for its last token, too, is asked what comes next.
-// Neighbouring pieces share that one. What does not fill a piece is left over, and to leave over the
-// same tokens each time would be a pity: in each epoch the first piece begins at another place.
+// Neighbouring pieces share that one. What does not fill a piece is left over, and to leave over
+// the same tokens each time would be a pity: in each epoch the first piece begins at another place.
 
 Batches::Batches(std::vector<std::int64_t> tokens, const BatchOptions& options)
     : tokens_(std::move(tokens)), options_(options) {

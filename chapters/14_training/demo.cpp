@@ -209,12 +209,8 @@ int main() {
 //
 // ## Further reading {#training_further}
 //
-// - Kingma and Ba, *Adam: a method for stochastic optimization*
-//   ([arXiv:1412.6980](https://arxiv.org/abs/1412.6980)); section 3 has the correction for a
-//   beginning at zero.
-// - Loshchilov and Hutter, *Decoupled weight decay regularization*
-//   ([arXiv:1711.05101](https://arxiv.org/abs/1711.05101)): why the W.
-// - Pascanu, Mikolov and Bengio, *On the difficulty of training recurrent neural networks*
-//   ([arXiv:1211.5063](https://arxiv.org/abs/1211.5063)): gradients that explode, and clipping.
-// - The reference [@reference] marks `A_log`, `D` and `dt_bias` with `_no_weight_decay`; the
-//   published models were trained with AdamW, a clipping of 1 and a cosine, see the paper [@dao2024].
+// - [@kingma2015]: Adam; section 3 has the correction for a beginning at zero.
+// - [@loshchilov2019]: why the W.
+// - [@pascanu2013]: gradients that explode, and clipping.
+// - [@dao2024], appendix D, for how the published models were trained; [@reference] marks `A_log`,
+//   `D` and `dt_bias` with `_no_weight_decay`.

@@ -110,6 +110,8 @@ void visit_options(Options& o, Visitor&& visit) {
   visit("accumulate", o.accumulate);
 }
 
+// Whole numbers of 64 bits are written as texts: many who read JSON would round them to a double.
+
 template <class Real>
 std::string description(const TrainingRun<Real>& run, const std::string& file, std::uint64_t hash) {
   Json json;
@@ -133,6 +135,8 @@ std::string description(const TrainingRun<Real>& run, const std::string& file, s
 }
 
 }  // namespace
+
+// And now the three in their order: the numbers, what names them, and out with the old.
 
 template <class Real>
 void save_training(const TrainingRun<Real>& run, const Path& directory) {
@@ -199,6 +203,9 @@ std::string read_file_name(const JsonEntry& entry) {
   return name;
 }
 
+// A file of tensors is read by the functions of @chapter{language_model}, which check all that a
+// file can get wrong by itself. Whether its tensors are *these* tensors is for us to check.
+
 template <class Real>
 void read_numbers(const Path& path, const std::vector<NamedNumbers<Real>>& list, std::uint64_t hash) {
   auto file = std::make_unique<InputFile>(path);
@@ -224,7 +231,9 @@ void read_numbers(const Path& path, const std::vector<NamedNumbers<Real>>& list,
   if (fingerprint_of(list) != hash) refuse("is damaged: its numbers are not those that were written");
 }
 
-/// Refuse a model that the file with its numbers cannot hold.
+// The sizes are believed last. Three sets of parameters of the model that `training.json` describes
+// have to fit into the file that is there.
+
 template <class Real>
 void require_room(const LanguageModelConfig& config, std::size_t rows, const Path& path) {
   double numbers = 3 * static_cast<double>(parameter_count(config));
@@ -241,6 +250,8 @@ LanguageModelConfig read_model(const JsonEntry& top, const std::string& where) {
     config.eos_token_ids.push_back(static_cast<std::int64_t>(ends.element(i).whole(most)));
   return config;
 }
+
+// What is left are the options and how far the training had come.
 
 template <class Real>
 void read_progress(const JsonEntry& top, TrainingRun<Real>& run) {

@@ -27,9 +27,14 @@ std::vector<Batch> batches_of_step(Batches& batches, std::uint64_t steps,
   return list;
 }
 
+// Where the batches go on from each other, each row's state comes from the batch before. The
+// *state* crosses the border, the gradient does not: the state is a given number, and nobody asks
+// how it should have been. So a model that reads pieces of 256 tokens can learn to *use* what it
+// was told a thousand tokens ago, as long as it has somehow come to keep it.
+
 namespace {
 
-/// The mean loss of the batches; the gradient is added to.
+/// How well the batches are predicted; the gradient of their mean loss is added to.
 template <class Real>
 CrossEntropy add_up(TrainingState<Real>& state, std::span<const Batch> batches,
                     const TrainingOptions& options, LanguageModelParameters<Real>& gradient) {
@@ -41,6 +46,7 @@ CrossEntropy add_up(TrainingState<Real>& state, std::span<const Batch> batches,
     LanguageModelCache<Real>* cache = options.batches.in_order ? &state.cache : nullptr;
     if (cache && (!batch.continues || cache->batch() != rows)) *cache = model.empty_cache(rows);
     sum += loss_and_gradients(model, batch.ids, batch.targets, gradient, {.weight = weight}, cache);
+    if (cache) *cache = LanguageModelCache<Real>(*cache);  // the states alone, as a file keeps them
   }
   return sum;
 }
@@ -83,11 +89,6 @@ void TrainingOptions::check() const {
   require(accumulate > 0, "accumulate", "at least 1", "0");
 }
 
-// Where the batches go on from each other, each row's state comes from the batch before. The
-// *state* crosses the border, the gradient does not: the cache is a number like another, and nobody
-// asks how it should have been. So a model that reads pieces of 256 tokens can learn to *use* what
-// it was told a thousand tokens ago, as long as it has somehow come to keep it.
-//
 // ## When it goes wrong {#training_diverge}
 //
 // A rate that is too high does not make a model that learns badly. It makes one that learns well

@@ -42,7 +42,7 @@
 // again, and gives them steps of like length.
 // :::
 //
-// Adam's answer has two parts. First, replace the gradient by a running mean of the last ones,
+// Adam's answer [@kingma2015] has two parts. First, replace the gradient by a running mean of the last ones,
 // $m$: what points to the left and to the right in turn cancels, what always points the same way
 // stays. Second, measure how large the gradients of this weight usually are, by a running mean of
 // their squares, $v$, and divide by its root. Then each weight has its own unit of length, and
@@ -67,9 +67,9 @@
 // $$ w \leftarrow (1 - \eta \lambda)\, w, $$ {#eq:decay}
 //
 // so that a weight which no gradient keeps alive goes back to zero. It is a mild preference for
-// simple models. The W in AdamW says that this happens beside @eqref{eq:adam}, not inside of it:
-// were $\lambda w$ added to the gradient, it would be divided by $\sqrt v$ like the rest, and
-// weights with large gradients would hardly decay.
+// simple models. The W in AdamW [@loshchilov2019] says that this happens beside @eqref{eq:adam},
+// not inside of it: were $\lambda w$ added to the gradient, it would be divided by $\sqrt v$ like
+// the rest, and weights with large gradients would hardly decay.
 //
 // But not every parameter is a weight that is better small.
 //

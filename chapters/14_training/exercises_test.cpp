@@ -94,7 +94,7 @@ GRADE(3, "accumulate") {
 
 namespace {
 
-// The share of the tokens that can be known which a model knows, over sequences that it has not seen.
+// The share that a model knows of the tokens that can be known, in sequences that it has not seen.
 double accuracy(const mamba2::LanguageModel<float>& model,
                 const std::vector<exercises::Sequence>& sequences) {
   std::size_t right = 0, all = 0;

@@ -4,7 +4,7 @@
 // the parameters, both moments, the number of steps, the seed and the other options, and, where
 // batches go on from each other, the state at the end of each row. The order of the text follows
 // from seed and step. All numbers are stored as they are computed with, so that not a bit is lost.
-// (A model that is only to be used is saved in its own format beside this; see @chapter{language_model}.)
+// (A model that is only to be used is saved beside this, as in @chapter{language_model}.)
 //
 // Two things can go wrong. The program may be stopped *while* it writes, and then the file it was
 // writing is worth nothing. So the numbers go into a file with a name of its own,

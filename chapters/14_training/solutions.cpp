@@ -54,7 +54,7 @@ Tensor<double, 1> accumulate(const std::vector<Part>& parts) {
 //: end
 
 //: 4
-// Echo: a token that can be any, then what it was again, and so on: the model has to remember one token.
+// Echo: a token that can be any, then the same again, and so on.
 Sequence draw(mamba2::Random& random) {
   Sequence sequence;
   for (std::size_t i = 0; i < 8; ++i) {

@@ -42,10 +42,10 @@
 // again, and gives them steps of like length.
 // :::
 //
-// Adam's answer [@kingma2015] has two parts. First, replace the gradient by a running mean of the last ones,
-// $m$: what points to the left and to the right in turn cancels, what always points the same way
-// stays. Second, measure how large the gradients of this weight usually are, by a running mean of
-// their squares, $v$, and divide by its root. Then each weight has its own unit of length, and
+// Adam's answer [@kingma2015] has two parts. First, replace the gradient by a running mean of the
+// last ones, $m$: what points to the left and to the right in turn cancels, what always points the
+// same way stays. Second, measure how large the gradients of this weight usually are, by a running
+// mean of their squares, $v$, and divide by its root. Then each weight has its own unit, and
 // $\eta$ says how many units it may move. Whether its gradients are millionths or thousands no
 // longer matters.
 //

@@ -311,14 +311,14 @@ struct Train {
     clear_line();
     std::cout << progress() << "\n";
     const Timer timer(*training);
-    const std::size_t size = parts.validation.size();
-    const auto asked = std::span(parts.validation).first(done() < 1 ? std::min<std::size_t>(size, 16384) : size);
+    const std::size_t held = parts.validation.size();
+    const auto asked = std::span(parts.validation).first(done() < 1 ? std::min<std::size_t>(held, 16384) : held);
     const std::size_t rows = std::clamp<std::size_t>(asked.size() / 512, 1, training->options.batches.batch);
     if (const auto tokens = mamba2::in_rows(asked, rows); tokens.shape(1) > 1) {
       const auto loss = mamba2::cross_entropy(training->state.model, tokens);
-      std::cout << "  validation" << (asked.size() < parts.validation.size() ? " (a part): " : ": ")
-                << number(loss.mean(), 4) << " nats per token, "
-                << number(loss.mean() / std::log(2.0) / bytes_per_token, 4) << " bits per byte\n";
+      std::cout << "  validation" << (asked.size() < held ? " (a part): " : ": ") << number(loss.mean(), 4)
+                << " nats per token, " << number(loss.mean() / std::log(2.0) / bytes_per_token, 4)
+                << " bits per byte\n";
     }
     write_sample();
     std::cout.flush();

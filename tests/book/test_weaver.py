@@ -595,6 +595,14 @@ class ExerciseFiles(unittest.TestCase):
         self.put("wrong_answers.json", '[{"exercise": 1, "replace": "a", "with": "b"}]')
         self.assertIn('wrong answer 1: no "mistake"', self.read().problems()[0])
 
+    def test_where_the_book_speaks_of_a_mistake(self):
+        self.put("trial.cpp", "// # A trial {#ch_trial}\n// ## Doing {#trial_doing}\n//\n// $$ a $$ {#eq:a}\n//\n// $$\n// b\n// $$ {#eq:b}\nint x;\n")
+        self.wrong[0]["see"], self.wrong[1]["see"], self.wrong[2]["see"] = "eq:b", "trial_doing", "eq:c"
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+        self.put("marks.txt", "7.1\tx | 3\tm11\n7.1\tx | 4\tm12\n7.2\ty | 5\tm21\n")
+        self.assertEqual(self.read().known_mistakes(), "7.1\tx | 3\tm11\tequation 7.2\n7.1\tx | 4\tm12\t“Doing” in chapter 7\n7.2\ty | 5\tm21\t\n")
+        self.refuses("wrong answer to 7.1 (m13): nothing in the chapters has the label `eq:c`")
+
     def test_wrong_answers_share_sources(self):
         programs = self.read().programs()
         self.assertEqual([wrong for _, wrong in programs], [[("7.1", f"m1{i}"), ("7.2", f"m2{i}")] for i in (1, 2, 3)])

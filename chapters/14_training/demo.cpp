@@ -3,7 +3,7 @@
 // A model that learns something worth learning takes minutes, and its numbers are not the same on
 // every machine. This chapter's program makes do with a nursery rhyme. It is built in a way that a
 // reader notices at once and a model has to find out: each verse is a new line and then the verse
-// before.
+// before. It is learnt in double precision, so that you will see what is printed here.
 //
 // @quote src/demo/rhyme.hpp#rhyme
 
@@ -26,7 +26,7 @@ using mamba2::LanguageModel;
 using mamba2::LanguageModelConfig;
 using mamba2::LanguageModelParameters;
 using mamba2::ParameterInfo;
-using Run = mamba2::TrainingRun<float>;
+using Run = mamba2::TrainingRun<double>;
 
 LanguageModelConfig config() {
   return {.n_layer = 2,
@@ -40,13 +40,14 @@ Run beginning() {
   mamba2::TrainingOptions options;
   options.schedule = {.peak = 0.01, .last = 0.1, .warmup = 10};
   options.batches = {.batch = 4, .seqlen = 64, .seed = 1};
-  return {.state = mamba2::TrainingState<float>(LanguageModel<float>(config(), 0)), .options = options};
+  return {.state = mamba2::TrainingState<double>(LanguageModel<double>(config(), 0)),
+          .options = options};
 }
 
 mamba2::StepReport one_step(Run& run, mamba2::Batches& batches) {
   const std::uint64_t step = run.state.moments.steps;
   const double done = static_cast<double>(step) / static_cast<double>(steps);
-  const auto report = mamba2::training_step<float>(
+  const auto report = mamba2::training_step<double>(
       run.state, mamba2::batches_of_step(batches, step, run.options), done, run.options);
   run.watch.add(report.loss);
   return report;
@@ -69,7 +70,7 @@ void decay() {
 
 // What a model makes of a beginning: the likeliest character, again and again.
 
-void write(const LanguageModel<float>& model) {
+void write(const LanguageModel<double>& model) {
   mamba2::GenerationOptions options{.max_new_tokens = 58};
   options.sampling.temperature = 0;
   const auto prompt = demo::tokens_of("This is the ");
@@ -89,9 +90,9 @@ void learn() {
   write(run.state.model);
 }
 
-bool same(const LanguageModelParameters<float>& a, const LanguageModelParameters<float>& b) {
+bool same(const LanguageModelParameters<double>& a, const LanguageModelParameters<double>& b) {
   bool all = true;
-  const auto look = [&](const ParameterInfo&, std::span<const float> x, std::span<const float> y) {
+  const auto look = [&](const ParameterInfo&, std::span<const double> x, std::span<const double> y) {
     all = all && std::equal(x.begin(), x.end(), y.begin());
   };
   walk(config(), look, a, b);
@@ -115,7 +116,7 @@ void interrupted() {
     advance(first, 3);
     mamba2::save_training(first, folder);
   }
-  Run second = mamba2::load_training<float>(folder);
+  Run second = mamba2::load_training<double>(folder);
   std::filesystem::remove_all(folder);
   advance(second, 8);
   std::printf("parameters with and without the break are the same to the last bit: %s\n",

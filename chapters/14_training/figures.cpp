@@ -12,7 +12,7 @@ namespace {
 
 // A valley of two weights: along the first its floor is flat, along the second its sides are steep.
 void valley(const std::string& folder) {
-  const std::array<double, 2> slope{0.1, 3};
+  const std::array<double, 2> slope{0.03, 3};
   const std::array<double, 2> start{-3, 1};
   demo::Table table(folder + "/valley.dat");
   std::array<double, 2> w = start;
@@ -26,7 +26,7 @@ void valley(const std::string& folder) {
   for (std::uint64_t step = 0; step <= 40; ++step) {
     table.row(w[0], w[1]);
     const std::array<double, 2> g{slope[0] * w[0], slope[1] * w[1]};
-    adamw_update<double>({w, g, m, v}, step + 1, 0.12, false);
+    adamw_update<double>({w, g, m, v}, step + 1, 0.08, false);
   }
 }
 

@@ -37,9 +37,8 @@
 // $\eta$ small enough for the sides is far too small for the floor.
 //
 // ::: figure valley
-// Forty steps down a valley whose sides are thirty times as steep as its floor. The plain rule
-// zigzags and has not got far. Adam sees that both weights have been pulled the same way again and
-// again, and gives them steps of like length.
+// Forty steps down a valley whose sides are a hundred times as steep as its floor. The plain rule
+// zigzags and has not got far. Adam gives both weights steps of like length, however steep it is.
 // :::
 //
 // Adam's answer [@kingma2015] has two parts. First, replace the gradient by a running mean of the
@@ -81,7 +80,7 @@
 // - The weights of norms begin at one, too. At zero they would switch their branch off.
 // - Biases have no scale to lose: a shift by a constant is no more complicated than none.
 //
-// @chapter{mamba2_block} wrote this down for each parameter, `decays`, long before it was needed.
+// @Chapter{mamba2_block} wrote this down for each parameter, `decays`, long before it was needed.
 // What decays are the matrices, the taps of the convolution, and the embedding.
 
 #include <mamba2/error.hpp>

@@ -68,30 +68,43 @@ class Text {
  public:
   explicit Text(const std::vector<std::string>& names) {
     for (const std::string& name : names) add(name);
+    if (left_out_ > 0) std::cout << "left out: " << left_out_ << " files that are no text in UTF-8\n";
     if (text_.empty()) throw mamba2::FileError(names.front() + ": no text in it");
   }
   const std::string& text() const { return text_; }
 
  private:
+  // A file that was named has to be a text. Of a directory those files are taken that are, hidden ones left out.
   void add(const Path& path) {
-    if (!std::filesystem::is_directory(path)) return read(path);
+    if (!std::filesystem::is_directory(path)) return append(read(path));
     std::vector<Path> inside;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
-      if (entry.is_regular_file()) inside.push_back(entry.path());
+    for (auto it = std::filesystem::recursive_directory_iterator(path); it != end(it); ++it) {
+      const bool hidden = it->path().filename().string().starts_with('.');
+      if (hidden && it->is_directory()) it.disable_recursion_pending();
+      if (!hidden && it->is_regular_file()) inside.push_back(it->path());
+    }
     std::sort(inside.begin(), inside.end());
-    for (const Path& file : inside) read(file);
+    for (const Path& file : inside) try {
+        append(read(file));
+      } catch (const mamba2::FileError&) {
+        ++left_out_;
+      }
   }
-  void read(const Path& path) {
-    const std::string text = mamba2::read_text_file(path, std::size_t{1} << 31);
+  static std::string read(const Path& path) {
+    std::string text = mamba2::read_text_file(path, std::size_t{1} << 31);
     for (std::size_t at = 0; at < text.size();) {
       const auto character = mamba2::next_character(text, at);
       if (character.kind != mamba2::Utf8Character::Kind::whole)
         throw mamba2::FileError(path.string() + ": is no text in UTF-8, at byte " + std::to_string(at));
       at += character.length;
     }
+    return text;
+  }
+  void append(const std::string& text) {
     if (!text_.empty() && !text.empty()) text_ += end_of_text;
     text_ += text;
   }
+  std::size_t left_out_ = 0;
   std::string text_;
 };
 

@@ -103,6 +103,24 @@ TEST_CASE("a training can begin with a model that is there", "[app]") {
   contains(refused(place.text() + "--init-from" + tiny + "--size 1m --out" + place.at("x"), 2), "excludes");
 }
 
+TEST_CASE("of a directory all texts are learnt, in the order of their names", "[app]") {
+  const Place place;
+  const auto folder = place.directory / "folder";
+  std::filesystem::create_directories(folder / ".hidden");
+  std::filesystem::create_directories(folder / "deep");
+  write_file(folder / "b", std::string(60, 'b'));
+  write_file(folder / "deep" / "c", std::string(60, 'c'));
+  write_file(folder / "a", std::string(60, 'a'));
+  write_file(folder / "image", "\xff\xfe");
+  write_file(folder / ".hidden" / "x", std::string(1000, 'x'));
+  const Ran ran = trained("--text" + place.at("folder") + small + "--steps 1 --validation 0 --out" + place.at("run"));
+  INFO(ran.err);
+  CHECK(ran.status == 0);
+  contains(ran.out, "left out: 1 files");
+  contains(ran.out, "182 tokens to learn from, 0 to be asked about");  // 3 texts of 60, two ends between them
+  contains(ran.out, "| aaaaaaaa");
+}
+
 TEST_CASE("a training that diverges keeps what is good and says what may help", "[app]") {
   const Place place;
   const std::string words =

@@ -56,6 +56,7 @@
 #include <mamba2/ssd.hpp>
 #include <mamba2/ssm.hpp>
 #include <mamba2/tensor.hpp>
+#include <mamba2/text_state.hpp>
 #include <mamba2/tokenizer.hpp>
 #include <mamba2/training.hpp>
 #include <mamba2/training_checkpoint.hpp>

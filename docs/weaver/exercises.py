@@ -46,6 +46,7 @@ class Exercise:
     hints: list = field(default_factory=list)   # [(number of the first line, [lines])]
     solution: tuple = None                      # (number of the first line, [lines])
     wrong_answers: list = field(default_factory=list)
+    signatures: list = field(default_factory=list)  # lines that declare what is to be written
     graded: bool = False
     has_stub: bool = False
 
@@ -62,6 +63,7 @@ class Exercises:
         self.solutions = chapter.read("solutions.cpp")
         for exercise in self.all.values():
             exercise.solution = literate.tagged(self.solutions, str(exercise.number))
+            exercise.signatures = self.signatures(exercise)
         self.read_wrong_answers()
         self.marks = [line.split("\t") for line in self.chapter.read("marks.txt").splitlines()]
 
@@ -119,6 +121,17 @@ class Exercises:
                 self.error("wrong_answers.json", 1, f'wrong answer {position}: no "{missing[0]}"')
             else:
                 self.of(entry["exercise"]).wrong_answers.append(WrongAnswer(entry["mistake"], entry["replace"], entry["with"], entry.get("see", "")))
+
+    def signatures(self, exercise):
+        """What the reader has to define, as the stub has it: each function's lines up to its brace, with a semicolon."""
+        lines, found = self.chapter.read("exercises_stub.cpp").split("\n"), []
+        for k, line in enumerate(lines):
+            if not re.search(rf"\bnot_implemented\({exercise.number}\)", line):
+                continue
+            first = next((j + 1 for j in range(k - 1, -1, -1) if not lines[j].strip() or lines[j].startswith(("//", "}"))), 0)
+            head = "\n".join(lines[first:k + 1]).split(" {")[0]
+            found += [*head.split("\n")[:-1], head.split("\n")[-1] + ";"]
+        return found
 
     # ---- what is missing --------------------------------------------------------------------------------------------
 

@@ -466,6 +466,10 @@ class Pages(SmallBook):
         pieces = [(t["fold"], t["numbers"]) for t in self.woven("Text.", code)[1] if t["kind"] == "code"]
         self.assertEqual(pieces, [("What it includes", [6, 7, 8]), ("", list(range(10, 18))), ("What is compiled", list(range(19, 24)))])
 
+    def test_a_block_may_ask_to_be_folded(self):
+        tokens = self.woven("Text.", "\n//: fold The helpers\nint a;\n\n// More.\n\nint b;\n")[1]
+        self.assertEqual([(t["fold"], t["numbers"]) for t in tokens if t["kind"] == "code"], [("The helpers", [7]), ("", [11])])
+
     def test_what_only_looks_like_an_instantiation_is_shown(self):
         code = "\nnamespace n {\n\ntemplate float g(float);\n\nint f() {\n  return 1;\n}\n\n}  // namespace n\n"
         self.assertEqual([t["fold"] for t in self.woven("Text.", code)[1] if t["kind"] == "code"], [""])
@@ -850,6 +854,7 @@ class Binding(unittest.TestCase):
         self.assertIn("<ul><li>one<ul><li>one</li>", self.written(f"<para>{inner}</para>"))
 
     def test_sections_and_tables(self):
+        self.assertIn('<h2 id="p_step_1_x">', self.written('<sect1 id="p_1p_step_1_x"><title>A</title></sect1>'))
         self.assertEqual(self.written('<sect1 id="p_1p_a"><title>A</title><para>T</para><sect2 id="p_1p_b"><title>B</title></sect2></sect1>').replace(
             ' class="permalink"', "").replace(' aria-label="Link to this section"', ""),
             '<h2 id="p_a">A<a href="#p_a">#</a></h2><p>T</p><h3 id="p_b">B<a href="#p_b">#</a></h3>')

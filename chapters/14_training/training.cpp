@@ -48,7 +48,12 @@
 // $\eta$ says how many units it may move. Whether its gradients are millionths or thousands no
 // longer matters.
 //
-// $$ m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2 $$ {#eq:moments}
+// $$
+// \begin{aligned}
+// m &\leftarrow \beta_1 m + (1 - \beta_1)\, g \\
+// v &\leftarrow \beta_2 v + (1 - \beta_2)\, g^2
+// \end{aligned}
+// $$ {#eq:moments}
 //
 // Both begin at zero, and a running mean that begins at zero is too small at first: after one step
 // $m$ is only $(1 - \beta_1)\, g$. It holds a share $1 - \beta_1^t$ of true gradients after $t$

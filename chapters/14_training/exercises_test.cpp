@@ -17,7 +17,7 @@ GRADE(1, "a schedule") {
   const auto rate = [](std::size_t step) { return exercises::trapezoid(step, 100, 10, 20, 0.5); };
   grader::expect_close(rate(0), 0.05, "the rate of the first step");
   grader::expect_close(rate(4), 0.25, "half way up");
-  for (const std::size_t step : {9, 10, 50, 80})
+  for (const std::size_t step : {9UL, 10UL, 50UL, 80UL})
     grader::expect_close(rate(step), 0.5, "the highest rate");
   grader::expect_close(rate(81), 0.475, "one step down");
   grader::expect_close(rate(90), 0.25, "half way down");
@@ -66,7 +66,7 @@ GRADE(2, "AdamW, clipped") {
   exercises::Options o{
       .rate = 0.1, .beta1 = 0.9, .beta2 = 0.8, .eps = 0.05, .weight_decay = 0.5, .clip_norm = 100};
   for (const double clip_norm : {100.0, 1.0})
-    for (const std::size_t step : {1, 4}) {
+    for (const std::size_t step : {1UL, 4UL}) {
       o.clip_norm = clip_norm;
       std::vector<Parameter> yours = two_parameters();
       exercises::adamw(yours, step, o);

@@ -205,6 +205,8 @@ void decode(const std::byte* bytes, ElementType type, std::span<Real> out) {
 
 }  // namespace
 
+// A checkpoint is its files and the table of what lies in them, sorted by name.
+
 Checkpoint::Checkpoint(std::vector<std::unique_ptr<InputFile>> files, std::vector<TensorEntry> tensors)
     : files_(std::move(files)), tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(),
@@ -419,6 +421,9 @@ void NewFile::overwrite(std::size_t offset, std::span<const std::byte> bytes) {
     if (count > 0) done += static_cast<std::size_t>(count);
   }
 }
+
+// At the end the file is put in place. Each of the steps can fail, and then the file aside is
+// removed.
 
 void NewFile::commit() {
   const bool straight = aside_.empty();  // pipes and devices need not know how to flush

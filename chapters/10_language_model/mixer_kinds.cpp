@@ -29,6 +29,8 @@ void refuse_others(const JsonEntry& options) {
     options.at(key).refuse("an option that is not known");
 }
 
+// In the reference's file all options have the names that they have here.
+
 Json limits(double low, double high) {  // an infinite limit is written in words
   Json pair = {low, high};
   if (std::isinf(high)) pair[1] = "Infinity";
@@ -59,6 +61,8 @@ MixerConfig read_mamba2(const JsonEntry& options, std::size_t d_model) {
   refuse_others(options);
   return block;
 }
+
+// And back. What this file cannot say is refused.
 
 Json write_mamba2(const MixerConfig& mixer) {
   const auto& block = mixer.as<Mamba2Config>();
@@ -122,6 +126,8 @@ MixerConfig read_hugging_face_mamba2(const JsonEntry& file, std::size_t d_model,
   return block;
 }
 
+// And back:
+
 void require_hugging_face_words(const Mamba2Config& block, double norm_eps) {
   const char* layout = " in Hugging Face's layout";
   require(block.d_ssm == 0, "d_ssm", "0, all channels,"s + layout, std::to_string(block.d_ssm));
@@ -131,6 +137,8 @@ void require_hugging_face_words(const Mamba2Config& block, double norm_eps) {
   require(block.norm_eps == norm_eps, "norm_eps", "the same for all norms"s + layout,
           Json(block.norm_eps).dump() + " in the block and " + Json(norm_eps).dump());
 }
+
+// What it can say is written under its own names.
 
 void write_hugging_face_mamba2(const MixerConfig& mixer, double norm_eps, Json& file) {
   const Mamba2Config &block = mixer.as<Mamba2Config>(), usual;
@@ -188,6 +196,8 @@ Json rank_json(const Mamba1Config& block) {
   return block.dt_rank == 0 ? Json("auto") : Json(block.dt_rank);
 }
 
+// Then as before: read and write in the one dialect,
+
 MixerConfig read_mamba1(const JsonEntry& options, std::size_t d_model) {
   Mamba1Config block{.d_model = d_model};
   read_option(options.at("d_state"), block.d_state);
@@ -221,6 +231,8 @@ Json write_mamba1(const MixerConfig& mixer) {
           {"conv_bias", block.conv_bias}};
 }
 
+// and in the other.
+
 MixerConfig read_hugging_face_mamba1(const JsonEntry& file, std::size_t d_model, double) {
   Mamba1Config block{.d_model = d_model};
   read_option(file.at("state_size"), block.d_state);
@@ -237,6 +249,8 @@ MixerConfig read_hugging_face_mamba1(const JsonEntry& file, std::size_t d_model,
   check_intermediate_size(file, block.d_inner());
   return block;
 }
+
+// The last of the four.
 
 void write_hugging_face_mamba1(const MixerConfig& mixer, double, Json& file) {
   const auto& block = mixer.as<Mamba1Config>();

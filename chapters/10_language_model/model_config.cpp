@@ -363,6 +363,8 @@ Json ids_json(const std::vector<std::int64_t>& ids) {
   return ids.size() == 1 ? Json(ids.front()) : Json(ids);
 }
 
+// The reference's file has a part for the mixer.
+
 std::string reference_text(const LanguageModelConfig& config) {
   const char* layout = " in the reference's layout";
   const MixerKind& kind = kind_of(config.mixer);
@@ -385,6 +387,8 @@ std::string reference_text(const LanguageModelConfig& config) {
                {"pad_vocab_size_multiple", config.pad_vocab_size_multiple},
                {"tie_embeddings", config.tie_embeddings}});
 }
+
+// Hugging Face's has one level.
 
 std::string hugging_face_text(const LanguageModelConfig& config) {
   const char* layout = " in Hugging Face's layout";

@@ -148,6 +148,8 @@ void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, 
 
 }  // namespace
 
+// The reader goes through the claims in the order in which the file makes them.
+
 std::vector<TensorEntry> read_safetensors(const InputFile& file) {
   const std::string where = file.path().string();
   const auto refuse = [&](const std::string& reason) { throw FileError(where + ": " + reason); };

@@ -4,6 +4,7 @@
 // then changes it in six ways.
 
 #include <demo/demo.hpp>
+#include <demo/refusal.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/pickle.hpp>
@@ -158,12 +159,7 @@ std::string changed(std::string bytes, const std::string& what, const std::strin
 }
 
 void show_refusal(const char* what, const std::string& archive) {
-  try {
-    mamba2::read_pytorch_file({"m.bin", bytes_of(archive)});
-    std::printf("%s:\n    ACCEPTED\n", what);
-  } catch (const mamba2::FileError& error) {
-    std::printf("%s:\n    %s\n", what, error.what());
-  }
+  demo::show_refusal(what, [&] { mamba2::read_pytorch_file({"m.bin", bytes_of(archive)}); });
 }
 
 // An archive with a pickle of our own:

@@ -131,6 +131,7 @@ void refuse_stand_in(std::string_view beginning, const std::string& where) {
 // mamba2::TensorEntry. Where numbers lie in order, the last index fastest, the strides say nothing
 // new; but PyTorch can store a view of a tensor, its transpose for example, and then they matter.
 
+//: fold Sizes and names
 std::size_t element_size(ElementType type) {
   switch (type) {
     case ElementType::float16:
@@ -207,6 +208,7 @@ void decode(const std::byte* bytes, ElementType type, std::span<Real> out) {
 
 // A checkpoint is its files and the table of what lies in them, sorted by name.
 
+//: fold The table
 Checkpoint::Checkpoint(std::vector<std::unique_ptr<InputFile>> files, std::vector<TensorEntry> tensors)
     : files_(std::move(files)), tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(),
@@ -332,6 +334,7 @@ std::filesystem::path end_of_links(std::filesystem::path path) {
 // may do very little, but it may remove a file. So the names of files being written are kept where
 // a handler can read them.
 
+//: fold Names that a handler can read
 namespace {
 
 struct Unfinished {
@@ -449,6 +452,7 @@ void NewFile::commit() {
 
 // The numbers of a tensor go the way back, from `Real` to bytes.
 
+//: fold From numbers to bytes
 template <class Real>
 std::vector<std::byte> encode(std::span<const Real> values, ElementType type) {
   const std::size_t width = element_size(type);

@@ -34,6 +34,7 @@ using demo::yes;
 
 // A directory of its own, removed at the end.
 
+//: fold Scratch files
 struct Scratch {
   fs::path path;
   Scratch() {
@@ -53,6 +54,7 @@ std::string contents(const fs::path& path) {
 // `tests/golden`, as arrays in NumPy's format: a header of text, whose length stands at byte 8,
 // then the numbers.
 
+//: fold Reading NumPy's arrays; the comparison
 const fs::path golden =
     fs::path(__FILE__).parent_path().parent_path().parent_path() / "tests/golden/lm";
 
@@ -85,6 +87,7 @@ void show_reference() {
 
 // The published sizes, by parameter_count() alone.
 
+//: fold The sizes
 void show_sizes() {
   std::printf("[sizes]\n              d_model  layers     parameters\n");
   struct Size {
@@ -148,6 +151,7 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
 // How good it is, beside models that only count. A text is cut into pieces; each different piece is
 // a token, and the logarithm of how often it occurs is its score, at every place.
 
+//: fold Cutting a text
 std::vector<std::string> cut(const std::string& text, bool words) {
   std::vector<std::string> pieces;
   for (const char letter : text) {
@@ -164,6 +168,7 @@ void show_row(const char* name, const mamba2::CrossEntropy& found, const char* b
 
 // Two models of such pieces: one that knows nothing, one that has counted.
 
+//: fold The two models, and the rows
 void show_counts(const std::string& text, bool words) {
   std::map<std::string, std::int64_t> tokens;
   std::vector<double> counts;
@@ -259,6 +264,7 @@ void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path
 
 // The beginning of a safetensors file: the header's length, and its first entries, one a line.
 
+//: fold The beginning of a file
 void show_header(const fs::path& path) {
   const std::string file = contents(path);
   std::uint64_t length = 0;

@@ -170,6 +170,7 @@ const nlohmann::json& JsonEntry::array() const {
 
 // Numbers are asked for with what they may be at most.
 
+//: fold Numbers, truth values, texts
 std::size_t JsonEntry::whole(std::size_t most) const {
   if (!value_->is_number_unsigned() || value_->get<std::uint64_t>() > most)
     expected("a whole number from 0 to " + std::to_string(most));

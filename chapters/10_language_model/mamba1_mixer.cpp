@@ -25,6 +25,7 @@ namespace mamba2 {
 
 // What makes no block is refused first.
 
+//: fold What a configuration must not be, and the rates
 void Mamba1Config::check() const {
   const auto positive = [](const char* field, std::size_t value) {
     require(value > 0, field, "at least 1", std::to_string(value));
@@ -62,6 +63,7 @@ std::vector<ParameterInfo> describe_pace(const Mamba1Config& c, const Split& cha
 
 // The way to the step size: through a bottleneck of `dt_rank` numbers.
 
+//: fold The step size
 std::vector<ParameterInfo> describe_step_size(const Mamba1Config& c, const Split& channels) {
   const double bound = c.dt_scale * root(c.rank());
   return {{.name = "x_proj.weight",
@@ -92,6 +94,7 @@ std::vector<ParameterInfo> describe_step_size(const Mamba1Config& c, const Split
 // All of them, in the order of a checkpoint. Split over machines, each has some of the inner
 // channels.
 
+//: fold All parameters
 std::vector<ParameterInfo> describe(const Mamba1Config& c) {
   using enum Split::How;
   c.check();
@@ -229,6 +232,7 @@ void Mamba1Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
 
 // The cache has two tensors, whose sizes do not depend on how much has been read.
 
+//: fold The cache
 template <class Real>
 Mamba1Cache<Real> Mamba1Mixer<Real>::empty_cache(std::size_t batch) const {
   return {zeros<Real>(batch, config_.d_inner(), config_.d_conv),

@@ -28,6 +28,7 @@ using demo::yes;
 
 // A directory of its own, removed at the end.
 
+//: fold Scratch files
 struct Scratch {
   fs::path path;
   Scratch() {
@@ -68,6 +69,7 @@ void show_archive(const std::string& archive) {
 // an argument may follow: a text of a known length, a number, or, in the oldest instructions, text
 // up to the end of the line.
 
+//: fold The instructions and their arguments
 struct Instruction {
   const char* name;
   int effect;  // on the number of values on the stack, if it does not take all up to a mark
@@ -107,6 +109,7 @@ std::string argument_of(const std::string& program, std::size_t& at) {
 
 // The machine's stack, followed in a picture: how many values lie on it after each instruction.
 
+//: fold The listing
 void show_program(const std::string& program) {
   std::printf("[program]\n byte  instruction  argument                         values\n");
   int depth = 0;
@@ -164,6 +167,7 @@ void show_refusal(const char* what, const std::string& archive) {
 
 // An archive with a pickle of our own:
 
+//: fold Making the six files
 std::string archive_of(const Scratch& scratch, const std::string& pickle) {
   mamba2::NewFile file(scratch.path / "own.bin");
   mamba2::ZipWriter zip(file);

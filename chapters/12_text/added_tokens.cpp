@@ -57,6 +57,7 @@ AddedTokens::Match AddedTokens::find(std::string_view text, std::size_t from) co
 // behind it along. The published models use none of them, but their relatives do, and a wish that
 // is ignored is a wrong number that nobody notices.
 
+//: fold What stands beside a token
 namespace {
 
 bool in_word(std::uint32_t code_point) {
@@ -92,6 +93,7 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
 // *itself*, not behind the space that this one has taken along. Where spaces are added tokens too,
 // they are found although they are taken, and both are given.
 
+//: fold Cutting at added tokens
 std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text, bool special) const {
   std::vector<Piece> pieces;
   std::size_t done = 0, spaces_end = 0;  // all before it is in a piece; where the last spaces ended

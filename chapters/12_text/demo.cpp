@@ -25,6 +25,7 @@ using demo::yes;
 // A piece of text as it can be shown on one line: a dot for a space, an arrow for the end of a
 // line.
 
+//: fold What it prints of texts and tokens
 std::string visible(std::string_view bytes) {
   std::string text;
   for (const char byte : mamba2::mended_utf8(bytes))
@@ -110,6 +111,7 @@ void show_stream(const Tokenizer& tokenizer) {
 
 // Eight tokens, their scores made up.
 
+//: fold Filters and draws
 const std::vector<double> scores = {4.0, 3.2, 3.0, 1.9, 1.5, 0.4, -0.6, -2.0};
 
 void show_filters() {

@@ -5,6 +5,7 @@
 // million words of English have some thirty thousand different ones. Of two pairs that are equally
 // frequent the alphabetically first is taken, so that the result never depends on chance.
 
+//: fold One merge in one word
 #include <mamba2/bpe.hpp>
 
 #include <algorithm>

@@ -17,6 +17,7 @@
 // are ways between the two, and each of them is a few lines that take a list of candidates and
 // change it.
 
+//: fold An order of candidates
 #include <mamba2/error.hpp>
 #include <mamba2/sampling.hpp>
 

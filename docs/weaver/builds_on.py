@@ -60,7 +60,6 @@ def check_headers(headers, order, report):
 def symbols(files):
     """(defined, wanted, wanted weakly) by object files."""
     defined, wanted, weak = set(), set(), set()
-    files = [file for file in files if file.endswith(".o")]  # CMake counts precompiled headers among them
     if files:
         done = subprocess.run(["nm", "-P", *files], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:

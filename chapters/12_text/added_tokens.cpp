@@ -7,8 +7,9 @@
 //
 // For indented code this overrules what was said of spaces. By the rule of words, the last of
 // several spaces goes with the word behind it: eight spaces and `return` would be seven spaces and
-// ` return`. But the run of eight is an added token, and is taken before there are words, so the
-// word is `return` without a space, another token than in the middle of a line:
+// `·return`, with a dot for the space. But the run of eight is an added token, and is taken before
+// there are words. So what is left is `return` without a space, and begins with another token than
+// in the middle of a line:
 //
 // @output indented
 //

@@ -17,7 +17,7 @@ import subprocess
 from . import literate
 from .chapters import chapters
 from .draw import run_dot, themed
-from .markup import named_chapters
+from .names import named_chapters
 from .report import Report, write_if_changed
 
 INCLUDE = re.compile(r"^\s*#\s*include\s*<(mamba2/\w+\.hpp)>", re.M)

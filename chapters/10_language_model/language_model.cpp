@@ -55,7 +55,7 @@
 //
 // In formulas, with the token $t$ and the layers $i = 1 \dots n$:
 //
-// $$ x^{(0)} = E_t, \qquad x^{(i)} = x^{(i-1)} + \mathrm{mixer}_i(\mathrm{norm}_i(x^{(i-1)})), \qquad \mathrm{logits} = H\, \mathrm{norm}_f(x^{(n)}). $$ {#eq:language_model}
+// $$ \begin{aligned} x^{(0)} &= E_t, \\ x^{(i)} &= x^{(i-1)} + \mathrm{mixer}_i(\mathrm{norm}_i(x^{(i-1)})), \\ \mathrm{logits} &= H\, \mathrm{norm}_f(x^{(n)}). \end{aligned} $$ {#eq:language_model}
 //
 // Everything that mixes tokens is inside the mixers. The rest treats each token by itself.
 //

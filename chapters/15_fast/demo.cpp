@@ -6,7 +6,7 @@
 #include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
-#include <mamba2/compact.hpp>
+#include <mamba2/costs.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -123,38 +123,22 @@ void blocks() {
               yes(relative_difference(fast.y, plain.y) < 1e-12));
 }
 
-// A small language model with random weights, and the same with its large weights in fewer bytes.
-
-void rounding() {
-  const LanguageModel<double> model(
-      {.n_layer = 4, .vocab_size = 200, .mixer = Mamba2Config{.d_model = 64, .headdim = 16}}, 5);
-  auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
-  for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
-  const Tensor<double, 3> exact = model.forward(ids);
-  for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
-    const CompactLanguageModel<double> compact(LanguageModel<double>(model), type);
-    const Tensor<double, 3> rounded = compact.forward(ids);
-    double squares = 0, error = 0;
-    for (std::size_t i = 0; i < exact.size(); ++i) {
-      const double d = rounded.data()[i] - exact.data()[i];
-      squares += exact.data()[i] * exact.data()[i], error += d * d;
-    }
-    std::printf("weights in %-8s move the scores by %.2f %% of their size\n", name_of(type),
-                100 * std::sqrt(error / squares));
-  }
-}
-
-// What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers
+// What one token costs in bytes, for the 130M model: all parameters, and the states of its layers
 // read and written.
 
 void bytes() {
-  const double parameters = 128989632, state = 24.0 * 24 * 64 * 128;
+  const LanguageModelConfig config{.n_layer = 24,
+                                   .vocab_size = 50277,
+                                   .pad_vocab_size_multiple = 16,
+                                   .mixer = Mamba2Config{.d_model = 768}};
+  const auto MB = [&](double width, std::size_t batch) {
+    return step_bytes(config, width, batch) / 1e6;
+  };
   std::printf("one token reads and writes, in MB (10^6 bytes)\n");
-  for (const int width : {4, 2, 1}) {
-    const double weights = width * parameters / 1e6, states = 2 * 4 * state / 1e6;
-    std::printf("  weights of %d byte%s %6.1f for the weights, %5.1f for the states, %6.1f in all\n",
-                width, width == 1 ? ": " : "s:", weights, states, weights + states);
-  }
+  std::printf("  %.1f for the weights, %.1f for the states, %.1f in all\n", MB(4, 0), MB(0, 1),
+              MB(4, 1));
+  std::printf("eight sequences at once: %.1f, for %.1f times the tokens of one at most\n", MB(4, 8),
+              8 * MB(4, 1) / MB(4, 8));
 }
 
 }  // namespace
@@ -168,8 +152,6 @@ int main() {
   operators();
   std::printf("[blocks]\n");
   blocks();
-  std::printf("[rounding]\n");
-  rounding();
   std::printf("[bytes]\n");
   bytes();
 }
@@ -248,9 +230,9 @@ int main() {
 // BLAS's product of two matrices is not made for this: it copies a matrix into an order of its own
 // before it begins. Between the second and the third line nothing has changed but *which* four rows
 // are taken. A second thread brings little where one of them can ask for nearly all that memory
-// gives; how much that is, is a matter of the machine. No cleverness gets past the limit except
-// reading less: weights of two bytes give about twice the speed, and of one byte twice that. (The
-// last column is relative to reading floats with one thread; the last lines read with all threads.)
+// gives; how much that is, is a matter of the machine. No cleverness gets past the limit, except
+// reading less. (The last column is relative to reading with
+// one thread; the last lines read with all threads.)
 //
 // Several sequences at once share what is read:
 //
@@ -261,16 +243,8 @@ int main() {
 // :::
 //
 // Eight sequences do not write eight times as much text as one. Each has states of its own to read
-// and write: by the table above, a step of eight moves $516 + 8 \cdot 37.7 = 818$ MB in place of
-// 554, so it can write at most 5.4 times as much, and with weights of two bytes 4.2 times. And the
-// multiplications, eight for every weight that is read, take as long as the reading by now.
-//
-// And the price of the rounding, on a small model with random weights:
-//
-// @output rounding
-//
-// For a given model the price is a matter of its weights, and worth a look before one relies on it:
-// `mamba2 logits --dtype int8` gives the scores to compare.
+// and write, as the last line above says. And the multiplications, eight for every weight that is
+// read, take as long as the reading by now.
 //
 // ## A whole model {#fast_model}
 //
@@ -279,24 +253,22 @@ int main() {
 // product peak, writing against the read bandwidth, each measured right before and after.
 //
 // ::: figure model
-// Tokens per second of half of the 130M model, as a share of the limit for as many threads and
-// weights of that type. Beside each bar: the tokens per second. (A bar can pass the line a little:
-// the limit is a measurement as well, and of small weights a part may stay in the cache from token
-// to token.)
+// Tokens per second of half of the 130M model, as a share of the limit for as many threads. Beside
+// each bar: the tokens per second. (A bar can pass the line a little: the limit is a measurement as
+// well.)
 // :::
 //
 // For models of your own, and for the full sizes, there is a command. It prints such a table, with
 // the limits measured between the runs:
 //
 // ```
-// build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32 --dtype bfloat16
+// build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32
 // ```
 //
 // What is between the bars and the line? In a prompt: the scan, whose products are small; and the
 // convolution, the norms and the gate, which are little arithmetic, but every number they touch
-// comes from memory and goes back there. Where products with weights are twice as fast, in
-// bfloat16, all else takes twice the share. In writing, the short loops around the products,
-// between which the threads wait for each other.
+// comes from memory and goes back there. In writing, the short loops around the products, between
+// which the threads wait for each other.
 //
 // Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read
 // memory faster, gave hardly anything once every thread reads four long streams. Keeping all
@@ -309,16 +281,10 @@ int main() {
 // Not one result, up to rounding: the tests hold the fast operations to the golden data with the
 // tolerances of the plain ones. Not the state, not the cache, not the checkpoint. The plain forms
 // stay, as oracles and as the explanation. A program that links the whole library computes with the
-// fast table; one line goes back,
+// fast table; one line goes back:
 //
 // ```cpp
 // model.use(mamba2::plain_operations<float>());
-// ```
-//
-// and another halves the memory, which is a choice, as it rounds, and so has a type of its own:
-//
-// ```cpp
-// mamba2::CompactLanguageModel<float> small(std::move(model), mamba2::WeightType::bfloat16);  // or int8
 // ```
 //
 // ## Exercises {#fast_exercises}

@@ -1,5 +1,5 @@
 // # Within reach of the machine {#ch_fast}
-// @summary The same model, faster: what a token costs, wide products, a mask without exponentials, threads over heads, reading every weight once, and weights of fewer bytes.
+// @summary The same model, faster: what a token costs, wide products, a mask without exponentials, threads over heads, and reading every weight once.
 //
 // The model is finished and right, and it is slow. A chapter about speed could now show a list of
 // tricks. This one asks a question first: how fast *could* it be? A processor has two numbers that
@@ -10,13 +10,12 @@
 // clock goes.
 //
 // The page is long. Up to *Two limits* it counts and measures; then come the pieces, from the
-// inside out: threads, loops, the scan, products, the rest of the block, weights of fewer bytes.
+// inside out: threads, loops, the scan, products, the rest of the block.
 // Whoever wants to know first what each of them bought can read *Step by step*, towards the end,
 // and come back.
 //
-// With one exception that has to be asked for (weights in fewer bytes, which are rounded), nothing
-// in this chapter changes what is computed. Each fast function stands beside a plain one from an
-// earlier chapter, has the same interface, and is tested against it.
+// Nothing in this chapter changes what is computed. Each fast function stands beside a plain one
+// from an earlier chapter, has the same interface, and is tested against it.
 //
 // ## What it builds on {#fast_builds_on}
 //
@@ -92,6 +91,14 @@ double layer_flops(const LanguageModelConfig& config, std::size_t chunk_size) {
 
 double head_flops(const LanguageModelConfig& config) {
   return 2 * static_cast<double>(config.padded_vocab_size() * config.d_model());
+}
+
+PromptFlops prompt_flops(const LanguageModelConfig& config, std::size_t chunk_size, std::size_t tokens,
+                         std::size_t scored) {
+  const double all = static_cast<double>(tokens) * layer_flops(config, chunk_size);
+  const double projections = static_cast<double>(tokens) * projection_flops(config);
+  return {.weights = projections + static_cast<double>(scored) * head_flops(config),
+          .others = all - projections};
 }
 
 // And bytes. An embedding that is not the head as well is hardly read: one row for each token.

@@ -1,6 +1,5 @@
 // Measures what this chapter's figures and tables show.
 #include <demo/figure.hpp>
-#include <mamba2/compact.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -12,7 +11,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -129,10 +127,8 @@ void products(std::ostream& measured) {
     });
   });
   measured << "[products]\n"
-           << text("float, by BLAS                %7.1f billion operations\n", 2e-9 * n * n * n / blas)
-           << text("float, by the faster at hand  %7.1f\n", 1e-9 * measure_product_peak(1))
-           << text("weights in bfloat16           %7.1f\n",
-                   1e-9 * measure_product_peak(1, WeightType::bfloat16));
+           << text("by BLAS                %7.1f billion operations\n", 2e-9 * n * n * n / blas)
+           << text("by the faster of both  %7.1f\n", 1e-9 * measure_product_peak(1));
 }
 
 void chunk_lengths(const std::string& out) {
@@ -206,13 +202,6 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
                                                                  {y.data(), vectors, rows, rows});
                                })
           << ' ' << together << '\n';
-
-  for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
-    Tensor<float, 2> copy = W;
-    const auto weight = compact_weight(copy, type);
-    ladder.step(std::string("weights in ") + name_of(type),
-                rate([&] { weight->multiply(token, {}, result, fast_operations<float>()); }));
-  }
   measured << text("%-38s %9.1f\n", "limit: reading floats, 1 thread", alone);
   if (all > 1)
     measured << text("%-38s %9.1f\n", ("limit: the same, " + threads_text(all)).c_str(), together);
@@ -220,56 +209,40 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   set_num_threads(1);
 }
 
-// Half of the 130M model: a prompt, and writing, with weights of each type. The most that a limit
-// allows is measured before and after.
+// Half of the 130M model: a prompt, and writing. The most that a limit allows is measured before
+// and after.
 class WholeModel {
  public:
-  WholeModel(std::ostream& out, std::size_t all) : out_(out), threads_{1} {
-    if (all > 1) threads_.push_back(all);
-  }
+  explicit WholeModel(std::ostream& out) : out_(out) {}
 
-  void run() {
-    for (const auto type : {WeightType::full, WeightType::bfloat16, WeightType::int8}) {
-      type_ = type;
-      model_.reset();  // one at a time
-      LanguageModel<float> full(config_, 1);
-      if (type == WeightType::full)
-        model_ = std::make_unique<LanguageModel<float>>(std::move(full));
-      else
-        model_ = std::make_unique<CompactLanguageModel<float>>(std::move(full), type);
-      cache_ = model_->empty_cache(1);
-      measure(type == WeightType::full ? "" : std::string(", ") + name_of(type));
-    }
+  void run(std::size_t threads) {
+    set_num_threads(threads);
+    prompt(threads);
+    write(threads);
   }
 
  private:
-  void measure(const std::string& kind) {
-    for (const std::size_t threads : threads_) prompt(kind, threads);
-    for (const std::size_t threads : threads_) write(kind, threads);
-  }
-
-  void prompt(const std::string& kind, std::size_t threads) {
+  void prompt(std::size_t threads) {
     const std::size_t T = 512;
     const Tensor<std::int64_t, 2> ids({1, T}, 7);
     against_limit(
-        "prompt" + kind, threads, T, [&] { model_->prefill(ids, cache_); },
-        [&] { return least_prompt_seconds(config_, T, 1, threads, type_); });
+        "prompt", threads, T, [&] { model_.prefill(ids, cache_); },
+        [&] { return least_prompt_seconds(config_, T, 1, threads); });
   }
 
-  void write(const std::string& kind, std::size_t threads) {
+  void write(std::size_t threads) {
     const std::size_t steps = 16;
-    const double bytes = steps * step_bytes(config_, static_cast<double>(bytes_of(type_)), 1);
+    const double bytes = steps * step_bytes(config_, sizeof(float), 1);
     against_limit(
-        "writing" + kind, threads, steps,
+        "writing", threads, steps,
         [&] {
-          for (std::size_t i = 0; i < steps; ++i) model_->step({7}, cache_);
+          for (std::size_t i = 0; i < steps; ++i) model_.step({7}, cache_);
         },
         [&] { return bytes / measure_read_bandwidth(threads); });
   }
 
   void against_limit(const std::string& what, std::size_t threads, std::size_t tokens,
                      const std::function<void()>& task, const std::function<double()>& limit) {
-    set_num_threads(threads);
     double least = limit();
     const double time = shortest_seconds(3, task);
     least = std::min(least, limit());
@@ -278,11 +251,9 @@ class WholeModel {
   }
 
   std::ostream& out_;
-  std::vector<std::size_t> threads_;
   const LanguageModelConfig config_{.n_layer = 12, .vocab_size = 25144, .mixer = sizes};
-  WeightType type_ = WeightType::full;
-  std::unique_ptr<Predictor<float>> model_;
-  LanguageModelCache<float> cache_;
+  const LanguageModel<float> model_{config_, 1};
+  LanguageModelCache<float> cache_ = model_.empty_cache(1);
 };
 
 }  // namespace
@@ -299,5 +270,7 @@ int main(int, char** argv) {
   chunk_lengths(out);
   lengths(out);
   reading_steps(out, measured, all);
-  WholeModel(model, all).run();
+  WholeModel whole(model);
+  whole.run(1);
+  if (all > 1) whole.run(all);
 }

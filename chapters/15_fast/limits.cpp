@@ -7,6 +7,7 @@
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/limits.hpp>
+#include <mamba2/matrix.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/products.hpp>
 
@@ -58,29 +59,30 @@ double shortest_seconds(std::size_t runs, const std::function<void()>& task) {
   return best;
 }
 
-namespace {
+// Of the two libraries that multiply, the faster one counts. (The second comes with *Two libraries
+// for products*.)
 
-template <class Weight>
-double product_rate(std::size_t threads) {
-  constexpr std::size_t n = 768;
+double measure_products(std::size_t threads, const Multiply& make) {
+  constexpr std::size_t n = product_size;
   const std::vector<float> x(n * n, 1.0F);
-  const std::vector<Weight> weight(n * n, Weight(1));
   std::vector<float> y(n * n * threads);
   const WithThreads with(threads);
   const double seconds = shortest_seconds(8, [&] {
-    parallel_for(threads, [&](std::size_t i) {
-      product<float>({x.data(), n, n, n}, {weight.data(), n, n, n}, {y.data() + i * n * n, n, n, n});
-    });
+    parallel_for(threads,
+                 [&](std::size_t i) { make({x.data(), n, n, n}, {y.data() + i * n * n, n, n, n}); });
   });
   return 2.0 * n * n * n * static_cast<double>(threads) / seconds;
 }
 
-}  // namespace
-
-double measure_product_peak(std::size_t threads, WeightType type) {
-  if (type == WeightType::bfloat16) return product_rate<bfloat16_bits>(threads);
-  if (type == WeightType::int8) return product_rate<std::int8_t>(threads);
-  return product_rate<float>(threads);
+double measure_product_peak(std::size_t threads) {
+  constexpr std::size_t n = product_size;
+  const std::vector<float> numbers(n * n, 1.0F);
+  const MatrixRef<const float> weight{numbers.data(), n, n, n};
+  using In = MatrixRef<const float>;
+  using Out = MatrixRef<float>;
+  return std::max(
+      measure_products(threads, [&](In x, Out y) { product<float>(x, weight, y); }),
+      measure_products(threads, [&](In x, Out y) { multiply<float>(x, transpose(weight), 0, y); }));
 }
 
 // A sum over an array far larger than the cache does one addition for every four bytes it reads, so
@@ -102,13 +104,9 @@ double measure_read_bandwidth(std::size_t threads) {
 // The least time for a prompt is its operations over that rate.
 
 double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
-                            std::size_t threads, WeightType type) {
-  const std::size_t chunk_size = fast_operations<float>().chunk_size;
-  const double weights = static_cast<double>(tokens) * projection_flops(config) +
-                         static_cast<double>(scored) * head_flops(config);
-  const double others =
-      static_cast<double>(tokens) * (layer_flops(config, chunk_size) - projection_flops(config));
-  return weights / measure_product_peak(threads, type) + others / measure_product_peak(threads);
+                            std::size_t threads) {
+  const PromptFlops flops = prompt_flops(config, fast_operations<float>().chunk_size, tokens, scored);
+  return (flops.weights + flops.others) / measure_product_peak(threads);
 }
 
 // Which of the two counts depends on how many tokens go through the model at once. A weight of the

@@ -2,9 +2,9 @@
 #include "commands.hpp"
 #include "loading.hpp"
 
+#include <mamba2/compact_limits.hpp>
 #include <mamba2/fast.hpp>
-#include <mamba2/kernels.hpp>
-#include <mamba2/limits.hpp>
+#include <mamba2/instruction_set.hpp>
 #include <mamba2/parallel.hpp>
 
 #include <nlohmann/json.hpp>
@@ -177,7 +177,7 @@ Json as_json(const std::vector<Figure>& figures, const Bench& options) {
                     {"ratio", f.per_second / f.limit}});
   return {{"model", options.model.empty() ? options.size : options.model},
           {"dtype", mamba2::name_of(options.weights)},
-          {"instruction_set", mamba2::kernels<float>().instruction_set},
+          {"instruction_set", mamba2::name_of(mamba2::instruction_set())},
           {"figures", rows}};
 }
 

@@ -9,6 +9,9 @@
 #include <mamba2/checkpoint.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
+#include <mamba2/compact_kernels.hpp>
+#include <mamba2/compact_limits.hpp>
+#include <mamba2/compact_products.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/costs.hpp>
 #include <mamba2/cross_entropy.hpp>
@@ -18,6 +21,7 @@
 #include <mamba2/gated_mlp.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
+#include <mamba2/instruction_set.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
@@ -32,6 +36,7 @@
 #include <mamba2/mixers.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/norm.hpp>
+#include <mamba2/onednn.hpp>
 #include <mamba2/operations.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/parameters.hpp>
@@ -41,6 +46,7 @@
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>
 #include <mamba2/row_shares.hpp>
+#include <mamba2/row_tiles.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
 #include <mamba2/selection.hpp>

@@ -80,8 +80,11 @@ void forms(const std::string& path, const std::string& measured) {
     table.row(row.seqlen, row.quadratic, row.linear, row.quadratic_count * time_of_one,
               row.linear_count * time_of_one);
 
-  const Row& last = rows.back();
-  const double advantage = last.linear / last.linear_count / (last.quadratic / last.quadratic_count);
+  // Where products show most of it: the longest squares leave the cache.
+  double advantage = 0;
+  for (const Row& row : rows)
+    advantage =
+        std::max(advantage, row.linear / row.linear_count / (row.quadratic / row.quadratic_count));
   double crossing = std::nan("");  // between two lengths, on the straight line in logarithms
   for (std::size_t i = 0; i + 1 < rows.size(); ++i) {
     const double before = std::log(rows[i].quadratic / rows[i].linear),

@@ -1,15 +1,14 @@
 // ## The program {#language_model_program}
 //
 // The program of this chapter makes a model small enough to be made in no time, with fresh random
-// weights, and puts it through everything: the three algorithms, the step, both kinds of
-// checkpoint, and a few files that lie.
+// weights, and puts it through everything: the three algorithms, the step, a checkpoint, and a few
+// files that lie.
 
 #include <demo/demo.hpp>
 #include <mamba2/cross_entropy.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/model_directory.hpp>
-#include <mamba2/pickle.hpp>
 #include <mamba2/safetensors.hpp>
 
 #include <cmath>
@@ -199,20 +198,17 @@ bool same(const mamba2::LanguageModel<double>& a, const mamba2::LanguageModel<do
 }
 
 void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path& scratch) {
-  using enum mamba2::CheckpointLayout;
   using mamba2::ElementType;
   std::printf("[checkpoints]\n");
-  const auto round_trip = [&](const char* name, mamba2::CheckpointLayout layout, ElementType type) {
-    save_language_model(model, scratch / name, layout, type);
+  const auto round_trip = [&](const char* name, ElementType type) {
+    save_language_model(model, scratch / name, mamba2::CheckpointLayout::hugging_face, type);
     return mamba2::load_language_model<double>(scratch / name);
   };
-  std::printf("pytorch_model.bin, float64, loads as it was: %s\n",
-              yes(same(round_trip("a", reference, ElementType::float64), model)));
-  std::printf("model.safetensors, float64, loads as it was: %s\n",
-              yes(same(round_trip("b", hugging_face, ElementType::float64), model)));
+  std::printf("logits from float64 weights are the same: %s\n",
+              yes(same(round_trip("b", ElementType::float64), model)));
   const auto want = model.forward(some_text());
   const auto error = [&](const char* name, ElementType type) {
-    return relative_difference(round_trip(name, hugging_face, type).forward(some_text()), want);
+    return relative_difference(round_trip(name, type).forward(some_text()), want);
   };
   std::printf("logits from float32 weights agree to 1e-6: %s\n",
               yes(error("c", ElementType::float32) < 1e-6));
@@ -220,15 +216,24 @@ void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path
               yes(error("d", ElementType::float16) < 1e-3));
   std::printf("logits from bfloat16 weights agree to 1e-2: %s\n",
               yes(error("e", ElementType::bfloat16) < 1e-2));
-
-  const std::string file = contents(scratch / "b" / "model.safetensors");
-  std::uint64_t length = 0;
-  std::memcpy(&length, file.data(), 8);
-  std::printf("[header]\n%zu bytes of header:\n%s...\n", static_cast<std::size_t>(length),
-              file.substr(8, file.find("}}", 0) + 2 > 8 ? 266 : 0).c_str());
 }
 
-// And files that lie. Each is refused with its name (left out here), the place and the reason.
+// The beginning of a safetensors file: the header's length, and its first entries, one a line.
+
+void show_header(const fs::path& path) {
+  const std::string file = contents(path);
+  std::uint64_t length = 0;
+  std::memcpy(&length, file.data(), 8);
+  std::string header = file.substr(8, length);
+  for (std::size_t at = 0, lines = 0; (at = header.find("},", at)) != std::string::npos; at += 2) {
+    header.insert(at + 2, "\n ");
+    if (++lines == 4) header.resize(at + 2);
+  }
+  std::printf("[header]\n%zu bytes of header, which begins\n%s\n", static_cast<std::size_t>(length),
+              header.c_str());
+}
+
+// And files that lie. Each is refused with its name, the place and the reason.
 
 template <class Read>
 void show_refusal(const char* what, Read read) {
@@ -246,9 +251,6 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 void show_lies() {
   std::printf("[lies]\n");
-  show_refusal("a pickle that would run a command", [] {
-    mamba2::read_state_dict(bytes_of("cos\nsystem\n(S'echo gotcha'\ntR."), "weights.bin");
-  });
   const auto header = [](const std::string& text) {
     const std::uint64_t length = text.size();
     return std::string(reinterpret_cast<const char*>(&length), 8) + text + std::string(8, '\0');
@@ -281,6 +283,7 @@ int main() {
   for (const double loudness : {1.0, 10.0}) show_stream(model, loudness);
   show_halves();
   show_checkpoints(model, scratch.path);
+  show_header(scratch.path / "b" / "model.safetensors");
   show_lies();
 }
 
@@ -293,15 +296,15 @@ int main() {
 //
 // @output stream
 //
-// Both layouts give back the model that was saved, to the last bit where doubles are stored, and to
-// what the format can hold otherwise:
+// A model that was saved is loaded as it was, to the last bit where doubles are stored, and to what
+// the format can hold otherwise:
 //
 // @output checkpoints
 //
 // ::: tryit
 // Run it with `./book run 10`. Then look at real files: `mamba2 info --model DIR` says of a model's
-// directory what it holds, and `unzip -l pytorch_model.bin` lists the archive. The first kilobytes
-// of a `model.safetensors` can be read with `head -c 2000`.
+// directory what it holds, and the first kilobytes of a `model.safetensors` can be read with
+// `head -c 2000`.
 // :::
 //
 // ## What has not changed {#language_model_unchanged}
@@ -339,6 +342,3 @@ int main() {
 // - [@huggingface], the model *Mamba2*, for the other dialect; its converter shows what is renamed.
 // - The [safetensors format](https://github.com/huggingface/safetensors#format), a page long, and
 //   the audit of its reader.
-// - The documentation of Python's [pickle](https://docs.python.org/3/library/pickle.html), which
-//   begins with a warning, and its module `pickletools`, which prints a pickle's program without
-//   running it.

@@ -90,4 +90,9 @@ std::uint16_t float_to_float16(float value) {
   return static_cast<std::uint16_t>(sign | half);
 }
 
+// Some floats, and what is left of them in either format. The one has the digits, the other the
+// range:
+//
+// @output halves
+
 }  // namespace mamba2

@@ -1,20 +1,16 @@
 // # The language model {#ch_language_model}
-// @summary Embedding, residual stream and head; checkpoints of both kinds read byte by byte, and trusted in nothing.
+// @summary Embedding, residual stream and head, a measure of how good they are, and checkpoints read byte by byte, trusted in nothing.
 //
 // A block turns a sequence of vectors into another one. It knows nothing of words. To make a
 // language model of it takes surprisingly little: a table with a vector for each token in front, a
 // stack of blocks in between, and a table of scores behind. All of it, with the loops, is the first
-// fifth of this chapter.
+// part of this chapter; the second asks how good such a model is.
 //
-// The other four fifths are about files. The models that one wants to run were trained elsewhere,
-// in another language, at a price of many thousand hours of GPU time, and what is left of that is a
-// directory: a configuration of a few lines and some hundred million numbers. If one of the numbers
-// goes to the wrong place, nothing crashes. The model simply writes nonsense, and nobody can say
-// why. So this chapter reads the published checkpoints byte by byte, checks every claim that they
-// make, and ends with logits equal to the reference's.
-//
-// There is a second reason to be careful. A checkpoint is a file from a stranger, and one of the
-// two formats in use is a *program*. We shall read it without running it.
+// The rest is about files. The models that one wants to run were trained elsewhere, in another
+// language, at a price of many thousand hours of GPU time, and what is left of that is a directory:
+// a configuration of a few lines and some hundred million numbers. If one of the numbers goes to
+// the wrong place, nothing crashes. The model simply writes nonsense, and nobody can say why. So
+// this chapter reads a checkpoint byte by byte and checks every claim that it makes.
 //
 // ## What it builds on {#language_model_builds_on}
 //

@@ -1,8 +1,8 @@
 // ## From a directory to a model {#language_model_directory}
 //
-// Now the pieces meet. A model is a directory. First, which file holds the weights? One file may be
-// too large for a server, so conversions split it and add an **index**, a JSON file that says for
-// each tensor which file it is in:
+// Now the pieces meet. A model is a directory. First, which file holds the weights? The first of a
+// known kind that is there. But one file may be too large for a server, so conversions split it and
+// add an **index**, a JSON file that says for each tensor which file it is in:
 //
 // ```json
 // {"metadata": {"total_size": 5405199360},
@@ -13,11 +13,10 @@
 // `../../.ssh/id_rsa` or `/dev/zero`. A name of a file of this model has no business with folders:
 // one with a slash, or a leading dot, is refused.
 
+#include <mamba2/checkpoint_format.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
 #include <mamba2/model_directory.hpp>
-#include <mamba2/pytorch_file.hpp>
-#include <mamba2/safetensors.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -31,14 +30,10 @@ namespace {
 
 using Path = std::filesystem::path;
 
-std::vector<TensorEntry> read_table(const InputFile& file) {
-  return file.path().extension() == ".safetensors" ? read_safetensors(file) : read_pytorch_file(file);
-}
-
-Checkpoint open_file(const Path& path) {
+Checkpoint open_file(const CheckpointFormat& format, const Path& path) {
   std::vector<std::unique_ptr<InputFile>> files;
   files.push_back(std::make_unique<InputFile>(path));
-  auto tensors = read_table(*files.front());
+  auto tensors = format.read(*files.front());
   return Checkpoint(std::move(files), std::move(tensors));
 }
 
@@ -63,10 +58,9 @@ std::map<std::string, std::string> read_index(const Path& path) {
 // Index and files must agree in both directions: every tensor of the index is in the file it names,
 // and every tensor of a file is in the index, under that file.
 
-Checkpoint open_index(const Path& path) {
+Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
   const auto index = read_index(path);
-  const std::string extension =
-      path.filename() == "model.safetensors.index.json" ? ".safetensors" : ".bin";
+  const std::string extension = Path(format.file).extension();
   std::vector<std::unique_ptr<InputFile>> files;
   std::vector<TensorEntry> tensors;
   std::map<std::string, std::size_t> numbers;  // of the files
@@ -76,7 +70,7 @@ Checkpoint open_index(const Path& path) {
                       extension);
     if (!numbers.try_emplace(name, files.size()).second) continue;
     files.push_back(std::make_unique<InputFile>(path.parent_path() / name));
-    for (TensorEntry& entry : read_table(*files.back())) {
+    for (TensorEntry& entry : format.read(*files.back())) {
       const auto place = index.find(entry.name);
       if (place == index.end() || place->second != name)
         throw FileError(files.back()->path().string() + ": tensor '" + entry.name +
@@ -92,22 +86,23 @@ Checkpoint open_index(const Path& path) {
   return checkpoint;
 }
 
-constexpr const char* weight_files[] = {"model.safetensors", "model.safetensors.index.json",
-                                        "pytorch_model.bin", "pytorch_model.bin.index.json"};
+std::string index_of(const CheckpointFormat& format) {
+  return std::string(format.file) + ".index.json";
+}
 
 }  // namespace
 
 Checkpoint open_checkpoint(const Path& directory) {
   if (!std::filesystem::is_directory(directory))
     throw FileError(directory.string() + ": is not a directory");
-  for (const char* name : weight_files) {
-    const Path path = directory / name;
-    if (!std::filesystem::exists(path)) continue;
-    return path.extension() == ".json" ? open_index(path) : open_file(path);
+  std::string looked_for;
+  for (const CheckpointFormat& format : checkpoint_formats()) {
+    const Path file = directory / format.file, index = directory / index_of(format);
+    if (std::filesystem::exists(file)) return open_file(format, file);
+    if (std::filesystem::exists(index)) return open_index(format, index);
+    looked_for += (looked_for.empty() ? "" : ", ") + file.filename().string() + ", " + index_of(format);
   }
-  throw FileError(
-      directory.string() +
-      ": holds no weights (looked for model.safetensors, pytorch_model.bin, and an index of either)");
+  throw FileError(directory.string() + ": holds no weights (looked for " + looked_for + ")");
 }
 
 // ### Do the weights fit? {#language_model_fit}
@@ -351,10 +346,19 @@ std::vector<NamedTensor<Real>> named_tensors(const LanguageModel<Real>& model,
 }
 
 void refuse_other_weights(const Path& directory, const std::string& ours) {
-  for (const char* name : weight_files)
-    if (name != ours && std::filesystem::exists(directory / name))
-      throw FileError((directory / name).string() +
-                      ": other weights are already here; save to a directory of its own");
+  for (const CheckpointFormat& format : checkpoint_formats())
+    for (const std::string& name : {std::string(format.file), index_of(format)})
+      if (name != ours && std::filesystem::exists(directory / name))
+        throw FileError((directory / name).string() +
+                        ": other weights are already here; save to a directory of its own");
+}
+
+const CheckpointFormat& format_of(CheckpointLayout layout) {
+  const std::string file =
+      layout == CheckpointLayout::reference ? "pytorch_model.bin" : "model.safetensors";
+  for (const CheckpointFormat& format : checkpoint_formats())
+    if (format.file == file) return format;
+  throw ValueError("layout: its weights are stored in " + file + ", a kind that is not known here");
 }
 
 // A `generation_config.json` that is here already must not name other tokens than the model.
@@ -378,20 +382,17 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
   const bool reference = layout == CheckpointLayout::reference;
   LanguageModelConfig config = model.config();
   if (reference) config.eos_token_ids.clear();  // they have a file of their own
+  const CheckpointFormat& format = format_of(layout);
   const std::string text = config_text(config, layout);
   std::error_code failure;
   std::filesystem::create_directories(directory, failure);
   if (failure) throw FileError(directory.string() + ": cannot be made: " + failure.message());
-  const std::string weights = reference ? "pytorch_model.bin" : "model.safetensors";
-  refuse_other_weights(directory, weights);
+  refuse_other_weights(directory, format.file);
   const bool ends = has_ends(directory, model.config(), layout);
   NewFile config_file(directory / "config.json");
   config_file.write(text);
-  const auto tensors = named_tensors(model, layout);
-  if (reference)
-    write_pytorch_file(directory / weights, tensors, type);
-  else
-    write_safetensors(directory / weights, tensors, type);
+  std::get<TensorWriter<Real>>(format.write)(directory / format.file, named_tensors(model, layout),
+                                             type);
   if (reference && !ends && !model.config().eos_token_ids.empty()) {
     NewFile file(directory / "generation_config.json");
     file.write(generation_config_text(model.config()));

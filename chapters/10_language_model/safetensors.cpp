@@ -26,6 +26,15 @@
 // - the ranges, sorted, must follow each other without overlap and without a hole, up to the last
 //   byte. A hole could hide data; an overlap would make two tensors of one.
 //
+// This is the beginning of one, which the program of this chapter has written:
+//
+// @output header
+//
+// And this is what the reader says to three files that lie. Each would pass where sizes are
+// multiplied without care, or ranges believed:
+//
+// @output lies
+//
 // What is *not* asked for is that a tensor begins at a multiple of its element's size. Three
 // numbers of two bytes before a number of four are a valid file, and whoever wants aligned numbers
 // has to copy them, as we do.
@@ -193,6 +202,22 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
       file.write(encode(tensor.data.subspan(i, std::min(piece, tensor.data.size() - i)), type));
   file.commit();
 }
+
+// ### Kinds of files {#language_model_kinds}
+//
+// There are other files that weights come in. What is to be said of a kind is its name, and how it
+// is read and written:
+//
+// @quote src/mamba2/checkpoint_format.hpp#format
+//
+
+CheckpointFormat safetensors_format() {
+  return {"model.safetensors", read_safetensors, {write_safetensors<float>, write_safetensors<double>}};
+}
+
+// The kinds that are known stand in a list, which so far has one entry. It is a file of its own
+// (`choices/checkpoint_formats.cpp`): @chapter{checkpoints}, which reads another kind, makes the
+// choice anew, and what follows here need not know.
 
 template void write_safetensors(const std::filesystem::path&, const std::vector<NamedTensor<float>>&,
                                 ElementType);

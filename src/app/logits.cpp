@@ -22,7 +22,7 @@ struct Logits {
     write_npy(output, model_->forward(tokens, {.algorithm = algorithm}));
   }
   mamba2::Tensor<std::int64_t, 2> tokens_of(const std::string& argument) const {
-    const auto list = mamba2::load_tokenizer(model).encode(text_of_argument(argument));
+    const auto list = tokenizer_of(model).encode(text_of_argument(argument));
     auto tokens = mamba2::Tensor<std::int64_t, 2>::from_shape({1, list.size()});
     std::copy(list.begin(), list.end(), tokens.begin());
     return tokens;

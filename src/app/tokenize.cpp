@@ -1,12 +1,13 @@
 // mamba2 tokenize: a text as tokens, and tokens as a text.
 #include "commands.hpp"
-#include "loading.hpp"
+#include "numbers.hpp"
 #include "text.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <iostream>
 #include <memory>
+#include <optional>
 
 namespace app {
 
@@ -15,22 +16,24 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Tokenize {
-  std::string model, text;
+  std::string model;
+  std::optional<std::string> text;
   std::vector<std::string> decode;
-  bool json = false;
+  bool json = false, special = false;
 
   void run() const {
+    if (text.has_value() != decode.empty()) throw CLI::ValidationError("expected either a TEXT or --decode IDS");
     std::vector<std::int64_t> ids;
     for (const std::string& argument : decode)
-      for (const std::int64_t id : ids_of_argument("--decode", text_of_argument(argument))) ids.push_back(id);
-    const auto tokenizer = mamba2::load_tokenizer(model);
-    if (decode.empty()) ids = tokenizer.encode(text_of_argument(text));
+      for (const std::int64_t id : ids_of("--decode", text_of_argument(argument))) ids.push_back(id);
+    const auto tokenizer = tokenizer_of(model);
+    if (text) ids = tokenizer.encode(text_of_argument(*text), {.special_in_text = special});
     if (json)
       print_json(tokenizer, ids);
     else if (decode.empty())
       print_ids(ids);
     else
-      std::cout << tokenizer.decode(ids) << "\n";
+      show(tokenizer.decode(ids) + "\n");
   }
 
   static void print_ids(const std::vector<std::int64_t>& ids) {
@@ -54,16 +57,17 @@ void add_tokenize(CLI::App& cli) {
       "  mamba2 tokenize --model mamba2-130m 'Mamba is a'\n"
       "  mamba2 tokenize --model mamba2-130m --json 'Mamba is a'     each token's text as well\n"
       "  mamba2 tokenize --model mamba2-130m --decode 46,31834\n"
-      "  mamba2 tokenize --model mamba2-130m - < FILE                the text of a file\n");
+      "  mamba2 tokenize --model mamba2-130m - < FILE                the text of a file\n"
+      "  mamba2 tokenize --model mamba2-130m -- '-x'                 a text that begins with a dash\n");
   const auto tokenize = std::make_shared<Tokenize>();
   command->add_option("-m,--model", tokenize->model, "Directory of the model: tokenizer.json")
       ->required()
       ->type_name("DIR");
-  CLI::Option_group* what = command->add_option_group("what to turn");
-  what->add_option("text", tokenize->text, "A text; - reads it from standard input")->type_name("TEXT");
-  what->add_option("--decode", tokenize->decode, "Numbers of tokens, such as 12,7,99; - reads them from standard input")
+  command->add_option("text", tokenize->text, "A text; - reads it from standard input")->type_name("TEXT");
+  command
+      ->add_option("--decode", tokenize->decode, "Numbers of tokens, such as 12,7,99; - reads them from standard input")
       ->type_name("IDS");
-  what->require_option(1);
+  command->add_flag("--special", tokenize->special, "<|endoftext|> and its like in the text are those tokens");
   command->add_flag("--json", tokenize->json, "As JSON, for programs: text, ids, and the text of each token");
   command->callback([tokenize] { tokenize->run(); });
 }

@@ -87,9 +87,9 @@ class Checkpoint {
   std::vector<TensorEntry> tensors_;
 };
 
-/// \brief Open the weights in a model's directory: safetensors or PyTorch, in one file or several with an index.
-/// \param directory holds `model.safetensors`, `model.safetensors.index.json`, `pytorch_model.bin` or `pytorch_model.bin.index.json`;
-///                  the first of these that is there is taken
+/// \brief Open the weights in a model's directory: of one of checkpoint_formats(), in one file or several with an index.
+/// \param directory holds a file such as `model.safetensors`, or its index, `model.safetensors.index.json`; the first that is there
+///                  is taken
 /// \return the table of contents; no number has been read
 /// \throws FileError naming file, tensor or offset, and the reason
 Checkpoint open_checkpoint(const std::filesystem::path& directory);

@@ -7,6 +7,7 @@
 #include <mamba2/bpe.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/checkpoint.hpp>
+#include <mamba2/checkpoint_format.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
 #include <mamba2/compact_kernels.hpp>

@@ -47,7 +47,7 @@ LanguageModel<Real> load_language_model(const std::filesystem::path& directory, 
 /// \param layout    which files
 /// \param type      how the numbers are stored
 /// \throws FileError if something cannot be written
-/// \throws ValueError if the layout cannot express an option of the model
+/// \throws ValueError if the layout cannot express an option of the model, or its weights are of no kind in checkpoint_formats()
 template <class Real>
 void save_language_model(const LanguageModel<Real>& model, const std::filesystem::path& directory,
                          CheckpointLayout layout = CheckpointLayout::reference,

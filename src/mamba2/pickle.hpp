@@ -1,5 +1,5 @@
 /// \file pickle.hpp
-/// \brief A machine for the few pickle instructions that a table of tensors needs, and for no others. Explained in @chapter{language_model}.
+/// \brief A machine for the few pickle instructions that a table of tensors needs, and for no others. Explained in @chapter{checkpoints}.
 #pragma once
 
 #include <mamba2/checkpoint.hpp>

@@ -1,8 +1,8 @@
 /// \file pytorch_file.hpp
-/// \brief PyTorch's `pytorch_model.bin`: a zip archive of one pickle and the numbers it speaks of. Explained in @chapter{language_model}.
+/// \brief PyTorch's `pytorch_model.bin`: a zip archive of one pickle and the numbers it speaks of. Explained in @chapter{checkpoints}.
 #pragma once
 
-#include <mamba2/checkpoint.hpp>
+#include <mamba2/checkpoint_format.hpp>
 
 namespace mamba2 {
 
@@ -20,5 +20,8 @@ std::vector<TensorEntry> read_pytorch_file(const InputFile& file);
 template <class Real>
 void write_pytorch_file(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
                         ElementType type = ElementType::float32);
+
+/// \brief PyTorch's file as one of the kinds that weights are stored in. \return `pytorch_model.bin` and its functions
+CheckpointFormat pytorch_format();
 
 }  // namespace mamba2

@@ -2,7 +2,7 @@
 /// \brief The safetensors format: a length, a JSON header, the numbers. Explained in @chapter{language_model}.
 #pragma once
 
-#include <mamba2/checkpoint.hpp>
+#include <mamba2/checkpoint_format.hpp>
 
 namespace mamba2 {
 
@@ -20,5 +20,8 @@ std::vector<TensorEntry> read_safetensors(const InputFile& file);
 template <class Real>
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor<Real>>& tensors,
                        ElementType type = ElementType::float32);
+
+/// \brief Safetensors as one of the kinds of files that weights are stored in. \return `model.safetensors` and its functions
+CheckpointFormat safetensors_format();
 
 }  // namespace mamba2

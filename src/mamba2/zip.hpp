@@ -1,5 +1,5 @@
 /// \file zip.hpp
-/// \brief Zip archives of uncompressed files, the container of PyTorch's checkpoints. Explained in @chapter{language_model}.
+/// \brief Zip archives of uncompressed files, the container of PyTorch's checkpoints. Explained in @chapter{checkpoints}.
 #pragma once
 
 #include <mamba2/mapped_file.hpp>

@@ -140,7 +140,7 @@ TEMPLATE_TEST_CASE("the loss that the golden training begins with", "[cross_entr
 }
 
 TEMPLATE_TEST_CASE("forward with a cache goes on where it stopped", "[language_model]", float, double) {
-  const auto model = load_language_model<TestType>(golden_path("lm/tiny"));
+  const auto model = load_language_model<TestType>(golden_path("lm/tiny-hf"));
   const auto ids = load_golden<std::int64_t, 2>("lm/tiny", "input_ids");
   const auto want = load_golden<TestType, 3>("lm/tiny", "logits");
   auto cache = model.empty_cache(2);

@@ -19,10 +19,7 @@ void contains(const std::string& text, const std::string& part) {
   CHECK(text.find(part) != std::string::npos);
 }
 
-std::string quoted(const std::filesystem::path& path) {
-  return std::string("'").append(path.string()).append("'");
-}
-const std::string tiny = quoted(golden_path("lm/tiny"));
+const std::string tiny = in_quotes(golden_path("lm/tiny"));
 
 }  // namespace
 
@@ -72,11 +69,11 @@ TEST_CASE("mamba2 info reports NaN and infinite weights", "[app][hostile]") {
   });
   const TemporaryDirectory directory;
   save_language_model(model, directory.path(), CheckpointLayout::hugging_face);
-  const auto about = nlohmann::json::parse(run_mamba2("info --json -m " + quoted(directory.path())).out);
+  const auto about = nlohmann::json::parse(run_mamba2("info --json -m " + in_quotes(directory.path())).out);
   CHECK(about["nan"] == 1);
   CHECK(about["infinite"] == 2);
   CHECK(about["unsound_tensors"] == nlohmann::json{"backbone.layers.1.norm.weight", "backbone.norm_f.weight"});
-  const Ran plain = run_mamba2("info -m " + quoted(directory.path()));
+  const Ran plain = run_mamba2("info -m " + in_quotes(directory.path()));
   contains(plain.out, "NOT SOUND: 1 NaN, 2 infinite");
   contains(plain.out, "backbone.layers.1.norm.weight");
 }
@@ -85,8 +82,8 @@ TEST_CASE("mamba2 logits writes the golden logits", "[app]") {
   const TemporaryDirectory directory;
   const auto want = load_golden<double, 3>("lm/tiny", "logits");
   const auto error = [&](const std::string& option) {
-    const Ran ran = run_mamba2("logits --model " + tiny + " --ids " + quoted(golden_path("lm/tiny/input_ids.npy")) +
-                               " --output " + quoted(directory / "logits.npy") + option);
+    const Ran ran = run_mamba2("logits --model " + tiny + " --ids " + in_quotes(golden_path("lm/tiny/input_ids.npy")) +
+                               " --output " + in_quotes(directory / "logits.npy") + option);
     INFO(ran.err);
     REQUIRE(ran.status == 0);
     CHECK(ran.out.empty());
@@ -112,8 +109,8 @@ TEST_CASE("mamba2 logits reads whole numbers of any width, and nothing else", "[
   };
   const auto run = [&](const std::string& file) {
     write_file(directory / "ids.npy", file);
-    return run_mamba2("logits -m " + tiny + " --ids " + quoted(directory / "ids.npy") + " -o " +
-                      quoted(directory / "out.npy"));
+    return run_mamba2("logits -m " + tiny + " --ids " + in_quotes(directory / "ids.npy") + " -o " +
+                      in_quotes(directory / "out.npy"));
   };
   const std::string three("\1\0\2\0\3\0", 6);
   CHECK(run(npy("<u2", "(3,)", three)).status == 0);
@@ -142,7 +139,7 @@ TEST_CASE("mamba2 logits reads whole numbers of any width, and nothing else", "[
   contains(refused(npy("<i2", "(3,)", three).substr(0, 40)), "its header ends too early");
   contains(refused(npy("<i2", "(3,)", std::string("\1\0\x70\2\3\0", 6))), "ids: expected 0 to 623, got 624 at (0, 1)");
   contains(refused(npy("|i1", "(2,)", "\1\xff")), "ids: expected 0 to 623, got -1 at (0, 1)");
-  contains(run_mamba2("logits -m /nowhere --ids " + quoted(directory / "ids.npy") + " -o x").err,
+  contains(run_mamba2("logits -m /nowhere --ids " + in_quotes(directory / "ids.npy") + " -o x").err,
            "/nowhere: is not a directory");
 }
 

@@ -4,6 +4,7 @@
 #include <support/files.hpp>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include <sys/wait.h>
@@ -15,6 +16,11 @@ struct Ran {
   std::string out;  // standard output
   std::string err;  // standard error
 };
+
+// A path as a word of the shell.
+inline std::string in_quotes(const std::filesystem::path& path) {
+  return std::string("'").append(path.string()).append("'");
+}
 
 // run_mamba2("info --model DIR"): the words after the command, as a shell reads them.
 inline Ran run_mamba2(const std::string& words) {

@@ -1,7 +1,60 @@
-// ## The other format: a zip of a pickle {#language_model_zip}
+// # Files from strangers {#ch_checkpoints}
+// @summary PyTorch's checkpoints: an archive with two tables of contents, a pickle that is a program, and a reader that trusts neither.
 //
-// The published Mamba-2 models come as `pytorch_model.bin`. Rename it to `.zip` and any archive
-// tool opens it:
+// The models that one wants to run were trained by somebody else, and what is left of that is a
+// file. Most of the published Mamba-2 models come as `pytorch_model.bin`. That is a zip archive,
+// and in it lies a *pickle*: a small program that builds a table of tensors when it is run. Python
+// runs it. It can do whatever Python can do, and files have been found in public collections of
+// models that did.
+//
+// This chapter reads such a file without running it, and believes nothing that it says. The method
+// is worth more than the format: know every claim, check each where it is made, and have nothing in
+// the machine that could do harm.
+//
+// ::: aside You may skip this chapter
+// Nothing after it explains itself by it. The programs of later chapters can read one more kind of
+// file; that is all. Come back when you write a reader of your own, for any format.
+// :::
+//
+// ## What it builds on {#checkpoints_builds_on}
+//
+// @Chapter{language_model} for mamba2::InputFile and mamba2::NewFile, for mamba2::TensorEntry,
+// which says where a tensor's numbers lie, and for the list of kinds of files, which grows by one.
+//
+// ## Shapes {#checkpoints_shapes}
+//
+// ::: shapes The names of this chapter
+// | name | shape | what it is |
+// |---|---|---|
+// | storage | (storage_size) | numbers in a row, a file of the archive; several tensors may share one |
+// | offset | scalar | the place in its storage of a tensor's first number |
+// | shape $s$ | (axes) | the sizes of a tensor, outermost first |
+// | strides $d$ | (axes) | how many numbers further the next entry along each axis lies |
+// :::
+//
+// A tensor is a view of its storage: the entry with indices $i_1, i_2, \dots$ is the number
+//
+// $$ \mathrm{offset} + \sum_k i_k d_k $$ {#eq:view}
+//
+// of it. So a transpose needs no numbers of its own, and neither does a tied head.
+//
+// ## Six files, six lies {#checkpoints_lies}
+//
+// What can a file say that is not true? Here are six that the program of this chapter makes, each
+// of them valid but for one claim, and what the reader says to them. The name of the file, with
+// which each message begins, is short here.
+//
+// @output lies
+//
+// The first two are attacks. Loaded by a reader that runs what it finds, such a file would have run
+// a command; the second hides its name from whoever searches for it. The next two would have made a
+// careless reader in C++ read memory that is not its own. The last two are archives that tell
+// different readers different things. None of the messages comes from a crash that was caught. Each
+// is a comparison that was made before the number was used.
+//
+// ## A zip of a pickle {#checkpoints_zip}
+//
+// Rename `pytorch_model.bin` to `.zip` and any archive tool opens it:
 //
 // ::: figure pytorch_layout
 // What torch.save() writes. The pickle is a program that, when run, builds a dictionary of tensors;
@@ -12,13 +65,21 @@
 // file of plain numbers for each *storage*. Two tensors may share a storage; that is how a tied
 // head costs nothing. The files are stored uncompressed, so the numbers can be used where they lie.
 //
-// ### The archive
+// ### The archive {#checkpoints_archive}
 //
 // A zip file is read from its end. There lies a small *end record* that says where the **central
 // directory** begins; the directory lists every file with its name, its size and the place of its
 // **local header**, and behind the local header come the bytes. So every fact is written down
 // twice, and a hostile archive says two different things: one program shows a harmless file,
-// another reads a different one. We read both, and refuse what disagrees.
+// another reads a different one.
+//
+// ::: figure two_stories
+// An archive that tells two stories. Who lists it by the central directory sees a file of 24 bytes
+// at one place; who walks from header to header finds another name and another size there. A
+// scanner that does the one does not see what a loader that does the other will load.
+// :::
+//
+// We read both, and refuse what disagrees.
 //
 // The fields are little-endian and unaligned. A small reader that knows where its bytes end takes
 // care of both. It holds a piece of the archive, and knows where in the file the piece began, so
@@ -64,6 +125,9 @@ class Piece {  // of an archive; reads fields, refuses to read past its end
   std::size_t begin_;
   std::string bytes_;
 };
+
+// Each kind of record begins with a signature of four bytes. How large a directory may be is a
+// limit of ours: no model has so many tensors, and the directory is read into memory.
 
 constexpr std::uint32_t local_signature = 0x04034b50, central_signature = 0x02014b50,
                         end_signature = 0x06054b50;
@@ -196,6 +260,9 @@ void check_descriptor(const InputFile& file, const Header& central, std::size_t 
                          "' is not its check sum and size as in the central directory");
 }
 
+// Now a file can be located. Its local header has to lie in front of the central directory, to name
+// the same file and to say the same of it, field by field.
+
 ZipEntry locate(const InputFile& file, const Header& central, std::size_t end) {
   const std::size_t at = central.local, most = std::min<std::size_t>(end, file.size());
   const std::string name = "file '" + central.name + "'";
@@ -317,6 +384,8 @@ U32 at_most_32_bits(std::size_t value) {
 
 }  // namespace
 
+// A file begins with its local header, padded so that its bytes begin at a multiple of 64.
+
 void ZipWriter::begin(const std::string& name) {
   end();
   open_ = true;
@@ -333,6 +402,9 @@ void ZipWriter::begin(const std::string& name) {
   file_.write(std::string(padding, 'Z'));
 }
 
+// Bytes are appended as they come, and the sum goes along. At the end of a file its header is
+// completed.
+
 void ZipWriter::append(std::span<const std::byte> bytes) {
   Entry& entry = entries_.back();
   entry.crc = crc32(bytes, entry.crc);
@@ -346,6 +418,8 @@ void ZipWriter::end() {
   file_.overwrite(entry.header + 14, Fields(entry.crc));
   file_.overwrite(entry.header + 30 + entry.name.size() + 4, Fields(U64{entry.size}, U64{entry.size}));
 }
+
+// At the end of the archive comes the directory, and behind it both kinds of end record.
 
 void ZipWriter::finish() {
   end();

@@ -1,4 +1,4 @@
-// ### The pickle, and why it is dangerous {#language_model_pickle}
+// ### The pickle, and why it is dangerous {#checkpoints_pickle}
 //
 // A pickle looks like data and is a program. Python runs it on a small machine with a stack: an
 // instruction pushes a number, another makes a tuple of what was pushed. To restore objects of any
@@ -14,14 +14,19 @@
 // tR.                 TUPLE, REDUCE, STOP
 // ```
 //
+// This is an honest one, the program of a table with a single tensor, as our own writer makes it.
+// In the last column, a star for each value that lies on the stack after the instruction:
+//
+// @output program
+//
 // ::: warning A checkpoint is code
 // `torch.load(file)` executed whatever the file said, for years; today's versions are careful by
 // default. This book's reader was never tempted: it has no Python to run.
 // :::
 //
-// What a table of tensors needs from that machine is little. torch.save() describes a tensor as a
-// call: push the function `torch._utils._rebuild_tensor_v2`, push its arguments, call it. The
-// arguments are
+// What a table of tensors needs from the machine is little. torch.save() describes a tensor as a
+// call, as seen above: push the function `torch._utils._rebuild_tensor_v2`, push its arguments,
+// call it. The arguments are
 //
 // 1. a storage, itself described by a tuple `('storage', torch.FloatStorage, '17', 'cpu', 589824)`:
 //    kind of numbers, file of the archive, device, how many numbers;
@@ -92,6 +97,8 @@ struct Global {
   std::optional<ElementType> type = {};  // of a storage or an element type; none for whole numbers
 };
 
+// A storage and a view of it, as the pickle describes them; and a value is one of eleven things.
+
 struct Storage {
   std::string key;
   Global kind;
@@ -104,6 +111,8 @@ struct View {
 };
 using Value = std::variant<None, bool, std::int64_t, double, std::string, Tuple, List, Dict, Global,
                            Storage, View>;
+
+// The list of names is short. A file that asks for anything else is refused.
 
 const std::unordered_map<std::string, Global> allowed_globals = {
     {"collections OrderedDict", {Word::ordered_dict}},
@@ -132,28 +141,16 @@ const std::unordered_map<std::string, Global> allowed_globals = {
 
 // The machine has a program counter, a stack of values, a stack of marks (where a tuple or a list
 // of pairs began), and a *memo*, in which the program keeps values to use them again: that is how
-// two tensors share a storage. Every read of the program is checked against its end, and the number
-// of values is limited.
+// two tensors share a storage. The number of values is limited.
 
-class PickleMachine {
- public:
-  PickleMachine(std::span<const std::byte> program, const std::string& where)
+class PickleMemory {
+ protected:
+  PickleMemory(std::span<const std::byte> program, const std::string& where)
       : program_(program), where_(where) {}
-
-  std::vector<PickledTensor> run() {
-    while (!stopped_) execute();
-    return state_dict(find_state_dict(pop()));
-  }
-
- private:
-  static constexpr std::size_t most_values = 500'000;
-
   [[noreturn]] void refuse(const std::string& reason) const {
     throw FileError(where_ + ": pickle, at byte " + std::to_string(at_) + ": " + reason);
   }
-
-  // Reading the program.
-  std::span<const std::byte> take(std::size_t length);
+  std::span<const std::byte> take(std::size_t length);  // of the program
   template <class Integer>
   Integer number() {
     Integer value;
@@ -162,19 +159,13 @@ class PickleMachine {
   }
   std::string text(std::size_t length);
   std::string line();
-
-  // The stack and the memo.
   void push(Ref value) { stack_.push_back(value); }
   void push_new(Value value);
   Ref top();
   Ref pop();
   std::vector<Ref> pop_to_mark();
-  void remember(std::uint32_t key) { memo_[key] = top(); }
-  void recall(std::uint32_t key);
-
-  // Values of the kind that is needed.
   template <class Kind>
-  Kind& as(Ref ref, const char* expected) {
+  Kind& as(Ref ref, const char* expected) {  // a value, if it is of the kind that is needed
     if (auto* value = std::get_if<Kind>(&heap_[ref])) return *value;
     refuse(std::string("expected ") + expected + ", got " + kind_of(ref));
   }
@@ -182,11 +173,110 @@ class PickleMachine {
   std::vector<std::size_t> as_sizes(Ref ref, const char* expected);
   std::string kind_of(Ref ref) const;
 
-  // The instructions.
+  static constexpr std::size_t most_values = 500'000;
+  std::span<const std::byte> program_;
+  const std::string& where_;
+  std::size_t at_ = 0, next_ = 0;  // the instruction being executed, and what is read next
+  std::vector<Value> heap_;
+  std::vector<Ref> stack_;
+  std::vector<std::size_t> marks_;
+  std::unordered_map<std::uint32_t, Ref> memo_;
+};
+
+// Reading the program: every read is checked against its end.
+
+std::span<const std::byte> PickleMemory::take(std::size_t length) {
+  if (length > program_.size() - next_) refuse("the program ends too early");
+  const auto bytes = program_.subspan(next_, length);
+  next_ += length;
+  return bytes;
+}
+
+std::string PickleMemory::text(std::size_t length) {
+  const auto bytes = take(length);
+  return {reinterpret_cast<const char*>(bytes.data()), length};
+}
+
+std::string PickleMemory::line() {
+  std::string result;
+  for (char c = number<char>(); c != '\n'; c = number<char>()) result += c;
+  return result;
+}
+
+// Whoever takes from the stack takes something that is there, or the program is refused.
+
+void PickleMemory::push_new(Value value) {
+  if (heap_.size() >= most_values) refuse("more than " + std::to_string(most_values) + " values");
+  heap_.push_back(std::move(value));
+  push(static_cast<Ref>(heap_.size() - 1));
+}
+
+Ref PickleMemory::top() {
+  if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
+    refuse("takes a value from an empty stack");
+  return stack_.back();
+}
+
+Ref PickleMemory::pop() {
+  const Ref value = top();
+  stack_.pop_back();
+  return value;
+}
+
+std::vector<Ref> PickleMemory::pop_to_mark() {
+  if (marks_.empty()) refuse("takes values up to a mark that was never set");
+  const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
+  std::vector<Ref> values(begin, stack_.end());
+  stack_.erase(begin, stack_.end());
+  marks_.pop_back();
+  return values;
+}
+
+// What a value is called in a message, and the two kinds of values that are asked for by what is in
+// them: a size, and a tuple of sizes.
+
+std::string PickleMemory::kind_of(Ref ref) const {
+  static const char* names[] = {"None",   "a truth value", "a whole number", "a number",
+                                "a text", "a tuple",       "a list",         "a dict",
+                                "a name", "a storage",     "a tensor"};
+  return names[heap_[ref].index()];
+}
+
+std::size_t PickleMemory::as_size(Ref ref, const char* expected) {
+  const auto value = as<std::int64_t>(ref, expected);
+  if (value < 0) refuse(std::string("expected ") + expected + ", got " + std::to_string(value));
+  return static_cast<std::size_t>(value);
+}
+
+std::vector<std::size_t> PickleMemory::as_sizes(Ref ref, const char* expected) {
+  const auto& items = as<Tuple>(ref, expected).items;
+  if (items.size() > 16)
+    refuse(std::string(expected) + " of " + std::to_string(items.size()) + " axes");
+  std::vector<std::size_t> sizes;
+  for (const Ref item : items) sizes.push_back(as_size(item, expected));
+  return sizes;
+}
+
+// What computes stands on that. Instructions come in four groups; three of them have a function of
+// their own, which says whether the instruction was one of its group. Calls are what the machine is
+// for: those that are known make tensors, and what a tensor claims is checked there.
+
+class PickleMachine : PickleMemory {
+ public:
+  PickleMachine(std::span<const std::byte> program, const std::string& where)
+      : PickleMemory(program, where) {}
+  std::vector<PickledTensor> run() {
+    while (!stopped_) execute();
+    return state_dict(find_state_dict(pop()));
+  }
+
+ private:
   void execute();
   bool push_constant(unsigned char opcode);
   bool make_container(unsigned char opcode);
   bool use_memo(unsigned char opcode);
+  void remember(std::uint32_t key) { memo_[key] = top(); }
+  void recall(std::uint32_t key);
   void push_tuple(std::size_t length);
   void push_long();
   void push_double();
@@ -196,7 +286,6 @@ class PickleMachine {
   void append(const std::vector<Ref>& items);
   void build();
 
-  // Calls.
   void call(Global function, const std::vector<Ref>& arguments);
   View rebuild_tensor(const std::vector<Ref>& arguments, std::optional<Global> type);
   void set_type(Storage& storage, std::optional<Global> type);
@@ -205,95 +294,10 @@ class PickleMachine {
   Ref find_state_dict(Ref root);
   std::vector<PickledTensor> state_dict(Ref dict);
 
-  std::span<const std::byte> program_;
-  const std::string& where_;
-  std::size_t at_ = 0, next_ = 0;  // the instruction being executed, and what is read next
   bool stopped_ = false;
-  std::vector<Value> heap_;
-  std::vector<Ref> stack_;
-  std::vector<std::size_t> marks_;
-  std::unordered_map<std::uint32_t, Ref> memo_;
 };
 
-// Reading the program, and the stack. A mark shields what lies below it.
-
-std::span<const std::byte> PickleMachine::take(std::size_t length) {
-  if (length > program_.size() - next_) refuse("the program ends too early");
-  const auto bytes = program_.subspan(next_, length);
-  next_ += length;
-  return bytes;
-}
-
-std::string PickleMachine::text(std::size_t length) {
-  const auto bytes = take(length);
-  return {reinterpret_cast<const char*>(bytes.data()), length};
-}
-
-std::string PickleMachine::line() {
-  std::string result;
-  for (char c = number<char>(); c != '\n'; c = number<char>()) result += c;
-  return result;
-}
-
-void PickleMachine::push_new(Value value) {
-  if (heap_.size() >= most_values) refuse("more than " + std::to_string(most_values) + " values");
-  heap_.push_back(std::move(value));
-  push(static_cast<Ref>(heap_.size() - 1));
-}
-
-Ref PickleMachine::top() {
-  if (stack_.size() <= (marks_.empty() ? 0 : marks_.back()))
-    refuse("takes a value from an empty stack");
-  return stack_.back();
-}
-
-Ref PickleMachine::pop() {
-  const Ref value = top();
-  stack_.pop_back();
-  return value;
-}
-
-std::vector<Ref> PickleMachine::pop_to_mark() {
-  if (marks_.empty()) refuse("takes values up to a mark that was never set");
-  const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-  std::vector<Ref> values(begin, stack_.end());
-  stack_.erase(begin, stack_.end());
-  marks_.pop_back();
-  return values;
-}
-
-void PickleMachine::recall(std::uint32_t key) {
-  const auto found = memo_.find(key);
-  if (found == memo_.end()) refuse("recalls memo " + std::to_string(key) + ", which was never kept");
-  push(found->second);
-}
-
-// What a value is called in a message, and the two kinds of values that are asked for by what is in
-// them: a size, and a tuple of sizes.
-
-std::string PickleMachine::kind_of(Ref ref) const {
-  static const char* names[] = {"None",   "a truth value", "a whole number", "a number",
-                                "a text", "a tuple",       "a list",         "a dict",
-                                "a name", "a storage",     "a tensor"};
-  return names[heap_[ref].index()];
-}
-
-std::size_t PickleMachine::as_size(Ref ref, const char* expected) {
-  const auto value = as<std::int64_t>(ref, expected);
-  if (value < 0) refuse(std::string("expected ") + expected + ", got " + std::to_string(value));
-  return static_cast<std::size_t>(value);
-}
-
-std::vector<std::size_t> PickleMachine::as_sizes(Ref ref, const char* expected) {
-  const auto& items = as<Tuple>(ref, expected).items;
-  if (items.size() > 16)
-    refuse(std::string(expected) + " of " + std::to_string(items.size()) + " axes");
-  std::vector<std::size_t> sizes;
-  for (const Ref item : items) sizes.push_back(as_size(item, expected));
-  return sizes;
-}
-
-// ### The instructions {#language_model_pickle_instructions}
+// ### The instructions {#checkpoints_pickle_instructions}
 //
 // Here is the whole instruction set, in four parts. What is missing is what matters: `INST`, `OBJ`,
 // `NEWOBJ`, the extension registry, buffers from outside. torch.save() writes protocol 2 unless it
@@ -404,6 +408,12 @@ bool PickleMachine::make_container(unsigned char opcode) {
 
 // And those that keep a value and fetch it again.
 
+void PickleMachine::recall(std::uint32_t key) {
+  const auto found = memo_.find(key);
+  if (found == memo_.end()) refuse("recalls memo " + std::to_string(key) + ", which was never kept");
+  push(found->second);
+}
+
 bool PickleMachine::use_memo(unsigned char opcode) {
   switch (opcode) {
     case 'q':  // BINPUT
@@ -420,6 +430,9 @@ bool PickleMachine::use_memo(unsigned char opcode) {
       return false;
   }
 }
+
+// The instructions' parts that take more than a line: tuples of known length, whole numbers of any
+// length, numbers with a fraction, names, and what fills lists and dicts.
 
 void PickleMachine::push_tuple(std::size_t length) {
   std::vector<Ref> items(length);
@@ -451,6 +464,8 @@ void PickleMachine::push_global(const std::string& module, const std::string& na
            "', which no table of tensors needs; refused, nothing was executed");
   push_new(found->second);
 }
+
+// A list and a dict are filled where they lie, on top of the stack below what goes in.
 
 void PickleMachine::append(const std::vector<Ref>& items) {
   auto& list = as<List>(top(), "a list to put items into").items;
@@ -491,7 +506,7 @@ void PickleMachine::build() {
       refuse("sets the attribute '" + name.substr(0, 80) + "'");
 }
 
-// ### Calls {#language_model_pickle_calls}
+// ### Calls {#checkpoints_pickle_calls}
 //
 // `REDUCE` is where Python would call a function. Here it is a choice among five. Two of them only
 // wrap a tensor: a parameter is a tensor to be trained, with attributes perhaps; a tensor with
@@ -579,7 +594,7 @@ void PickleMachine::require_plain(const std::vector<Ref>& arguments, std::size_t
   }
 }
 
-// ### Which dict? {#language_model_pickle_root}
+// ### Which dict? {#checkpoints_pickle_root}
 //
 // At the end one value is left on the stack. As a rule it is the dict of tensors. Programs that
 // train save more: the step, the optimizer's state, and the tensors in a dict of their own, under
@@ -602,6 +617,8 @@ Ref PickleMachine::find_state_dict(Ref root) {
   }
   return found;
 }
+
+// Then its entries. Each has to be a tensor of numbers that a weight can have.
 
 std::vector<PickledTensor> PickleMachine::state_dict(Ref dict) {
   std::vector<PickledTensor> tensors;
@@ -671,6 +688,8 @@ const char* storage_name(ElementType type) {
 }
 
 }  // namespace
+
+// The whole is a dict whose entries are calls.
 
 std::string write_state_dict(const std::vector<PickledTensor>& tensors) {
   const std::string ordered_dict = "ccollections\nOrderedDict\n)R";

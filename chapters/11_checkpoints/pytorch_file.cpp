@@ -1,4 +1,4 @@
-// ### Both together {#language_model_pytorch}
+// ### Both together {#checkpoints_pytorch}
 //
 // The archive has one folder, whatever its name, and in it `data.pkl` and the storages, `data/0`,
 // `data/1` and so on. A storage's claimed size must be the size of its file. That done, a tensor of
@@ -44,6 +44,8 @@ void refuse_others(const InputFile& file) {
 
 }  // namespace
 
+// What the pickle says of a storage is held against the archive.
+
 std::vector<TensorEntry> read_pytorch_file(const InputFile& file) {
   const std::string where = file.path().string();
   refuse_others(file);
@@ -78,6 +80,9 @@ std::vector<TensorEntry> read_pytorch_file(const InputFile& file) {
   return tensors;
 }
 
+// Writing goes the other way: tensors that share their memory share a storage, then one file for
+// the pickle and one for each storage.
+
 template <class Real>
 void write_pytorch_file(const std::filesystem::path& path,
                         const std::vector<NamedTensor<Real>>& tensors, ElementType type) {
@@ -111,6 +116,13 @@ void write_pytorch_file(const std::filesystem::path& path,
   add_text("version", "3\n");
   zip.finish();
   file.commit();
+}
+
+// Reading and writing: one more kind of file that a model's directory may have.
+
+CheckpointFormat pytorch_format() {
+  return {
+      "pytorch_model.bin", read_pytorch_file, {write_pytorch_file<float>, write_pytorch_file<double>}};
 }
 
 template void write_pytorch_file(const std::filesystem::path&, const std::vector<NamedTensor<float>>&,

@@ -55,13 +55,16 @@ GRADE(1, "half-life") {
 }
 
 GRADE(2, "one entry of the matrix") {
-  const Model m = model(7, 2, 3);
-  const Tensor<double, 2> expected = mamba2::ssm_matrix(m.A_bar, m.B_bar, m.C);
-  auto yours = zeros<double>(7, 7);
-  for (std::size_t i = 0; i < 7; ++i)
-    for (std::size_t j = 0; j < 7; ++j)
-      yours(i, j) = exercises::matrix_entry(m.A_bar, m.B_bar, m.C, i, j);
-  grader::expect_close(yours, expected, "the entries M(i, j)");
+  for (const std::size_t T : {3u, 7u}) {
+    const Model m = model(T, 2, T == 3 ? 1 : 3);
+    const Tensor<double, 2> expected = mamba2::ssm_matrix(m.A_bar, m.B_bar, m.C);
+    auto yours = zeros<double>(T, T);
+    for (std::size_t i = 0; i < T; ++i)
+      for (std::size_t j = 0; j < T; ++j)
+        yours(i, j) = exercises::matrix_entry(m.A_bar, m.B_bar, m.C, i, j);
+    grader::given("A_bar", m.A_bar, "B_bar", m.B_bar, "C", m.C);
+    grader::expect_close(yours, expected, "the entries M(i, j), " + std::to_string(T) + " steps");
+  }
 }
 
 namespace {
@@ -138,6 +141,7 @@ GRADE(4, "from a kernel to a recurrence") {
   const double a = 0.9, alpha = 2, b = -0.5, beta = 3;
   auto x = zeros<double>(23), expected = x, yours = x;
   fill(x, 6, -1, 1);
+  grader::given("x", x, "a", a, "alpha", alpha, "b", b, "beta", beta);
   std::array<double, 2> carried{0, 0};
   for (std::size_t t = 0; t < 23; ++t) {
     yours(t) = exercises::two_half_lives(carried, x(t), a, alpha, b, beta);
@@ -191,6 +195,7 @@ GRADE(5, "all steps at once: the convolution") {
     fill(K, 7, -1, 1);
     std::copy(x.begin(), x.end(), column.begin());
     const Tensor<double, 2> expected = mamba2::causal_convolution(column, K);
+    grader::given("x", x, "K", K);
     grader::expect_close(exercises::convolve(x, K), Tensor<double, 1>(xt::col(expected, 0)),
                          "y for " + std::to_string(T) + " steps");
   }

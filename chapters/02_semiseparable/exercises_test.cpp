@@ -39,6 +39,7 @@ Tensor<double, 1> exponentials(Tensor<double, 1> dA) {
 GRADE(1, "a mask with new beginnings") {
   const Tensor<double, 1> dA = log_decays(7);
   std::vector<bool> begins(7, false);
+  grader::given("dA", dA);
   grader::expect_close(exercises::mask_of_documents(dA, begins), mamba2::decay_mask(dA),
                        "the mask of one document");
   begins[0] = true;
@@ -56,6 +57,7 @@ GRADE(1, "a mask with new beginnings") {
     for (std::size_t j = 0; j < i; ++j)
       for (std::size_t k = j + 1; k <= i; ++k)
         if (begins[k]) expected(i, j) = 0;
+  grader::given("dA", dA);
   grader::expect_close(exercises::mask_of_documents(dA, begins), expected,
                        "L, documents begin at steps 0, 3, 4 and 8");
 }
@@ -66,6 +68,7 @@ GRADE(2, "backwards through the mask") {
     auto G = zeros<double>(T, 3);
     fill(G, 2, -1, 1);
     const Tensor<double, 2> L = mamba2::decay_mask(dA);
+    grader::given("dA", dA, "G", G);
     auto expected = zeros<double>(T, 3);
     for (std::size_t i = 0; i < T; ++i)
       for (std::size_t j = 0; j <= i; ++j)
@@ -109,6 +112,7 @@ GRADE(3, "undo the mask") {
     fill(X, 3, -1, 1);
     ones.fill(1);
     const Tensor<double, 2> Y = mamba2::ssm_recurrent(X, exponentials(dA), ones, ones);
+    grader::given("dA", dA, "Y", Y);
     grader::expect_close(exercises::undo_mask(dA, Y), X,
                          "X, " + std::to_string(T) + " steps, of which step 1 forgets everything");
   }
@@ -178,6 +182,7 @@ exercises::Realization checked(const Tensor<double, 2>& M, std::size_t N) {
 
 GRADE(5, "from the matrix back to a model: one state") {
   const Tensor<double, 2> L = mamba2::decay_mask(log_decays(4));
+  grader::given("M", L, "N", 1);
   grader::expect_close(matrix_of(checked(L, 1)), L,
                        "the matrix of your model, where M is a decay mask of 4 steps", 1e-8);
 }

@@ -29,10 +29,12 @@ GRADE(1, "a mask from factors") {
   auto dA = zeros<double>(7);
   demo::fill(dA, draw, -1, -0.1);
   Tensor<double, 1> a = xt::exp(dA);
+  grader::given("a", a);
   grader::expect_close(exercises::mask_from_factors(a), mamba2::decay_mask(dA),
                        "the mask of seven random decays");
 
   a(3) = 0;  // step 3 forgets everything
+  grader::given("a", a);
   const Tensor<double, 2> yours = exercises::mask_from_factors(a);
   grader::expect_close(yours(6, 3), a(4) * a(5) * a(6),
                        "L(6, 3) where a(3) = 0: token 3 itself is not forgotten at step 3");
@@ -87,6 +89,8 @@ GRADE(3, "linear attention as it was invented") {
       for (std::size_t p = 0; p < headdim; ++p) expected(p) += weight * values(j, p);
     }
     for (double& entry : expected) entry /= sum;
+    grader::given("state", state, "query", row_of(queries, t), "key", row_of(keys, t), "value",
+                  row_of(values, t));
     const auto yours =
         exercises::attend_one(state, row_of(queries, t), row_of(keys, t), row_of(values, t));
     grader::expect_close(yours, expected, "output of token " + std::to_string(t));
@@ -140,6 +144,7 @@ GRADE(5, "a softmax in finitely many states: the features") {
       const auto phi_q = exercises::features(q, K), phi_k = exercises::features(k, K);
       const std::string of =
           " for vectors of " + std::to_string(d) + " numbers, powers up to " + std::to_string(K);
+      grader::given("q", q, "k", k);
       grader::expect(phi_q.size() == phi_k.size(), "phi has a length that depends on the numbers" + of);
       double dot = 0, yours = 0, expected = 0, term = 1;
       for (std::size_t i = 0; i < d; ++i) dot += q(i) * k(i);

@@ -121,6 +121,7 @@ GRADE(3, "take it apart") {
     const Head h(seqlen, P, N);
     const std::string where =
         " (" + std::to_string(seqlen) + " tokens in chunks of " + std::to_string(Q) + ")";
+    grader::given("X", h.X, "dA", h.dA, "B", h.B, "C", h.C, "initial", h.initial, "Q", Q);
     const auto yours = exercises::scan_parts(h.X, h.dA, h.B, h.C, h.initial, Q);
     exercises::ScanParts expected{zeros<double>(seqlen, P), zeros<double>(seqlen, P),
                                   zeros<double>(chunks, P, N), zeros<double>(chunks + 1, P, N)};
@@ -214,6 +215,8 @@ GRADE(4, "step 3 as a tree: two chunks") {
     entry = b.decay * (a.decay * entry + a.added.data()[k]) + b.added.data()[k];
     at_once.data()[k] = both.decay * at_once.data()[k] + both.added.data()[k];
   }
+  grader::given("first.decay", a.decay, "first.added", a.added, "second.decay", b.decay, "second.added",
+                b.added);
   grader::expect_close(at_once, state,
                        "a state that passes over both at once, beside one after the other");
 }
@@ -280,6 +283,7 @@ exercises::GlaResult gla_recurrence(const GlaHead& h, std::size_t Q) {
 
 void check_gla(std::size_t seqlen, std::size_t Q, double strongest) {
   const GlaHead h(seqlen, 3, 5, strongest);
+  grader::given("X", h.X, "dA", h.dA, "B", h.B, "C", h.C, "Q", Q);
   const auto yours = exercises::gla_chunked(h.X, h.dA, h.B, h.C, Q), expected = gla_recurrence(h, Q);
   const std::string where = " (" + std::to_string(seqlen) + " tokens in chunks of " +
                             std::to_string(Q) + ", log-decays down to " +

@@ -42,11 +42,13 @@ GRADE(1, "the step that is taken") {
   ScanInput<double> in;
   in.dt = numbers<3>({2, 7, 3}, -4, 3);
   in.dt_bias = numbers<1>({3}, -2, 2);
+  grader::given("dt", in.dt, "dt_bias", *in.dt_bias);
   grader::expect_close(exercises::step_sizes(in.dt, *in.dt_bias, 0, inf), step_sizes(in, {}),
                        "step sizes without limits");
   grader::expect_close(exercises::step_sizes(in.dt, *in.dt_bias, 0.3, 1.5),
                        step_sizes(in, {.dt_min = 0.3, .dt_max = 1.5}), "step sizes held in [0.3, 1.5]");
   in.dt(1, 3, 0) = 900;
+  grader::given("dt", in.dt, "dt_bias", *in.dt_bias);
   grader::expect_close(exercises::step_sizes(in.dt, *in.dt_bias, 0, inf), step_sizes(in, {}),
                        "step sizes, where one of the raw numbers is 900");
 }

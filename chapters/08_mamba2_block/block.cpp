@@ -59,15 +59,12 @@ void Mamba2Mixer<Real>::enter(MatrixRef<const Real> u, const Operations<Real>& o
 template <class Real>
 void Mamba2Mixer<Real>::leave(const Operations<Real>& operations, Mamba2Activations<Real>& a,
                               MatrixRef<Real> y) const {
-  const Mamba2Config& c = sizes_.config;
   const Columns<Real> in = split_columns(sizes_, as_matrix(a.zxbcdt));
   const MatrixRef<Real> merged = as_matrix(a.merged);
-  const GatedNorm<Real> gate_only, norm{.weight = parameters_->norm_weight,
-                                        .groups = c.norm_over_all_channels ? 1 : sizes_.ngroups,
-                                        .norm_before_gate = c.norm_before_gate,
-                                        .eps = c.norm_eps};
+  const GatedNorm<Real> gate_only;
   operations.gated_norm(in.x0, in.z0, gate_only, column_block(merged, 0, sizes_.d_mlp));
-  operations.gated_norm(as_matrix(a.y), in.z, norm, column_block(merged, sizes_.d_mlp, sizes_.d_ssm));
+  operations.gated_norm(as_matrix(a.y), in.z, norm_of(sizes_, *parameters_),
+                        column_block(merged, sizes_.d_mlp, sizes_.d_ssm));
   out_proj_->multiply(merged, parameters_->out_proj_bias, y, operations);
 }
 
@@ -78,21 +75,10 @@ void Mamba2Mixer<Real>::leave(const Operations<Real>& operations, Mamba2Activati
 //
 // ## The middle {#mamba2_block_middle}
 //
-// In between: the rules for step sizes, which are options of the scan and are applied after the
-// softplus (@chapter{real_sequences}); a look at the cache, whether it is one of this block; and
-// the two operations.
-
-template <class Real>
-ScanOptions Mamba2Mixer<Real>::scan_options(const Operations<Real>& operations, Algorithm algorithm,
-                                            std::size_t chunk_size) const {
-  const Mamba2Config& c = sizes_.config;
-  const std::size_t suits = operations.chunk_size > 0 ? operations.chunk_size : c.chunk_size;
-  return {.dt_softplus = true,
-          .dt_min = c.dt_limit_min,
-          .dt_max = c.dt_limit_max,
-          .chunk_size = chunk_size > 0 ? chunk_size : suits,
-          .algorithm = algorithm};
-}
+// In between: a look at the cache, whether it is one of this block; and the two operations. What
+// they read is put together in block.hpp: convolution_ref(), scan_ref(), and scan_options() with
+// the limits of the step sizes, which the scan applies after the softplus
+// (@chapter{real_sequences}).
 
 template <class Real>
 void Mamba2Mixer<Real>::check_cache(const Mamba2Cache<Real>& cache, std::size_t batch) const {
@@ -113,16 +99,13 @@ void Mamba2Mixer<Real>::forward(const MixerInput<Real>& input, Cache* cache,
   const MatrixRef<Real> conv_state = as_rows<1>(remembered.conv_state);
 
   enter(input.u, operations, a);
-  const ShortConvolution<Real> convolution{.x = split_columns(sizes_, as_matrix(a.zxbcdt)).xBC,
-                                           .batch = input.batch,
-                                           .weight = taps(),
-                                           .bias = parameters_->conv1d_bias,
-                                           .initial_state = conv_state,
-                                           .seq_idx = input.seq_idx};
+  ShortConvolution<Real> convolution = convolution_ref(sizes_, *parameters_, input.batch, a);
+  convolution.initial_state = conv_state;
+  convolution.seq_idx = input.seq_idx;
   operations.short_convolution(convolution, as_matrix(a.xBC));
   ScanRef<Real> scan = scan_ref(sizes_, *parameters_, A_, input.batch, a);
   scan.seq_idx = input.seq_idx;
-  operations.scan(scan, scan_options(operations, input.algorithm, input.chunk_size),
+  operations.scan(scan, scan_options(sizes_.config, operations, input.algorithm, input.chunk_size),
                   remembered.scan_state(), as_matrix(a.y));
   unchecked::convolution_state<Real>(convolution, conv_state);
   leave(operations, a, y);
@@ -180,8 +163,6 @@ Mamba2Output<Real> Mamba2Block<Real>::forward(const Tensor<Real, 3>& u,
                                          Mamba2Activations<Real>&) const;                     \
   template void Mamba2Mixer<Real>::leave(const Operations<Real>&, Mamba2Activations<Real>&,   \
                                          MatrixRef<Real>) const;                              \
-  template ScanOptions Mamba2Mixer<Real>::scan_options(const Operations<Real>&, Algorithm,    \
-                                                       std::size_t) const;                    \
   template void Mamba2Mixer<Real>::check_cache(const Mamba2Cache<Real>&, std::size_t) const;  \
   template void Mamba2Mixer<Real>::forward(const MixerInput<Real>&, Mamba2Cache<Real>*,       \
                                            const Operations<Real>&, Mamba2Activations<Real>&, \

@@ -209,10 +209,11 @@ void Mamba2Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
   const auto convolve =
       operations.convolution_step ? operations.convolution_step : unchecked::convolution_step<Real>;
   const auto scan = operations.scan_step ? operations.scan_step : unchecked::scan_step<Real>;
-  const MatrixRef<const Real> xBC = split_columns(sizes_, as_matrix(a.zxbcdt)).xBC;
-  convolve(xBC, taps(), parameters_->conv1d_bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
-  scan(scan_ref(sizes_, *parameters_, A_, u.rows, a), scan_options(operations, Algorithm::recurrent, 0),
-       cache.scan_state(), as_matrix(a.y));
+  const ShortConvolution<Real> window = convolution_ref(sizes_, *parameters_, u.rows, a);
+  convolve(window.x, window.weight, window.bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
+  scan(scan_ref(sizes_, *parameters_, A_, u.rows, a),
+       scan_options(sizes_.config, operations, Algorithm::recurrent, 0), cache.scan_state(),
+       as_matrix(a.y));
   leave(operations, a, y);
 }
 

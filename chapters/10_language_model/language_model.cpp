@@ -401,7 +401,7 @@ Tensor<Real, 3> Predictor<Real>::residual_stream(const Tensor<std::int64_t, 2>& 
   auto x = Tensor<Real, 3>::from_shape({ids.shape(0), ids.shape(1), config_.d_model()});
   auto normed = Tensor<Real, 3>::from_shape(x.shape()), y = normed;
   embed({ids.data(), ids.size()}, as_rows(x));
-  if (keep) *keep = {{}, std::vector<std::any>(branches_.size())};
+  if (keep) *keep = {{}, std::vector<std::any>(branches_.size()), keep->streams_only};
   for (std::size_t i = 0; i < branches_.size(); ++i) {
     if (keep) keep->streams.push_back(x);
     operations_->rms_norm(as_rows(std::as_const(x)), branches_[i].norm_weight, config_.norm_eps,
@@ -411,7 +411,7 @@ Tensor<Real, 3> Predictor<Real>::residual_stream(const Tensor<std::int64_t, 2>& 
                                  .algorithm = options.algorithm,
                                  .chunk_size = options.chunk_size},
                                 cache ? &(*cache)[i] : nullptr, *operations_,
-                                keep ? &keep->branches[i] : nullptr, as_rows(y));
+                                keep && !keep->streams_only ? &keep->branches[i] : nullptr, as_rows(y));
     for (std::size_t k = 0; k < x.size(); ++k) x.data()[k] += y.data()[k];
   }
   if (keep) keep->streams.push_back(x);
@@ -420,7 +420,8 @@ Tensor<Real, 3> Predictor<Real>::residual_stream(const Tensor<std::int64_t, 2>& 
 
 // `cache` is null where nothing came before and nothing will follow. Otherwise each mixer goes on
 // from its own cache and leaves it as the next piece of text needs it. `keep` is for those who want
-// gradients: it receives the stream as each branch has found it, and whatever the mixers keep.
+// gradients: it receives the stream as each branch has found it and, unless it asks for nothing but
+// the streams, whatever the mixers keep.
 //
 // ## The head, tied and untied {#language_model_head}
 //
@@ -470,10 +471,11 @@ Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
 template <class Real>
 Tensor<Real, 3> Predictor<Real>::forward(const Tensor<std::int64_t, 2>& ids,
                                          LanguageModelCache<Real>& cache,
-                                         const LanguageModelOptions& options) const {
+                                         const LanguageModelOptions& options,
+                                         LanguageModelActivations<Real>* keep) const {
   check_cache(cache, ids.shape(0));
   check_ids({ids.data(), ids.size()}, ids.shape(1));
-  return scores(residual_stream(ids, &cache, options, nullptr));
+  return scores(residual_stream(ids, &cache, options, keep));
 }
 
 // To continue a text only the last token's scores matter. A prompt of 2000 tokens would otherwise

@@ -5,6 +5,13 @@
 // text *first*, before there are words. The published tokenizer adds runs of 2 to 24 spaces as
 // well, for the sake of indented code.
 //
+// For indented code this overrules what was said of spaces. By the rule of words, the last of
+// several spaces goes with the word behind it: eight spaces and `return` would be seven spaces and
+// ` return`. But the run of eight is an added token, and is taken before there are words, so the
+// word is `return` without a space, another token than in the middle of a line:
+//
+// @output indented
+//
 // Of several added tokens that begin at the same place the longest wins: of 26 spaces, 24 are
 // taken, and then 2. To find them, all are put into a *trie*, a tree with an edge for each byte.
 // From each place in the text one walks down as far as the bytes lead, and remembers the last place

@@ -32,6 +32,29 @@ std::string visible(std::string_view bytes) {
   return text;
 }
 
+void show_way(const Tokenizer& tokenizer) {
+  const auto model = mamba2::load_language_model<double>(TINY_MODEL);
+  const std::string text = "The license";
+  const Ids ids = tokenizer.encode(text);
+  std::printf("[way]\ntext     \"%s\"\ntokens  ", text.c_str());
+  for (const std::int64_t id : ids) std::printf(" |%s|", visible(tokenizer.bytes(id)).c_str());
+  std::printf("\nids     ");
+  for (const std::int64_t id : ids) std::printf(" %d", static_cast<int>(id));
+  auto batch = mamba2::Tensor<std::int64_t, 2>::from_shape({1, ids.size()});
+  std::copy(ids.begin(), ids.end(), batch.begin());
+  auto cache = model.empty_cache(1);
+  const auto scores = model.prefill(batch, cache);
+  auto tokens = mamba2::candidates(std::span<const double>(scores.data(), tokenizer.vocab_size()));
+  const auto p = mamba2::probabilities(tokens);
+  mamba2::keep_top_k(tokens, 4);
+  std::sort(tokens.begin(), tokens.end(), [](auto& a, auto& b) { return a.score > b.score; });
+  std::printf("\nnext    ");
+  for (const Candidate& token : tokens)
+    std::printf(" |%s| %.3f  ", visible(tokenizer.bytes(token.id)).c_str(),
+                p[static_cast<std::size_t>(token.id)]);
+  std::printf("...\nchosen   |%s|, the likeliest\n", visible(tokenizer.bytes(tokens[0].id)).c_str());
+}
+
 void show_words() {
   std::printf("[words]\n");
   for (const char* text :
@@ -51,6 +74,18 @@ void show_tokens(const Tokenizer& tokenizer) {
     std::printf("\n   ");
     for (const std::int64_t id : ids) std::printf(" %d", static_cast<int>(id));
     std::printf("\n");
+  }
+}
+
+void show_indented(const Tokenizer& tokenizer) {
+  std::printf("[indented]\n");
+  for (const char* text : {"we return", "we        return"}) {
+    std::printf("%-24s words ", visible(text).c_str());
+    for (const auto word : mamba2::split_words(text)) std::printf("|%s", visible(word).c_str());
+    std::printf("|\n%24s tokens", "");
+    for (const std::int64_t id : tokenizer.encode(text))
+      std::printf(" |%s", visible(tokenizer.bytes(id)).c_str());
+    std::printf("|\n");
   }
 }
 
@@ -170,8 +205,10 @@ void show_writing(const Tokenizer& tokenizer) {
 
 int main() {
   const Tokenizer tokenizer = mamba2::load_tokenizer(TINY_MODEL);
+  show_way(tokenizer);
   show_words();
   show_tokens(tokenizer);
+  show_indented(tokenizer);
   show_stream(tokenizer);
   show_filters();
   show_draws();
@@ -183,15 +220,19 @@ int main() {
 // @output writing
 //
 // ::: tryit
-// `./book run 11` runs it. With a published model and GPT-NeoX's `tokenizer.json` in one directory,
-// the same loop writes English:
+// `./book run text` runs it. With a published model and GPT-NeoX's `tokenizer.json` in one
+// directory, the same loop writes English:
 //
 // ```sh
-// build/bin/mamba2 generate --model mamba2-130m --prompt "Mamba is a" --temperature 0.8 --top-p 0.95
+// build/bin/mamba2 generate --model mamba2-130m --prompt "Mamba is a"
 // ```
 //
-// Try `--temperature 0` and see it run in circles; then add `--repetition-penalty 1.2`. What does
-// `--temperature 2` do, and what does `--min-p 0.1` make of it?
+// Without more words it takes what most programs take: temperature 0.8, the 40 likeliest tokens, of
+// those the ones that make up 0.95 of the probability, none below a twentieth of the likeliest. Try
+// `--temperature 0` and see it run in circles; then add `--repetition-penalty 1.2`. What does
+// `--temperature 2` do, and what does `--min-p 0.3` make of it? With `--prompt ''` the model begins
+// by itself, and `--samples 3` shows three beginnings. `mamba2 score --model mamba2-130m FILE` says
+// how well it predicts a text of yours, in bits per byte.
 // :::
 //
 // ## What has not changed {#text_unchanged}
@@ -209,14 +250,27 @@ int main() {
 // tokens. The plain loop will do.
 // :::
 //
-// ::: exercise 2 Top-p
-// Scores, a temperature and a $p$ are given. Return the probabilities from which a token would be
-// drawn, with 0 for each that is cut off.
+// ::: exercise 2 Two orders
+// Temperature and min-p can act in either order, and libraries do not agree. Scores, a temperature
+// and a $p$ are given. Return both: the probabilities from which a token is drawn if the
+// temperature comes first, and if min-p does. Which of the two lets more tokens in at a temperature
+// of 2?
 // :::
 //
-// ::: exercise 3 Never half a character
-// Pieces of bytes come one after the other. Say after each what can be shown by now, and at the end
-// what is left.
+// ::: exercise 3 Bits per byte
+// Scores are given for each place of a text, the tokens that came, and the bytes of each token.
+// Return how many bits per byte a compressor with these predictions would need.
+// :::
+//
+// ::: exercise 4 Stop texts across tokens
+// Pieces of a text come one after the other. Say after each what can be shown by now, if the text
+// ends where a stop text begins, wherever that lies between the pieces.
+// :::
+//
+// ::: exercise 5 Learn merges
+// An exercise for an evening. Different words are given, and how often each occurs in a text. Learn
+// the merges, and so fast that ten thousand words and three thousand merges take a second or
+// two. When it is right, the verdict shows what it has learnt from the page that you are reading.
 // :::
 //
 // ## Further reading {#text_reading}

@@ -133,6 +133,90 @@ std::vector<std::int64_t> Tokenizer::letters_of(std::string_view word) const {
   return letters;
 }
 
+// ### A text that does not fit {#text_stream}
+//
+// To say how good a model is one wants to give it a whole book, or a disk full of them. The model
+// has no difficulty: it reads piece by piece, and remembers a cache of one size. The tokenizer has
+// one. Cut a text at any byte, and the word at the cut becomes other tokens than it is.
+//
+// Between two words there is no such danger, and where words end can be found out by trying. The
+// waiting text becomes tokens as a whole, and so do its two parts. Where both give the same, this
+// is a place to cut. (What decides about a word stands close by, so the few hundred bytes behind
+// the cut are enough for all that follow.) Good places to try are before a space or after the end
+// of a line. A tokenizer that knows no words merges across every place; then the trials fail, and
+// the text waits until it is complete. It costs memory, but no wrong token.
+
+std::vector<std::int64_t> StreamEncoder::encode(std::string_view text, bool first, bool last) const {
+  EncodeOptions inner = options_;
+  inner.around = false;
+  std::vector<std::int64_t> ids = tokenizer_->encode(text, inner);
+  const auto &before = tokenizer_->before_text_, &after = tokenizer_->after_text_;
+  if (first && options_.around) ids.insert(ids.begin(), before.begin(), before.end());
+  if (last && options_.around) ids.insert(ids.end(), after.begin(), after.end());
+  return ids;
+}
+
+// A character that is cut off at the end of what waits is not broken: its rest may come.
+
+void StreamEncoder::check() {
+  while (checked_ < waiting_.size()) {
+    const Utf8Character character = next_character(waiting_, checked_);
+    if (character.kind == Utf8Character::Kind::cut_off) return;
+    if (character.kind == Utf8Character::Kind::broken)
+      throw ValueError("text: expected UTF-8, got a broken character at byte " +
+                       std::to_string(done_ + checked_));
+    checked_ += character.length;
+  }
+}
+
+bool StreamEncoder::cut(std::size_t end, std::vector<std::int64_t>& ids) {
+  const std::string_view whole(waiting_.data(), checked_);
+  const auto together = encode(whole, done_ == 0, false),
+             rest = encode(whole.substr(end), false, false);
+  auto parts = encode(whole.substr(0, end), done_ == 0, false);
+  const std::size_t certain = parts.size();
+  parts.insert(parts.end(), rest.begin(), rest.end());
+  if (parts != together) return false;
+  ids.insert(ids.end(), parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(certain));
+  waiting_.erase(0, end);
+  done_ += end;
+  checked_ -= end;
+  return true;
+}
+
+std::vector<std::int64_t> StreamEncoder::push(std::string_view text) {
+  constexpr std::size_t behind = 256, trials = 8;
+  waiting_ += text;
+  check();
+  std::vector<std::int64_t> ids;
+  if (waiting_.size() < wanted_ + behind) return ids;
+  const auto space = [&](std::size_t at) {
+    return waiting_[at] == ' ' || waiting_[at] == '\n' || waiting_[at] == '\t' || waiting_[at] == '\r';
+  };
+  std::size_t tried = 0;
+  for (std::size_t at = checked_ - std::min(checked_, behind); at > 0 && tried < trials; --at) {
+    const bool before_space = waiting_[at] == ' ' && !space(at - 1) && !space(at + 1);
+    const bool after_line = waiting_[at - 1] == '\n' && !space(at) && (at < 2 || !space(at - 2));
+    if (!before_space && !after_line) continue;
+    if (cut(at, ids)) return ids;
+    ++tried;
+  }
+  wanted_ *= 2;
+  return ids;
+}
+
+std::vector<std::int64_t> StreamEncoder::finish() {
+  check();
+  if (checked_ < waiting_.size())
+    throw ValueError("text: expected UTF-8, got a broken character at byte " +
+                     std::to_string(done_ + checked_));
+  const auto ids = encode(waiting_, done_ == 0, true);
+  done_ += waiting_.size();
+  checked_ = 0;
+  waiting_.clear();
+  return ids;
+}
+
 }  // namespace mamba2
 
 // The program shows the golden tokenizer, with 623 tokens, at work. It is too small to know many

@@ -253,6 +253,12 @@ void fit_to_model(GenerationOptions& options, const LanguageModelConfig& config,
   options.stop_ids.insert(options.stop_ids.end(), ends.begin(), ends.end());
 }
 
+// And if a text never ends? A model was trained on pieces of some length, 2048 tokens for the
+// published ones. At token 2049 nothing breaks: the state has the same size, and no table of
+// positions runs out. But nobody has taught the model what to do there. Heads that forget slowly
+// have now summed up more than they ever had in training, and whether the text stays as good is a
+// question for measurement: `mamba2 score` on one long text, and on the same text in pieces, tells.
+//
 // Often the end is no token but a *text*: an empty line, `Question:`, a closing bracket. Then
 // tokens are the wrong place to look. The text `\n\n` may be one token, or two, or the end of one
 // and the beginning of another; and the token that completes it may go on behind it. So the end is

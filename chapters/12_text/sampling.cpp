@@ -158,8 +158,9 @@ void keep_min_p(std::vector<Candidate>& tokens, double p) {
 
 // ::: warning
 // The largest probability is that of *this* distribution, after the temperature and the other
-// filters. The reference's own min-p compares with another maximum. It is easy to get wrong, since
-// the text that comes out looks fine.
+// filters. The reference's own min-p compares the scores with $p$ times the score of token 0, which
+// is neither the largest nor a probability. It is easy to get wrong, since the text that comes out
+// looks fine.
 // :::
 //
 // ::: figure filters
@@ -171,10 +172,11 @@ void keep_min_p(std::vector<Candidate>& tokens, double p) {
 // ### Not the same again {#text_penalty}
 //
 // The last one works against running in circles, and is the oldest: tokens that have been seen
-// become less likely [@keskar2019]. A positive score is divided by the penalty, a negative one
-// multiplied by it; both make it lower. It looks crude, and it is. The scores of a model mean
-// something only in their differences: add 10 to all of them, and the probabilities stay, but the
-// penalty does something else. It is here because everybody has it.
+// become less likely [@keskar2019]. The paper divides their scores by the penalty. That makes a
+// negative score *higher*, so what is used today divides positive scores and multiplies negative
+// ones; both become lower. It looks crude, and it is. The scores of a model mean something only in
+// their differences: add 10 to all of them, and the probabilities stay, but the penalty does
+// something else. It is here because everybody has it.
 
 void penalize_repetition(std::vector<Candidate>& tokens, const std::unordered_set<std::int64_t>& seen,
                          double penalty) {
@@ -206,8 +208,13 @@ std::int64_t likeliest(const std::vector<Candidate>& tokens) {
 
 // Now the order, and it matters. The penalty changes the scores that the model gave, so it comes
 // first, before temperature stretches them; the filters look at the distribution that will be drawn
-// from, so they come after. It is the order of Hugging Face's library [@huggingface], and to keep
-// it means that settings found there do here what they did there.
+// from, so they come after. It is the order of Hugging Face's library [@huggingface].
+//
+// Settings that were found elsewhere have to be read with care all the same. That library keeps the
+// 50 likeliest tokens unless it is told `top_k=0`, so a text written "with top-p only" was written
+// with both. And llama.cpp applies the temperature last: its filters see the model's own
+// distribution, and a high temperature cannot let tokens in that they have cut off. @exercise{2} is
+// about how much that changes.
 
 template <class Real>
 std::int64_t Sampler::choose(std::span<const Real> logits) {

@@ -1,11 +1,9 @@
 // Our solutions.
 #include "exercises.hpp"
 
-#include <mamba2/utf8.hpp>
-
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <unordered_map>
 
 namespace exercises {
 
@@ -32,47 +30,143 @@ std::vector<std::string> merge(const std::string& word,
 //: end
 
 //: 2
-std::vector<double> top_p(const std::vector<double>& logits, double temperature, double p) {
+std::pair<std::vector<double>, std::vector<double>> two_orders(const std::vector<double>& logits,
+                                                               double temperature, double p) {
   const double highest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> weights;
-  for (const double score : logits) weights.push_back(std::exp((score - highest) / temperature));
-  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-
-  std::vector<std::size_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0u);
-  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return logits[a] > logits[b]; });
-  std::vector<double> result(logits.size(), 0.0);
-  double sum = 0, kept = 0;
-  for (const std::size_t token : order) {
-    if (sum >= p) break;
-    result[token] = weights[token];
-    sum += weights[token] / total;
-    kept += weights[token];
-  }
-  for (double& value : result) value /= kept;
-  return result;
+  const auto drawn_from = [&](double lowest) {  // of the scores, measured from the highest
+    std::vector<double> result(logits.size(), 0.0);
+    double sum = 0;
+    for (std::size_t v = 0; v < logits.size(); ++v)
+      if (logits[v] - highest >= lowest)
+        sum += result[v] = std::exp((logits[v] - highest) / temperature);
+    for (double& value : result) value /= sum;
+    return result;
+  };
+  // After the temperature p is asked of s / T, before it of s.
+  return {drawn_from(temperature * std::log(p)), drawn_from(std::log(p))};
 }
 //: end
 
 //: 3
-std::vector<std::string> show(const std::vector<std::string>& pieces) {
-  std::vector<std::string> shown;
-  std::string waiting;
-  for (const std::string& piece : pieces) {
-    waiting += piece;
-    std::string ready;
-    std::size_t at = 0;
-    while (at < waiting.size()) {
-      const auto character = mamba2::next_character(waiting, at);
-      if (character.kind == mamba2::Utf8Character::Kind::cut_off) break;
-      ready += mamba2::utf8(character.code_point);
-      at += character.length;
-    }
-    waiting = waiting.substr(at);
-    shown.push_back(ready);
+double bits_per_byte(const std::vector<std::vector<double>>& logits,
+                     const std::vector<std::size_t>& next, const std::vector<std::string>& bytes) {
+  double nats = 0, size = 0;
+  for (std::size_t t = 0; t < next.size(); ++t) {
+    const double highest = *std::max_element(logits[t].begin(), logits[t].end());
+    double sum = 0;
+    for (const double score : logits[t]) sum += std::exp(score - highest);
+    nats += std::log(sum) + highest - logits[t][next[t]];
+    size += static_cast<double>(bytes[next[t]].size());
   }
-  shown.push_back(waiting.empty() ? "" : mamba2::utf8(0xfffd));
+  return nats / std::log(2.0) / size;
+}
+//: end
+
+//: 4
+std::vector<std::string> show(const std::vector<std::string>& pieces, const std::string& stop) {
+  std::vector<std::string> shown;
+  std::string held;  // may be the beginning of the stop text
+  bool found = false;
+  for (const std::string& piece : pieces) {
+    if (!found) held += piece;
+    std::size_t certain = held.find(stop);
+    if (certain != std::string::npos) {
+      found = true;
+      held.resize(certain);
+    } else {
+      std::size_t begun = std::min(held.size(), stop.size() - 1);
+      while (!held.ends_with(stop.substr(0, begun))) --begun;
+      certain = held.size() - begun;
+    }
+    shown.push_back(held.substr(0, certain));
+    held.erase(0, certain);
+  }
+  shown.push_back(held);
   return shown;
+}
+//: end
+
+//: 5
+namespace {
+
+using Tokens = std::vector<std::uint64_t>;
+
+class Learner {
+ public:
+  explicit Learner(const std::map<std::string, std::int64_t>& words) {
+    for (int byte = 0; byte < 256; ++byte) names_.emplace_back(1, static_cast<char>(byte));
+    for (const auto& [word, count] : words) {
+      Tokens tokens;
+      for (const char byte : word) tokens.push_back(static_cast<unsigned char>(byte));
+      words_.push_back(tokens);
+      times_.push_back(count);
+      add(words_.size() - 1, 1);
+    }
+  }
+
+  bool learn(std::vector<std::pair<std::string, std::string>>& merges) {
+    const auto best = std::max_element(pairs_.begin(), pairs_.end(), [&](const auto& a, const auto& b) {
+      if (a.second.count != b.second.count) return a.second.count < b.second.count;
+      return names_of(a.first) > names_of(b.first);
+    });
+    if (best == pairs_.end() || best->second.count < 2) return false;
+    const std::uint64_t pair = best->first;
+    merges.push_back(names_of(pair));
+    names_.push_back(merges.back().first + merges.back().second);
+    const auto touched = best->second.words;  // a word may stand there that has the pair no more
+    for (const std::size_t word : touched) {
+      const Tokens merged = merge(words_[word], pair);
+      if (merged == words_[word]) continue;
+      add(word, -1);
+      words_[word] = merged;
+      add(word, 1);
+    }
+    return true;
+  }
+
+ private:
+  struct Counted {
+    std::int64_t count = 0;
+    std::vector<std::size_t> words;  // in which the pair occurs, each once or several times
+  };
+
+  std::pair<std::string, std::string> names_of(std::uint64_t pair) const {
+    return {names_[pair >> 32], names_[pair & 0xffffffff]};
+  }
+  void add(std::size_t word, std::int64_t sign) {
+    for (std::size_t i = 0; i + 1 < words_[word].size(); ++i) {
+      const std::uint64_t pair = words_[word][i] << 32 | words_[word][i + 1];
+      Counted& counted = pairs_[pair];
+      auto& in = counted.words;
+      if (sign > 0 && (in.empty() || in.back() != word)) in.push_back(word);
+      if ((counted.count += sign * times_[word]) == 0) pairs_.erase(pair);
+    }
+  }
+  Tokens merge(const Tokens& tokens, std::uint64_t pair) const {
+    Tokens merged;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const bool both = i + 1 < tokens.size() && (tokens[i] << 32 | tokens[i + 1]) == pair;
+      merged.push_back(both ? names_.size() - 1 : tokens[i]);
+      if (both) ++i;
+    }
+    return merged;
+  }
+
+  std::vector<std::string> names_;  // of tokens; the first 256 are the bytes
+  std::vector<Tokens> words_;
+  std::vector<std::int64_t> times_;  // that each word occurs
+  std::unordered_map<std::uint64_t, Counted>
+      pairs_;  // left token in the upper half, right in the lower
+};
+
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> learn(const std::map<std::string, std::int64_t>& words,
+                                                       std::size_t most) {
+  Learner learner(words);
+  std::vector<std::pair<std::string, std::string>> merges;
+  while (merges.size() < most && learner.learn(merges)) continue;
+  return merges;
 }
 //: end
 

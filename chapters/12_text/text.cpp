@@ -20,10 +20,17 @@
 // fixed size, however long the text has become.
 // :::
 //
+// Here is the way from a text to its next token, with the small model of the tests. It has 623
+// tokens and has learnt nothing, so what it finds likely is no English; every step is the one that
+// a published model takes.
+//
+// @output way
+//
 // ## What it builds on {#text_builds_on}
 //
-// @Chapter{language_model} for the model, prefill() and step(), and for parse_json(), since a
-// tokenizer is a file from a stranger too; @chapter{selection} for mamba2::Random.
+// @Chapter{language_model} for the model, prefill() and step(), for parse_json(), since a tokenizer
+// is a file from a stranger too, and for safetensors files, in which a text can wait;
+// @chapter{selection} for mamba2::Random.
 //
 // In thought also on @chapter{one_token_at_a_time}: why going on costs the same after every token.
 //

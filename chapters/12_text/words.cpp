@@ -129,7 +129,8 @@ std::string normalized(std::string_view text) {
 //
 // The last two alternatives are the subtle ones. Of several spaces in a row, all but the last are a
 // piece of their own, and the last one goes with the word. At the end of the text all of them are
-// one piece.
+// one piece. (The published tokenizer takes runs of spaces out beforehand, as we shall see with
+// the added tokens; this is what happens to tabs, ends of lines and what is left.)
 //
 // As a loop it is shorter than it reads, and no regular expression can be slow on a text that was
 // written to make it slow. What is a letter, a digit, a space, Unicode says: `\p{L}` and `\p{N}`

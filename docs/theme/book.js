@@ -1,16 +1,16 @@
-// The book's few scripts: math, light and dark, the menu, search, copying, side notes on narrow screens.
+// The book's few scripts: math, light and dark, the menu, copying, side notes on narrow screens. Others: finding.js, reading.js.
 (() => {
   "use strict";
   const root = document.documentElement;
   const macros = JSON.parse(document.currentScript.dataset.macros || "{}");
 
   // ---- math: \( \) and \[ \] in the text, rendered by KaTeX where they stand ------------------------------------------
-  function renderMath() {
+  function renderMath(within) {
     const start = performance.now();
     let formulas = 0, failures = 0;
     const skip = new Set(["SCRIPT", "STYLE", "PRE", "CODE", "TEXTAREA", "OPTION"]);
     const delimiter = /\\\(([\s\S]*?)\\\)|\\\[([\s\S]*?)\\\]/g;
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT, {
+    const walker = document.createTreeWalker(within, NodeFilter.SHOW_TEXT, {
       acceptNode: (node) => {
         if (!node.data.includes("\\(") && !node.data.includes("\\[")) return NodeFilter.FILTER_REJECT;
         for (let up = node.parentElement; up; up = up.parentElement) if (skip.has(up.tagName)) return NodeFilter.FILTER_REJECT;
@@ -42,6 +42,7 @@
       pieces.append(node.data.slice(end));
       node.replaceWith(pieces);
     }
+    if (within !== document.body) return;
     root.dataset.math = failures ? "failed" : "done";
     root.dataset.mathMs = (performance.now() - start).toFixed(0);
     root.dataset.formulas = formulas;
@@ -141,85 +142,6 @@
     }
   }
 
-  // ---- search: every section of the book and every name of the library, loaded when first asked for --------------------
-  function search() {
-    const input = document.querySelector(".search input");
-    const list = document.querySelector(".search .results");
-    let loading = null;
-    const load = () => loading || (loading = new Promise((done) => {
-      const script = document.createElement("script");
-      script.src = "search.js";
-      script.onload = () => {
-        for (const entry of window.BOOK_SEARCH) entry.push(`${entry[2]} ${entry[3]}`.toLowerCase(), entry[4].toLowerCase());
-        done();
-      };
-      document.head.append(script);
-    }));
-    const score = (entry, words) => {
-      let sum = 0;
-      for (const word of words) {
-        const title = entry[5].indexOf(word), text = entry[6].indexOf(word);
-        if (title < 0 && text < 0) return 0;
-        if (title >= 0) sum += entry[5] === word || entry[5] === word + " " ? 60 : /\W/.test(entry[5][title - 1] || " ") ? 20 : 8;
-        if (text >= 0) sum += 2 + Math.min(6, entry[6].split(word).length - 1);
-      }
-      return sum + (entry[1] < 0 ? 1 : 0);
-    };
-    const marked = (element, text, words) => {
-      const pattern = new RegExp(`(${words.map((w) => w.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`, "ig");
-      text.split(pattern).forEach((piece, k) => {
-        if (k % 2) { const mark = document.createElement("mark"); mark.textContent = piece; element.append(mark); } else element.append(piece);
-      });
-    };
-    const show = async () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      list.replaceChildren();
-      list.hidden = !words.length;
-      if (!words.length) return;
-      await load();
-      const found = window.BOOK_SEARCH.map((entry) => [score(entry, words), entry]).filter(([s]) => s > 0)
-        .sort((a, b) => b[0] - a[0]).slice(0, 24);
-      list.replaceChildren();
-      for (const [, [href, number, page, section, text]] of found) {
-        const item = document.createElement("li"), link = document.createElement("a");
-        link.href = href;
-        const title = document.createElement("span"), where = document.createElement("span"), words_ = document.createElement("span");
-        title.className = "title"; where.className = "where"; words_.className = "text";
-        marked(title, section || page, words);
-        where.textContent = number < 0 ? `The library, ${text}` : number ? `Chapter ${number}` + (section ? `, ${page}` : "") : section ? page : "";
-        if (number >= 0) {
-          const at = Math.max(0, text.toLowerCase().indexOf(words[0]) - 40);
-          marked(words_, (at ? "…" : "") + text.slice(at, at + 130), words);
-        }
-        link.append(title, where, words_);
-        item.append(link);
-        list.append(item);
-      }
-      if (!found.length) {
-        const item = document.createElement("li");
-        item.className = "nothing";
-        item.textContent = "Nothing found.";
-        list.append(item);
-      }
-    };
-    input.addEventListener("focus", load);
-    input.addEventListener("input", show);
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "/" && !/^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName)) {
-        event.preventDefault();
-        root.classList.add("menu-open");
-        input.focus();
-      }
-      if (event.key === "Escape" && !list.hidden) { input.value = ""; show(); }
-      const links = [...list.querySelectorAll("a")];
-      if ((event.key === "ArrowDown" || event.key === "ArrowUp") && links.length && document.activeElement.closest(".search")) {
-        event.preventDefault();
-        const at = links.indexOf(document.activeElement) + (event.key === "ArrowDown" ? 1 : -1);
-        (at < 0 ? input : links[Math.min(at, links.length - 1)]).focus();
-      }
-    });
-  }
-
   // Open the folded box that a link leads into.
   function openTarget() {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
@@ -228,14 +150,14 @@
     target.scrollIntoView();
   }
 
-  renderMath();
+  window.bookMath = renderMath;
+  renderMath(document.body);
   sideNotes();
   if (!document.querySelector(".sidebar")) return;  // the printed book
   themeButtons();
   menu();
   followScrolling();
   copyButtons();
-  search();
   addEventListener("hashchange", openTarget);
   openTarget();
   addEventListener("beforeprint", () => { for (const d of document.querySelectorAll("details.solution, details.hint")) d.open = true; });

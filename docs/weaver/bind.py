@@ -33,6 +33,14 @@ def words(text):
     return html.escape(text).replace("C++", CPP)
 
 
+NARROW = {"numbered": 66, "plain": 70}  # characters of code that fit the width of the text; what is longer gets the margin, too
+
+
+def wide(text, kind="plain"):
+    """The class of a block that is wider than the text."""
+    return " wide" if max(map(len, text.split("\n"))) > NARROW[kind] else ""
+
+
 class Binder:
     def __init__(self, options):
         self.options = options
@@ -47,6 +55,7 @@ class Binder:
         self.tokens = {name: json.loads(read(os.path.join(options.woven, f"{name}.json"))) for name in self.pages}
         self.written = set()
         self.search = []
+        self.cards = {}  # what is shown beside a link before it is followed: place -> HTML
 
     # ---- tokens -----------------------------------------------------------------------------------------------------
 
@@ -62,19 +71,19 @@ class Binder:
         if kind == "code":
             return self.code(token)
         if kind == "output":
-            return (f'<div class="output"><div class="caption"><span>{token["program"]} prints</span></div>'
+            return (f'<div class="output{wide(token["text"])}"><div class="caption"><span>{token["program"]} prints</span></div>'
                     f'<pre tabindex="0" data-tag="{html.escape(token["tag"])}">{html.escape(token["text"], quote=False)}</pre></div>')
         if kind == "measured":
-            return (f'<div class="output measured"><div class="caption"><span>measured while this book was made</span></div>'
+            return (f'<div class="output measured{wide(token["text"])}"><div class="caption"><span>measured while this book was made</span></div>'
                     f'<pre tabindex="0">{html.escape(token["text"], quote=False)}</pre></div>')
         if kind == "figure" and not token["file"]:  # only in a draft
             return f'<figure id="{token["id"]}"><p class="missing">The figure {html.escape(token["name"])} is missing.</p>'
         if kind == "figure":
-            return f'<figure id="{token["id"]}"><div class="drawing" tabindex="0">{read(token["file"])}</div>'
+            return f'<figure id="{token["id"]}"><div class="drawing" tabindex="0" role="img" aria-labelledby="{token["id"]}_caption">{read(token["file"])}</div>'
         if kind == "contents":
             return self.contents()
         if kind == "map":
-            return (f'<div class="drawing" id="map" tabindex="0">{read(self.options.map)}</div>') if os.path.exists(self.options.map) else ""
+            return (f'<div class="drawing" id="map" tabindex="0" role="img" aria-label="Which chapter builds on which">{read(self.options.map)}</div>') if os.path.exists(self.options.map) else ""
         if kind == "headers":
             return self.reference.headers()
         if kind == "cited":
@@ -107,7 +116,7 @@ class Binder:
             lines = [f'<span class="ln" data-n="{n}"></span>{line}' for n, line in zip(numbers, lines)]
         caption = f'<div class="caption"><span>{html.escape(token["caption"])}</span></div>' if token["caption"] else ""
         kind = "numbered" if numbers else "plain"
-        block = f'<div class="code {kind}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
+        block = f'<div class="code {kind}{wide(text, kind)}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
         return f'<details class="fold"><summary>{token["fold"]}</summary>{block}</details>' if token.get("fold") else block
 
     def cited(self, key):
@@ -192,8 +201,10 @@ class Binder:
                               name=self.library.find, code=self.reference.code).blocks(description)
         sections = [(level, t, name) for level, t, name in page["sections"] if level <= 3]
         kicker = f'Chapter {page["number"]} <span>·</span> {page["part"]}: {html.escape(page["part_title"])}' if page["number"] else ""
-        header = self.page_header(page, kicker, sections) if page["id"] != "index" else self.title_page(page)
+        minutes = reading_minutes(body) if page["number"] else 0
+        header = self.page_header(page, kicker, sections, minutes) if page["id"] != "index" else self.title_page(page)
         self.index_page(page, body)
+        self.cards |= equation_cards(page, body) | citation_cards(page, body)
         return self.render(page["id"], page["title"], header + body + self.prev_next(page), sections,
                            "chapter" if page["number"] else f"front {page['id']}", page["summary"])
 
@@ -205,11 +216,12 @@ class Binder:
                 f'<a href="how_to_read.html">How to read this book</a></p></header>')
 
     @staticmethod
-    def page_header(page, kicker, sections):
+    def page_header(page, kicker, sections, minutes):
         toc = section_list(sections)
         return (f'<header class="page-header">{f"<p class=kicker>{kicker}</p>" if kicker else ""}'
                 f'<h1>{html.escape(page["title"])}</h1>'
                 + (f'<p class="lede">{words(page["summary"])}</p>' if page["summary"] else "")
+                + (f'<p class="minutes">About {minutes} minutes, without the exercises</p>' if minutes else "")
                 + (f'<details class="toc"><summary>On this page</summary>{toc}</details>' if toc else "") + "</header>")
 
     def prev_next(self, page):
@@ -243,7 +255,7 @@ class Binder:
 
     def index_page(self, page, body):
         """What the search knows of a page: the words of each section."""
-        parts = re.split(r'<h[23] id="([^"]+)">(.*?)<a class="permalink"', body)
+        parts = re.split(r'<h[23] id="([^"]+)">(.*?)<a class="permalink".*?</h[23]>', body)
         sections = [("", "", parts[0])] + [(parts[k], parts[k + 1], parts[k + 2]) for k in range(1, len(parts), 3)]
         for anchor, title, text in sections:
             self.search.append([f"{page['id']}.html" + (f"#{anchor}" if anchor else ""), page["number"], page["title"],
@@ -265,6 +277,8 @@ class Binder:
         for header in self.library.headers.values():
             self.write(header.page, self.api_page(header))
         self.search += self.reference.search_entries()
+        self.cards |= self.reference.cards()
+        self.write("cards.js", "window.BOOK_CARDS=" + json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) + ";\n")
         self.write("search.js", "window.BOOK_SEARCH=" + json.dumps(self.search, ensure_ascii=False, separators=(",", ":")) + ";\n")
         self.assets()
         self.remove_stale()
@@ -282,7 +296,7 @@ class Binder:
 
     def assets(self):
         theme, katex = self.options.theme, self.options.katex
-        for name in ("book.css", "book.js"):
+        for name in ("book.css", "book.js", "finding.js", "reading.js", "favicon.svg"):
             self.copy(os.path.join(theme, name), name)
         self.copy(os.path.join(katex, "katex.min.js"), "katex/katex.min.js")
         css = read(os.path.join(katex, "katex.min.css"))
@@ -317,6 +331,26 @@ def link_to(page, kind, word):
     number = f'Chapter {page["number"]}: ' if page["number"] else ""
     return (f'<a class="{kind}" rel="{kind}" href="{page["id"]}.html"><span class="way">{word}</span>'
             f'<span class="title">{number}{html.escape(page["title"])}</span></a>')
+
+
+def equation_cards(page, body):
+    """The numbered equations of a page, as they stand there."""
+    found = re.findall(r'<span class="equation" id="([^"]+)"><span class="tex">(.*?)</span><a class="eqno"[^>]*>(.*?)</a>', body, re.S)
+    return {f"{page['id']}.html#{name}": f"<p>{tex}</p><p class=\"from\">{number} {html.escape(page['title'])}</p>" for name, tex, number in found}
+
+
+def citation_cards(page, body):
+    """The entries of the bibliography."""
+    found = re.findall(r'<dt id="([^"]+)">.*?</dt>\s*<dd>(.*?)(?:<p class="cited">|</dd>)', body, re.S) if page["id"] == "references" else []
+    return {f"references.html#{key}": text for key, text in found}
+
+
+def reading_minutes(body):
+    """How long a chapter takes: its words at 200 a minute, its lines of code at 20, to the next five minutes."""
+    body = re.sub(r'<div class="box exercise".*?</details></div>', " ", body, flags=re.S)
+    code = re.findall(r"<pre\b.*?</pre>", body, re.S)
+    words_of_text = plain_text(re.sub(r"<pre\b.*?</pre>", " ", body, flags=re.S)).split()
+    return 5 * max(1, round((len(words_of_text) / 200 + sum(block.count("\n") + 1 for block in code) / 20) / 5))
 
 
 def plain_text(body):

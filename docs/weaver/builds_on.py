@@ -60,6 +60,7 @@ def check_headers(headers, order, report):
 def symbols(files):
     """(defined, wanted, wanted weakly) by object files."""
     defined, wanted, weak = set(), set(), set()
+    files = [file for file in files if file.endswith(".o")]  # CMake counts precompiled headers among them
     if files:
         done = subprocess.run(["nm", "-P", *files], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
@@ -197,10 +198,13 @@ def main(given):
     headers = Headers(options.root, order)
     report = Report(options.root)
     check_headers(headers, order, report)
+    def compiled(files):  # headers that are compiled ahead stand among them
+        return [f for f in files.split("|") if f.endswith(".o")]
+
     objects = {}
     for line in read("", options.objects).split():
         library, program = line.split("||")
-        objects[library[:2]] = ([f for f in library[3:].split("|") if f], [f for f in program.split("|") if f])
+        objects[library[:2]] = (compiled(library[3:]), compiled(program))
     used = used_chapters(options.root, listed, headers, objects, report)
     compare(listed, used, report)
     if report.finish() and not options.draft:

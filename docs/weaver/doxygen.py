@@ -111,7 +111,7 @@ class Writer:
         return "".join(out)
 
     def element_sect1(self, node, level=2):
-        name = node.get("id").rsplit("_1", 1)[-1]
+        name = node.get("id").split("_1", 1)[-1]  # the page, _1, the section, which may hold a _1 of its own
         head = (f'<h{level} id="{name}">{self.inside(node.find("title")).strip()}'
                 f'<a class="permalink" href="#{name}" aria-label="Link to this section">#</a></h{level}>')
         return head + "".join(self.one(child) for child in node if child.tag != "title")

@@ -5,6 +5,7 @@
   hints.md             # 2, then ## Hint 1, ## Hint 2 ...
   solutions.cpp        between //: 2 and //: end
   wrong_answers.json   mistakes, each a replacement in a solution, that the grader has to refuse
+  marks.txt            what the numbers of each mistake are known by again: an exercise, a mark, a mistake in each line
 
 For the build:
   exercises plan --root ROOT --out DIR
@@ -34,6 +35,7 @@ class WrongAnswer:
     mistake: str
     replace: str
     by: str
+    see: str  # an equation's label, eq:matrix, or a section's, duality_masks; or nothing
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Exercise:
     hints: list = field(default_factory=list)   # [(number of the first line, [lines])]
     solution: tuple = None                      # (number of the first line, [lines])
     wrong_answers: list = field(default_factory=list)
+    signatures: list = field(default_factory=list)  # lines that declare what is to be written
     graded: bool = False
     has_stub: bool = False
 
@@ -60,7 +63,9 @@ class Exercises:
         self.solutions = chapter.read("solutions.cpp")
         for exercise in self.all.values():
             exercise.solution = literate.tagged(self.solutions, str(exercise.number))
+            exercise.signatures = self.signatures(exercise)
         self.read_wrong_answers()
+        self.marks = [line.split("\t") for line in self.chapter.read("marks.txt").splitlines()]
 
     def __iter__(self):
         return iter(exercise for _, exercise in sorted(self.all.items()) if exercise.graded)
@@ -115,7 +120,18 @@ class Exercises:
             if missing:
                 self.error("wrong_answers.json", 1, f'wrong answer {position}: no "{missing[0]}"')
             else:
-                self.of(entry["exercise"]).wrong_answers.append(WrongAnswer(entry["mistake"], entry["replace"], entry["with"]))
+                self.of(entry["exercise"]).wrong_answers.append(WrongAnswer(entry["mistake"], entry["replace"], entry["with"], entry.get("see", "")))
+
+    def signatures(self, exercise):
+        """What the reader has to define, as the stub has it: each function's lines up to its brace, with a semicolon."""
+        lines, found = self.chapter.read("exercises_stub.cpp").split("\n"), []
+        for k, line in enumerate(lines):
+            if not re.search(rf"\bnot_implemented\({exercise.number}\)", line):
+                continue
+            first = next((j + 1 for j in range(k - 1, -1, -1) if not lines[j].strip() or lines[j].startswith(("//", "}"))), 0)
+            head = "\n".join(lines[first:k + 1]).split(" {")[0]
+            found += [*head.split("\n")[:-1], head.split("\n")[-1] + ";"]
+        return found
 
     # ---- what is missing --------------------------------------------------------------------------------------------
 
@@ -138,6 +154,8 @@ class Exercises:
                 found.append(f"exercise {exercise.name}: exercises_stub.cpp has no `not_implemented({exercise.number})`")
             misfits = [(wrong, problem) for wrong in exercise.wrong_answers if (problem := self.misfit(exercise, wrong))]
             found += [f"wrong answer to {exercise.name} ({wrong.mistake}): {problem}" for wrong, problem in misfits]
+            found += [f"wrong answer to {exercise.name} ({wrong.mistake}): nothing in the chapters has the label `{wrong.see}`"
+                      for wrong in exercise.wrong_answers if wrong.see and not self.place(wrong.see)]
             if len(exercise.wrong_answers) - len(misfits) < LEAST_WRONG_ANSWERS:
                 found.append(f"exercise {exercise.name} needs at least three wrong answers, has {len(exercise.wrong_answers) - len(misfits)}")
         return found
@@ -151,6 +169,25 @@ class Exercises:
         if wrong.replace == wrong.by:
             return f"`{wrong.replace}` is replaced by itself"
         return None if count == 1 else f"`{wrong.replace}` {'does not occur' if count == 0 else 'occurs more than once'} in the solution"
+
+    # ---- mistakes that are recognised ---------------------------------------------------------------------------------
+
+    def known_mistakes(self):
+        """What the graders' option --mistakes reads: the marks, each with the place of the book that speaks of the mistake."""
+        see = {(e.name, wrong.mistake): self.place(wrong.see) for e in self.all.values() for wrong in e.wrong_answers if wrong.see}
+        return "".join("\t".join([name, mark, mistake, see.get((name, mistake), "")]) + "\n" for name, mark, mistake in self.marks)
+
+    def place(self, label):
+        """An equation or a section as a reader finds it: equation 4.2, or "Passing the state on" in chapter 4. Or nothing."""
+        for chapter in chapters(self.chapter.root):
+            text = "".join(chapter.read(os.path.relpath(page, chapter.folder)) for page in [chapter.page, *chapter.parts, f"{chapter.folder}/demo.cpp"])
+            equations = re.findall(r"\$\$[\s/]*\{#([\w:.-]+)\}", text)
+            if label in equations:
+                return f"equation {chapter.number}.{equations.index(label) + 1}"
+            heading = re.search(rf"^// #+ (.*?)\s*\{{#{re.escape(label)}\}}", text, re.M)
+            if heading:
+                return f"“{heading.group(1)}” in chapter {chapter.number}"
+        return None
 
     # ---- wrong answers as programs ------------------------------------------------------------------------------------
 

@@ -248,7 +248,7 @@ class Markup:
             self.error(path, number, f"no figure '{name}': no {name}.gp, {name}.dot or {name}.svg in figures/, "
                                      "and the chapter's figures.cpp wrote no such .svg")
         out.append("\n\n" + self.token("figure", name=name, file=source, id=anchor) + "\n\n")
-        out.append(self.block(f'<figcaption><span class="figno"><a href="#{anchor}">Figure {label}</a></span> '))
+        out.append(self.block(f'<figcaption id="{anchor}_caption"><span class="figno"><a href="#{anchor}">Figure {label}</a></span> '))
         boxes.append(("figure", number, "</figcaption></figure>"))
 
     def open_exercise(self, path, number, rest, boxes, out):
@@ -270,7 +270,10 @@ class Markup:
 
     def close_exercise(self, path, number, exercise):
         name = exercise.name
-        out = [self.block(f'<p class="todo">Edit <code>{self.page.folder}/exercises.cpp</code>, then run '
+        out = []
+        if exercise.signatures:
+            out.append("\n\n" + self.token("code", lines=exercise.signatures, lang="cpp", caption="", first=0) + "\n\n")
+        out += [self.block(f'<p class="todo">Edit <code>{self.page.folder}/exercises.cpp</code>, then run '
                           f'<code class="command">./book check {name}</code></p>')]
         if not exercise.hints:
             self.error(path, number, f"no hints for exercise {name} in {self.page.folder}/hints.md")

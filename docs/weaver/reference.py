@@ -100,6 +100,15 @@ class Reference:
                        f'<p class="names">{shown}</p></dd>')
         return "".join(out) + "</dl>"
 
+    def cards(self):
+        """What a link to a name shows before it is followed: the declaration of a function or a type's head, and its one sentence."""
+        cards = {}
+        for item in self.library.items.values():
+            lines = self.declaration(item).strip().split("\n") if item.kind == "function" else [f"{item.kind} {item.name}"]
+            code = html.escape("\n".join(lines[:8] + (["..."] if len(lines) > 8 else [])), quote=False)
+            cards.setdefault(item.href, f"<pre>{code}</pre>{self.brief(item.node)}")
+        return cards
+
     def search_entries(self):
         kinds = {"typedef": "type", "struct": "type", "class": "type", "variable": "field"}
         return ([[item.href, -1, name.removeprefix("mamba2::"), "", kinds.get(item.kind, item.kind)] for name, item in sorted(self.library.items.items())]

@@ -9,6 +9,7 @@ void add_bench(CLI::App& cli);
 void add_generate(CLI::App& cli);
 void add_info(CLI::App& cli);
 void add_logits(CLI::App& cli);
+void add_score(CLI::App& cli);
 void add_tokenize(CLI::App& cli);
 
 }  // namespace app

@@ -82,7 +82,7 @@ struct Written {
 };
 
 struct Generate {
-  std::string model, stop_ids;
+  std::string model, stop_ids, load_from, save_to;
   std::vector<std::string> prompts, files, ids, stops;
   mamba2::GenerationOptions options{.sampling = {.temperature = 0.8, .top_k = 40, .top_p = 0.95, .min_p = 0.05}};
   std::optional<std::uint64_t> seed;
@@ -98,8 +98,13 @@ struct Generate {
     const auto language_model = load(model, weights);
     mamba2::fit_to_model(options, language_model->config(), tokenizer ? &*tokenizer : nullptr);
     begin();
-    const auto results = mamba2::generate(*language_model, inputs, options, listener());
+    std::vector<mamba2::TextState<float>> states;
+    const bool keeps = !load_from.empty() || !save_to.empty();
+    const std::uint64_t mark = keeps ? mamba2::fingerprint(mamba2::open_model(model)) : 0;
+    if (!load_from.empty()) states.push_back(mamba2::load_state(load_from, *language_model, mark));
+    const auto results = mamba2::generate(*language_model, inputs, options, listener(), keeps ? &states : nullptr);
     finish(results);
+    if (!save_to.empty()) mamba2::save_state(save_to, std::move(states.at(0)), mark);
     if (!quiet && !json) std::cerr << "[" << seed_text() << clock.report() << "]\n";
     if (interrupted != 0) {
       std::cout.flush();
@@ -110,15 +115,27 @@ struct Generate {
  private:
   // Texts or ids, as tokens. With ids a tokenizer is not needed; where there is one it knows the end of a text.
   void read_prompts() {
-    texts = ids.empty();
     for (std::string& prompt : prompts)
       if (prompt == "-") prompt = without_last_newline(text_of_argument(prompt));
     for (const std::string& file : files) prompts.push_back(without_last_newline(text_of_file(file)));
     for (const std::string& argument : ids) read_ids_of(argument);
-    tokenizer = texts ? tokenizer_of(model) : tokenizer_if_any(model);
+    const bool nothing = prompts.empty() && ids.empty();
+    if (nothing && load_from.empty()) throw CLI::ValidationError("expected --prompt, --file or --ids");
+    tokenizer = prompts.empty() ? tokenizer_if_any(model) : tokenizer_of(model);
+    texts = ids.empty() && tokenizer;
+    if (nothing && texts) prompts.emplace_back();
+    if (nothing && !texts) inputs.emplace_back();
     if (!tokenizer && !stops.empty())
       throw mamba2::FileError(model + ": has no tokenizer.json, so --stop cannot know what is written");
-    for (const std::string& prompt : prompts) inputs.push_back(tokenizer->encode(prompt, {.special_in_text = special}));
+    for (const std::string& prompt : prompts)
+      inputs.push_back(tokenizer->encode(prompt, {.special_in_text = special, .around = load_from.empty()}));
+    check_states();
+  }
+
+  void check_states() const {
+    const std::string expected = "expected one text, got several";
+    if (!load_from.empty() && inputs.size() > 1) throw CLI::ValidationError("--load-state", expected);
+    if (!save_to.empty() && inputs.size() * options.samples > 1) throw CLI::ValidationError("--save-state", expected);
   }
 
   void read_ids_of(const std::string& argument) {
@@ -138,7 +155,8 @@ struct Generate {
 
   void begin() {
     for (std::size_t i = 0; tokenizer && i < inputs.size() * options.samples; ++i) {
-      const mamba2::DecodeOptions decoding{.special = special, .beginning = inputs[i / options.samples].empty()};
+      const mamba2::DecodeOptions decoding{.special = special,
+                                           .beginning = inputs[i / options.samples].empty() && load_from.empty()};
       written.push_back({mamba2::StreamDecoder(*tokenizer, decoding), mamba2::StopTexts(stops)});
     }
   }
@@ -216,7 +234,7 @@ void add_text_options(CLI::App& command, Generate& generate) {
       "How the text begins; - reads it from standard input;\n'' lets the model begin. Several make a batch", "TEXT");
   add("-f,--file", generate.files, "The same from a file", "FILE");
   add("--ids", generate.ids, "The same as tokens: 12,7,99, or a .npy file", "IDS");
-  what->require_option(1);
+  what->require_option(0, 1);
   command.add_flag("--special", generate.special,
                    "<|endoftext|> and its like in the text are those tokens,\nand are shown where they are written");
 }
@@ -267,7 +285,9 @@ void add_generate(CLI::App& cli) {
       "  mamba2 generate --model mamba2-130m --file FILE                go on with a file\n"
       "  mamba2 generate --model mamba2-130m --prompt ''                begin from nothing\n"
       "  mamba2 generate --model mamba2-130m --prompt One --prompt Two  several at once, as a batch\n"
-      "  mamba2 generate --model mamba2-130m --ids 46,31834             without a tokenizer: ids in, ids out\n\n"
+      "  mamba2 generate --model mamba2-130m --ids 46,31834             without a tokenizer: ids in, ids out\n"
+      "  mamba2 generate --model mamba2-130m --file BOOK -n 0 --save-state STATE\n"
+      "  mamba2 generate --model mamba2-130m --load-state STATE         go on with it, without reading it again\n\n"
       "The options change the model's probabilities in this order: repetition penalty, temperature, top-k, top-p, "
       "min-p.\n");
   const auto generate = std::make_shared<Generate>();
@@ -275,6 +295,10 @@ void add_generate(CLI::App& cli) {
   add_text_options(*command, *generate);
   add_end_options(*command, *generate);
   add_sampling_options(*command, *generate);
+  command->add_option("--save-state", generate->save_to, "Where to put what the model remembers of the text then")
+      ->type_name("FILE");
+  command->add_option("--load-state", generate->load_from, "Go on from such a file; the text is put at its end")
+      ->type_name("FILE");
   add_algorithm_option(*command, generate->options.model.algorithm);
   add_threads_option(*command, generate->threads);
   add_dtype_option(*command, generate->weights);

@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, end_by_signal);
 
   CLI::App cli{
-      "Mamba-2 language models: let them write, ask them for scores, look at them.\n\n"
+      "Mamba-2 language models: let them write, ask how well they predict, look at them.\n\n"
       "A model is a directory: config.json and the weights, as model.safetensors or pytorch_model.bin, in one file or\n"
       "several; for texts, tokenizer.json too. Those of the reference (state-spaces/mamba2-130m, ...) and their\n"
       "Hugging Face conversions both work. The reference's come without tokenizer.json: it is GPT-NeoX-20B's.",
@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   cli.get_formatter()->column_width(34);
   app::add_generate(cli);
   app::add_logits(cli);
+  app::add_score(cli);
   app::add_tokenize(cli);
   app::add_info(cli);
   app::add_bench(cli);

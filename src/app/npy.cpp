@@ -110,17 +110,13 @@ mamba2::Tensor<std::int64_t, 2> read_ids(const std::filesystem::path& path) {
   return parse_ids(mamba2::read_text_file(path, std::size_t{1} << 30), path.string());
 }
 
-void write_npy(const std::filesystem::path& path, const mamba2::Tensor<float, 3>& values) {
-  std::string header =
-      "{'descr': '<f4', 'fortran_order': False, 'shape': " + mamba2::shape_text(values.shape()) + ", }";
+NewNpy::NewNpy(const std::filesystem::path& path, const std::vector<std::size_t>& shape) : file_(path) {
+  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': " + mamba2::shape_text(shape) + ", }";
   header.append(63 - (10 + header.size()) % 64, ' ') += '\n';  // the numbers begin at a multiple of 64
-  mamba2::NewFile file(path);
-  file.write(std::string("\x93NUMPY\x01\x00", 8));
+  file_.write(std::string("\x93NUMPY\x01\x00", 8));
   const auto length = static_cast<std::uint16_t>(header.size());
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
-  file.write(std::as_bytes(std::span(values.data(), values.size())));
-  file.commit();
+  file_.write(std::as_bytes(std::span(&length, 1)));
+  file_.write(header);
 }
 
 }  // namespace app

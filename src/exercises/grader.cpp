@@ -1,8 +1,10 @@
 // The program around the graders of a chapter. It runs each exercise in a process of its own and gives the verdict in words.
 //
-//   exercises_04 [N.k]... [--verdicts] [--record FILE] [--seconds S]
+//   exercises_04 [N.k]... [--verdicts] [--record FILE] [--mistakes FILE] [--seconds S]
 //
-// --verdicts prints, --record writes, one line for each exercise, "4.2 VERDICT title", for other programs.
+// --verdicts prints, --record writes, one line for each exercise, for other programs: "4.2 VERDICT title", and behind a tab the
+// mark of the wrong numbers, if they have one (see mark_of). --mistakes says what known mistakes give: lines of an exercise, the
+// mark of its numbers, the mistake, and where the book speaks of it, with tabs between.
 // It exits with 0 if all passed.
 #include <exercises/grader.hpp>
 #include <exercises/place.hpp>
@@ -53,6 +55,7 @@ const char* name(Verdict verdict) {
 struct Result {
   Verdict verdict;
   std::string text;
+  std::string mark;  // of wrong numbers
 };
 
 // xtensor says "FILE:LINE: check failed" before what it has to say; a reader needs only the latter.
@@ -64,23 +67,25 @@ std::string without_place(const std::string& text) {
 }
 
 std::string to_show;      // in the process of the exercise: what show() was given
+std::string last_given;   // there, too: the inputs of the comparison that was made last
 int pipe_to_parent = -1;  // there, too
 
 // In the process of the exercise: what came of it.
 Result run_here(const Case& graded) {
   try {
     graded.run();
-    return {Verdict::passed, to_show};
+    return {Verdict::passed, to_show, ""};
   } catch (const exercises::NotImplemented&) {
-    return {Verdict::not_implemented, ""};
+    return {Verdict::not_implemented, "", ""};
   } catch (const Failed& failed) {
-    return {Verdict::failed, failed.what()};
+    return {Verdict::failed, failed.what() + last_given, failed.mark()};
   } catch (const std::bad_alloc&) {
-    return {Verdict::threw, "your code asked for more memory than there is: is a size negative, or a loop endless?"};
+    return {Verdict::threw, "your code asked for more memory than there is: is a size negative, or a loop endless?",
+            ""};
   } catch (const std::exception& error) {
-    return {Verdict::threw, std::string("your code threw an exception: ") + without_place(error.what())};
+    return {Verdict::threw, "your code threw an exception: " + without_place(error.what()) + last_given, ""};
   } catch (...) {
-    return {Verdict::threw, "your code threw something that is no std::exception"};
+    return {Verdict::threw, "your code threw something that is no std::exception", ""};
   }
 }
 
@@ -117,15 +122,17 @@ void send(const std::string& message) {
   }
 }
 
-// The child's side: run, send the verdict and the text through the pipe, end without a farewell of other libraries. What
-// if_too_slow() sends comes before, with a zero behind it.
+constexpr char before_mark = '\1';
+
+// The child's side: run, send the verdict, the text and the mark through the pipe, end without a farewell of other libraries.
+// What if_too_slow() sends comes before, with a zero behind it.
 [[noreturn]] void run_in_child(const Case& graded, int pipe_end) {
   pipe_to_parent = pipe_end;
   limit_memory();
   watch_place();
   const Result result = run_here(graded);
   std::fflush(nullptr);
-  send(static_cast<char>(result.verdict) + result.text);
+  send(static_cast<char>(result.verdict) + result.text + before_mark + result.mark);
   _exit(0);
 }
 
@@ -158,16 +165,25 @@ void end(pid_t child) {
 // The reason, and under it the line of the reader's file where it happened, if that is known.
 Result with_place(Verdict verdict, const std::string& reason) {
   const std::string where = place();
-  return {verdict, where.empty() ? reason : reason + "\n" + where};
+  return {verdict, where.empty() ? reason : reason + "\n" + where, ""};
 }
 
-Result run(const Case& graded, int seconds) {
+// Why a case is not done in time, after `passed` other cases of its exercise that were.
+std::string hung_text(int seconds, std::size_t passed) {
+  const std::string late = " did not finish within " + std::to_string(seconds) + " seconds: ";
+  if (passed == 0) return "your code" + late + "does a loop ever end?";
+  return "right so far, in " + std::to_string(passed) + (passed == 1 ? " case" : " cases") + ", but this one" + late +
+         "is your code too slow\nfor what it is given here, or does a loop not end?";
+}
+
+// Runs a case; `passed`: how many of its exercise were passed before it.
+Result run(const Case& graded, int seconds, std::size_t passed) {
   prepare_place();
   int ends[2];
-  if (pipe(ends) != 0) return {Verdict::crashed, "the grader could not make a pipe"};
+  if (pipe(ends) != 0) return {Verdict::crashed, "the grader could not make a pipe", ""};
   std::fflush(nullptr);
   const pid_t child = fork();
-  if (child < 0) return {Verdict::crashed, "the grader could not start a process"};
+  if (child < 0) return {Verdict::crashed, "the grader could not start a process", ""};
   if (child == 0) {
     close(ends[0]);
     run_in_child(graded, ends[1]);
@@ -182,14 +198,14 @@ Result run(const Case& graded, int seconds) {
   const std::size_t zero = message.rfind('\0');
   const std::string said_early = zero == std::string::npos ? "" : message.substr(0, zero);
   if (zero != std::string::npos) message.erase(0, zero + 1);
-  if (!in_time && !said_early.empty()) return {Verdict::failed, said_early};
-  if (!in_time)
-    return with_place(Verdict::hung,
-                      "your code did not finish within " + std::to_string(seconds) + " seconds: does a loop ever end?");
+  if (!in_time && !said_early.empty()) return {Verdict::failed, said_early, ""};
+  if (!in_time) return with_place(Verdict::hung, hung_text(seconds, passed));
   if (WIFSIGNALED(status)) return with_place(Verdict::crashed, signal_text(WTERMSIG(status)));
-  if (message.empty()) return {Verdict::crashed, "your code ended the program"};
+  if (message.empty()) return {Verdict::crashed, "your code ended the program", ""};
   const auto verdict = static_cast<Verdict>(message[0]);
-  return verdict == Verdict::threw ? with_place(verdict, message.substr(1)) : Result{verdict, message.substr(1)};
+  const std::size_t mark = message.rfind(before_mark);
+  const std::string text = message.substr(1, mark - 1);
+  return verdict == Verdict::threw ? with_place(verdict, text) : Result{verdict, text, message.substr(mark + 1)};
 }
 
 bool before(const Case& a, const Case& b) {
@@ -224,6 +240,21 @@ Colors colors() {
   return {"\033[32m", "\033[31m", "\033[1m", "\033[2m", "\033[0m"};
 }
 
+// What the file of known mistakes says of these numbers, as part of the verdict; nothing if they are none of theirs.
+std::string mistake_text(const std::string& file, const std::string& exercise, const std::string& mark) {
+  std::ifstream known(file);
+  std::string mistakes, places;
+  for (std::string line; std::getline(known, line);) {
+    std::istringstream columns(line);
+    std::string of, numbers, mistake, see;
+    std::getline(std::getline(std::getline(std::getline(columns, of, '\t'), numbers, '\t'), mistake, '\t'), see, '\t');
+    if (mark.empty() || of != exercise || numbers != mark) continue;
+    mistakes += (mistakes.empty() ? "\nmistake:    " : "\n       or:  ") + mistake;
+    if (!see.empty() && places.find(see) == std::string::npos) places += (places.empty() ? "; see " : ", ") + see;
+  }
+  return mistakes.empty() ? "" : mistakes + "\n            (just these numbers come of it" + places + ")";
+}
+
 void print_indented(const std::string& text) {
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) std::printf("    %s\n", line.c_str());
@@ -248,7 +279,7 @@ void print_verdict(const Case& graded, const std::string& title, const Result& r
 
 struct Options {
   std::vector<std::string> wanted;  // exercises; none: all
-  std::string record;
+  std::string record, mistakes;
   bool verdicts = false;
   int seconds = 10;
 };
@@ -260,10 +291,13 @@ bool parse(int argc, char** argv, Options& options) {
       options.verdicts = true;
     } else if (argument == "--record" && i + 1 < argc) {
       options.record = argv[++i];
+    } else if (argument == "--mistakes" && i + 1 < argc) {
+      options.mistakes = argv[++i];
     } else if (argument == "--seconds" && i + 1 < argc) {
       options.seconds = std::max(1, std::atoi(argv[++i]));
     } else if (argument.starts_with("-")) {
-      std::fprintf(stderr, "usage: %s [N.k]... [--verdicts] [--record FILE] [--seconds S]\n", argv[0]);
+      std::fprintf(stderr, "usage: %s [N.k]... [--verdicts] [--record FILE] [--mistakes FILE] [--seconds S]\n",
+                   argv[0]);
       return false;
     } else if (std::none_of(cases().begin(), cases().end(), [&](const Case& one) { return argument == number(one); })) {
       std::fprintf(stderr, "There is no exercise %s.\n", argument.c_str());
@@ -278,9 +312,9 @@ bool parse(int argc, char** argv, Options& options) {
 // Grades one exercise: its cases in their order, up to the first that fails. True if all passed.
 bool grade(const std::vector<Case>& of_exercise, const Options& options) {
   const Case* shown = &of_exercise.front();
-  Result result{Verdict::passed, ""};
+  Result result{Verdict::passed, "", ""};
   for (const Case& graded : of_exercise) {
-    result = run(graded, options.seconds);
+    result = run(graded, options.seconds, static_cast<std::size_t>(&graded - &of_exercise.front()));
     if (result.verdict == Verdict::passed) continue;
     shown = &graded;
     break;
@@ -288,7 +322,10 @@ bool grade(const std::vector<Case>& of_exercise, const Options& options) {
   // Of an exercise that passed, the title without its case: what follows a colon.
   std::string title = shown->title;
   if (result.verdict == Verdict::passed) title.resize(std::min(title.size(), title.find(": ")));
-  const std::string line = number(*shown) + " " + name(result.verdict) + " " + title + "\n";
+  if (!result.mark.empty()) result.mark = title + " | " + result.mark;
+  result.text += mistake_text(options.mistakes, number(*shown), result.mark);
+  const std::string line = number(*shown) + " " + name(result.verdict) + " " + title +
+                           (result.mark.empty() ? "" : "\t" + result.mark) + "\n";
   if (options.verdicts)
     std::fputs(line.c_str(), stdout);
   else
@@ -327,6 +364,38 @@ void show(const std::string& text) {
 void if_too_slow(const std::string& text) {
   send(text + '\0');
 }
+
+namespace detail {
+
+void remember_given(const std::string& text) {
+  last_given.clear();
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    last_given += (last_given.empty() ? "\ngiven:      " : "\n            ") + line;
+  }
+}
+
+std::string mark_of(const std::string& what, std::size_t first, const std::vector<double>& values) {
+  constexpr double nothing = 1e-9;
+  double sum = 0, position = 0;
+  bool telling = false;
+  for (const double value : values) {
+    ++position;
+    if (!std::isfinite(value)) continue;
+    telling = telling || std::abs(value) > nothing;
+    sum += position * (value + 0.7) * (value + 0.7);  // 0.7, so that a sign tells
+  }
+  if (!telling) return "";
+  const double wrong = std::abs(values[first]) > nothing ? values[first] : 0;
+  char numbers[100];
+  std::snprintf(numbers, sizeof numbers, " | %zu | %.6g | %.6g", first, wrong, sum);
+  std::string mark = what + numbers;
+  for (char& c : mark)
+    if (static_cast<unsigned char>(c) < ' ') c = ' ';  // a mark is part of a line
+  return mark;
+}
+
+}  // namespace detail
 
 }  // namespace grader
 

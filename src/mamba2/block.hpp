@@ -173,6 +173,21 @@ struct Mamba2Activations {
   }
 };
 
+/// \brief What the convolution of a block reads, without a copy: columns of what the input projection gives.
+/// \param s           sizes
+/// \param parameters  taps and bias are referred to
+/// \param batch       how many sequences
+/// \param activations zxbcdt is referred to
+/// \return references; they last as long as what they refer to
+template <class Real>
+ShortConvolution<Real> convolution_ref(const Mamba2Sizes& s, const Mamba2Parameters<Real>& parameters,
+                                       std::size_t batch, const Mamba2Activations<Real>& activations) {
+  return {.x = split_columns(s, as_matrix(activations.zxbcdt)).xBC,
+          .batch = batch,
+          .weight = as_rows<1>(parameters.conv1d_weight),
+          .bias = as_span(parameters.conv1d_bias)};
+}
+
 /// \brief What the scan of a block reads, without a copy: x, B and C are columns of what the convolution gives, dt of what the
 /// input projection gives.
 /// \param s           sizes
@@ -194,6 +209,35 @@ ScanRef<Real> scan_ref(const Mamba2Sizes& s, const Mamba2Parameters<Real>& param
           .C = column_block(xBC, s.d_ssm + s.d_bc, s.d_bc),
           .D = as_span(parameters.D),
           .dt_bias = as_span(parameters.dt_bias)};
+}
+
+/// \brief The norm of a block behind its scan.
+/// \param s          sizes
+/// \param parameters norm_weight is referred to
+/// \return weight, groups, order; they last as long as the parameters
+template <class Real>
+GatedNorm<Real> norm_of(const Mamba2Sizes& s, const Mamba2Parameters<Real>& parameters) {
+  return {.weight = as_span(parameters.norm_weight),
+          .groups = s.config.norm_over_all_channels ? 1 : s.ngroups,
+          .norm_before_gate = s.config.norm_before_gate,
+          .eps = s.config.norm_eps};
+}
+
+/// \brief How a block scans: the rules for its step sizes, and a form.
+/// \param config     the limits, and the chunk where nothing else says
+/// \param operations the chunk that suits them
+/// \param algorithm  which form
+/// \param chunk_size Q of the chunked form; 0 for the one that suits the operations
+/// \return options
+template <class Real>
+ScanOptions scan_options(const Mamba2Config& config, const Operations<Real>& operations, Algorithm algorithm,
+                         std::size_t chunk_size) {
+  const std::size_t suits = operations.chunk_size > 0 ? operations.chunk_size : config.chunk_size;
+  return {.dt_softplus = true,
+          .dt_min = config.dt_limit_min,
+          .dt_max = config.dt_limit_max,
+          .chunk_size = chunk_size > 0 ? chunk_size : suits,
+          .algorithm = algorithm};
 }
 
 /// \brief All that a block remembers of the tokens it has seen: of the same size after one token and after a million.
@@ -275,13 +319,6 @@ class Mamba2Mixer {
   void leave(const Operations<Real>& operations, Activations& a, MatrixRef<Real> y) const;
   /// Refuse a cache of other sizes.
   void check_cache(const Cache& cache, std::size_t batch) const;
-  /// The rules for step sizes, and how to scan.
-  ScanOptions scan_options(const Operations<Real>& operations, Algorithm algorithm, std::size_t chunk_size) const;
-
-  /// The taps of the convolution, (conv_dim, d_conv).
-  MatrixRef<const Real> taps() const {
-    return {parameters_->conv1d_weight.data(), sizes_.conv_dim, sizes_.d_conv, sizes_.d_conv};
-  }
 
   Mamba2Sizes sizes_;
   const Mamba2Parameters<Real>* parameters_;  // but for the weights of the two projections, which are

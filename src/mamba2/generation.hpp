@@ -4,6 +4,7 @@
 
 #include <mamba2/language_model.hpp>
 #include <mamba2/sampling.hpp>
+#include <mamba2/text_state.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -64,15 +65,6 @@ enum class GoOn {
 
 /// \brief Called with each token as soon as it is chosen: the number of the text and the token.
 using TokenListener = std::function<GoOn(std::size_t text, std::int64_t id)>;
-
-/// \brief All that is needed to go on with a text, in a moment or tomorrow. It has the same size after every token.
-template <class Real>
-struct TextState {
-  LanguageModelCache<Real> cache;  ///< what the model remembers, of a batch of one
-  std::vector<Real>
-      scores;  ///< of what comes next, (padded_vocab_size); those that are never chosen may be \f$-\infty\f$
-  std::vector<std::int64_t> seen;  ///< tokens that the repetition penalty counts as seen, each once, ascending
-};
 
 /// \brief Go on with some texts.
 /// \param model    the model

@@ -189,6 +189,7 @@ template <class Real>
 struct LanguageModelActivations {
   std::vector<Tensor<Real, 3>> streams;  ///< before each branch, and after the last one, (batch, seqlen, d_model)
   std::vector<std::any> branches;        ///< of each mixer, of its own kind, such as Mamba2Activations<Real>
+  bool streams_only = false;             ///< asked for by the caller: what the mixers keep is left out
 };
 
 /// \brief How a model computes; changes speed, not results.
@@ -219,11 +220,13 @@ class Predictor {
   /// \param ids     tokens, (batch, seqlen)
   /// \param cache   what came before on entry, the tokens included on return
   /// \param options the algorithm
+  /// \param keep    receives the tensors in between; null: they are dropped
   /// \return logits, (batch, seqlen, padded_vocab_size)
   /// \throws ValueError for an id outside the vocabulary, with its place
   /// \throws ShapeError for a cache of another batch or model
   Tensor<Real, 3> forward(const Tensor<std::int64_t, 2>& ids, LanguageModelCache<Real>& cache,
-                          const LanguageModelOptions& options = {}) const;
+                          const LanguageModelOptions& options = {},
+                          LanguageModelActivations<Real>* keep = nullptr) const;
   /// \brief Read a piece of text and keep what is needed to go on: only the last token's scores are computed.
   /// \param ids     tokens, (batch, seqlen), at least one
   /// \param cache   what came before on entry, the tokens included on return
@@ -252,6 +255,8 @@ class Predictor {
 
   /// \brief Sizes and options. \return the configuration
   const LanguageModelConfig& config() const { return config_; }
+  /// \brief The mixer of a branch, as it computes. \param branch its number \return a reference
+  const Mixer<Real>& mixer(std::size_t branch) const { return *branches_.at(branch).mixer; }
   /// \brief Compute with other operations from now on. \param operations a table that outlives the model
   void use(const Operations<Real>& operations) { operations_ = &operations; }
   /// \brief What it computes with. \return the table

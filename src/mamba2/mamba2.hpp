@@ -3,7 +3,10 @@
 #pragma once
 
 #include <mamba2/activation.hpp>
+#include <mamba2/activation_gradient.hpp>
+#include <mamba2/adjoints.hpp>
 #include <mamba2/block.hpp>
+#include <mamba2/block_gradient.hpp>
 #include <mamba2/bpe.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/checkpoint.hpp>
@@ -36,6 +39,7 @@
 #include <mamba2/mixer_input.hpp>
 #include <mamba2/mixers.hpp>
 #include <mamba2/model_directory.hpp>
+#include <mamba2/model_gradient.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/onednn.hpp>
 #include <mamba2/operations.hpp>
@@ -50,11 +54,13 @@
 #include <mamba2/row_tiles.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
+#include <mamba2/scan_gradient.hpp>
 #include <mamba2/selection.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssd.hpp>
 #include <mamba2/ssm.hpp>
 #include <mamba2/tensor.hpp>
+#include <mamba2/text_state.hpp>
 #include <mamba2/tokenizer.hpp>
 #include <mamba2/utf8.hpp>
 #include <mamba2/weight_type.hpp>

@@ -149,6 +149,7 @@ class Tokenizer {
 
  private:
   friend class StreamDecoder;
+  friend class StreamEncoder;
   class Entry;        // a value of the file
   class Reader;       // fills the rest
   struct Rewriting {  // of the text, before it is cut: one of the steps
@@ -194,6 +195,37 @@ Tokenizer load_tokenizer(const std::filesystem::path& directory);
 /// \throws ValueError for a text that is not UTF-8, or a vocabulary too small
 std::string learn_tokenizer(std::string_view text, std::size_t vocab_size,
                             const std::vector<std::string>& special = {"<|endoftext|>"});
+
+/// \brief A long text in, piece by piece, the tokens out that encode() would give for all of it. The text is never all in memory,
+/// where the tokenizer cuts it into words; where it does not, every piece has to wait for the next.
+class StreamEncoder {
+ public:
+  /// \brief An encoder.
+  /// \param tokenizer what cuts; outlives the encoder
+  /// \param options   how the text is read
+  /// \param piece     how many bytes are waited for before a part of them becomes tokens
+  explicit StreamEncoder(const Tokenizer& tokenizer, const EncodeOptions& options = {}, std::size_t piece = 1 << 16)
+      : tokenizer_(&tokenizer), options_(options), wanted_(piece) {}
+  /// \brief More of the text. \param text UTF-8; a piece may end within a character
+  /// \return the tokens that are certain by now and were not given yet, perhaps none
+  /// \throws ValueError naming the byte at which the text is not UTF-8, or what the vocabulary has no token for
+  std::vector<std::int64_t> push(std::string_view text);
+  /// \brief The end of the text. \return the tokens that are left
+  /// \throws ValueError as push() does
+  std::vector<std::int64_t> finish();
+
+ private:
+  std::vector<std::int64_t> encode(std::string_view text, bool first, bool last) const;
+  bool cut(std::size_t end, std::vector<std::int64_t>& ids);
+  void check();
+
+  const Tokenizer* tokenizer_;
+  EncodeOptions options_;
+  std::size_t wanted_;
+  std::string waiting_;      // what is no token yet
+  std::size_t done_ = 0;     // bytes of the text that are
+  std::size_t checked_ = 0;  // bytes of what waits that are known to be UTF-8
+};
 
 /// \brief Tokens in, text out, as it may be shown: characters are never split.
 class StreamDecoder {

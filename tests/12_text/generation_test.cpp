@@ -1,7 +1,9 @@
 // Generation: the golden continuation, texts together and apart, where they begin and end, what is never chosen, going on later.
 #include <mamba2/generation.hpp>
 #include <mamba2/model_directory.hpp>
+#include <mamba2/safetensors.hpp>
 #include <mamba2/tokenizer.hpp>
+#include <support/files.hpp>
 #include <support/testing.hpp>
 
 #include <algorithm>
@@ -387,4 +389,61 @@ TEST_CASE("what cannot be generated is refused, nothing is nothing", "[generatio
   CHECK(message_of<ValueError>([&] {
           generate(broken, {{1}}, greedy);
         }).starts_with("logits: expected numbers, got NaN for token 0"));
+}
+
+TEMPLATE_TEST_CASE("a state comes back from its file as it was", "[generation]", float, double) {
+  const auto& model = tiny<TestType>();
+  const std::uint64_t mark = fingerprint(open_model(golden_path("lm/tiny")));
+  const TemporaryDirectory directory;
+  const auto path = directory / "state.safetensors";
+  std::vector<TextState<TestType>> states;
+  GenerationOptions options = greedy;
+  options.never_ids = {5};  // its score is minus infinity
+  generate(model, {three[2]}, options, {}, &states);
+  save_state(path, states[0], mark);
+  auto back = load_state(path, model, mark);
+  CHECK(back.scores == states[0].scores);
+  CHECK(back.seen == states[0].seen);
+  for (std::size_t i = 0; i < back.cache.size(); ++i) {
+    const auto want = states[0].cache[i].states(), got = back.cache[i].states();
+    for (std::size_t k = 0; k < want.size(); ++k)
+      CHECK(std::equal(want[k].values.begin(), want[k].values.end(), got[k].values.begin(), got[k].values.end()));
+  }
+  std::vector<TextState<TestType>> again = {std::move(back)};
+  CHECK(generate(model, {{}}, options, {}, &states)[0].ids == generate(model, {{}}, options, {}, &again)[0].ids);
+}
+
+TEST_CASE("a state of another model or a damaged one is refused", "[generation][hostile]") {
+  const auto& model = tiny<float>();
+  const std::uint64_t mark = fingerprint(open_model(golden_path("lm/tiny")));
+  // Both layouts of one model have one mark; one small number makes it another.
+  CHECK(fingerprint(open_model(golden_path("lm/tiny-hf"))) == mark);
+  const TemporaryDirectory directory;
+  auto other = load_language_model<float>(golden_path("lm/tiny"));
+  other.update([](auto& p) { p.norm_f_weight(3) += 1e-3F; });
+  save_language_model(other, directory.path());
+  CHECK(fingerprint(open_model(directory.path())) != mark);
+
+  const auto path = directory / "state.safetensors";
+  std::vector<TextState<float>> states;
+  generate(model, {{7, 8}}, {.max_new_tokens = 2}, {}, &states);
+  save_state(path, states[0], mark);
+  const auto refused = [&](std::uint64_t m) { return message_of<FileError>([&] { load_state(path, model, m); }); };
+  CHECK(refused(mark + 1) == path.string() + ": is of another model");
+  const auto mamba1 = load_language_model<float>(golden_path("lm/mamba1"));
+  CHECK(message_of<FileError>([&] { load_state(path, mamba1, mark); }).find("of another model") != std::string::npos);
+  write_safetensors<float>(path, {});
+  CHECK(refused(mark).find("it has no tensor marks") != std::string::npos);
+  save_state(path, states[0], mark);
+  const std::string sound = read_file(path);
+  std::size_t caught = 0;
+  for (std::size_t at = 3; at < sound.size(); at += sound.size() / 60) {
+    std::string bytes = sound;
+    bytes[at] = static_cast<char>(bytes[at] ^ 0x10);
+    write_file(path, bytes);
+    caught += refused(mark).empty() ? 0 : 1;
+    write_file(path, sound.substr(0, at));
+    CHECK(!refused(mark).empty());
+  }
+  CHECK(caught >= 60);
 }

@@ -663,3 +663,54 @@ TEST_CASE("texts that are no UTF-8 are refused with the place", "[tokenizer][hos
   CHECK(message_of<ValueError>([] { golden().encode("é\xc3"); }) ==
         "text: expected UTF-8, got a broken character at byte 2");
 }
+
+TEST_CASE("a long text becomes the same tokens piece by piece", "[tokenizer]") {
+  for (const std::string folder :
+       {"tokenizer", "tokenizer_layouts/llama3", "tokenizer_layouts/qwen", "tokenizer_layouts/sentencepiece"}) {
+    CAPTURE(folder);
+    const Tokenizer tokenizer = load_tokenizer(golden_path(folder));
+    std::string text;
+    for (const Json& expected : Json::parse(read_file(golden_path(folder) / "expected.json"))) {
+      const std::string part = expected["text"].get<std::string>();
+      for (const char* between : {"\n", " ", "  ", "\n\n", "\n  ", ""}) text += part + between;
+    }
+    for (const EncodeOptions options : {EncodeOptions{}, EncodeOptions{.special_in_text = false, .around = false}}) {
+      const Ids want = tokenizer.encode(text, options);
+      testing::Random random(text.size());
+      for (const std::size_t piece : {1, 300, 1000, 100000}) {
+        StreamEncoder stream(tokenizer, options, piece);
+        Ids ids;
+        for (std::size_t at = 0; at < text.size();) {
+          const auto size = static_cast<std::size_t>(random.uniform(0, 700));
+          const Ids more = stream.push(std::string_view(text).substr(at, size));
+          ids.insert(ids.end(), more.begin(), more.end());
+          at += size;
+        }
+        const std::size_t before_the_end = ids.size();
+        const Ids rest = stream.finish();
+        ids.insert(ids.end(), rest.begin(), rest.end());
+        CHECK(ids == want);
+        // Where there are words, little waits for the end.
+        if (piece < 1000 && folder != "tokenizer_layouts/sentencepiece") CHECK(before_the_end > want.size() / 2);
+      }
+    }
+    CHECK(StreamEncoder(tokenizer).finish() == tokenizer.encode(""));
+  }
+}
+
+TEST_CASE("a piece may end within a character, the text may not", "[tokenizer][hostile]") {
+  StreamEncoder stream(golden());
+  CHECK(stream.push("caf\xc3").empty());
+  CHECK(stream.push("\xa9").empty());
+  CHECK(stream.finish() == golden().encode("caf\u00e9"));
+  const auto refused = [](const std::vector<std::string>& pieces) {
+    return message_of<ValueError>([&] {
+      StreamEncoder broken(golden());
+      for (const auto& piece : pieces) broken.push(piece);
+      broken.finish();
+    });
+  };
+  CHECK(refused({"ab", "c\xff"}) == "text: expected UTF-8, got a broken character at byte 3");
+  CHECK(refused({"caf\xc3", "x"}) == "text: expected UTF-8, got a broken character at byte 3");
+  CHECK(refused({"caf\xc3"}) == "text: expected UTF-8, got a broken character at byte 3");
+}

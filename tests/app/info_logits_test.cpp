@@ -93,6 +93,13 @@ TEST_CASE("mamba2 logits writes the golden logits", "[app]") {
   for (const char* algorithm : {"recurrent", "quadratic", "chunked"})
     CHECK(error(std::string(" --algorithm ") + algorithm) < 2e-5);
   CHECK(error(" --dtype float32") < 2e-5);
+  for (const char* piece : {"1", "7", "44", "45", "90"})  // two texts of 45 tokens
+    CHECK(error(std::string(" --threads 1 --piece ") + piece) < 2e-5);
+  const std::string words = "logits --model " + tiny + " --ids " + in_quotes(golden_path("lm/tiny/input_ids.npy"));
+  REQUIRE(run_mamba2(words + " --last -o " + in_quotes(directory / "last.npy")).status == 0);
+  const auto last = tensor_from<float, 2>("logits", read_npy<float>(directory / "last.npy"));
+  const Tensor<double, 2> end = xt::view(want, xt::all(), 44, xt::all());
+  CHECK(relative_error(last, end) < 2e-5);
   for (const char* dtype : {"bfloat16", "int8"}) {
     const double rounded = error(std::string(" --dtype ") + dtype);
     CHECK(rounded > 1e-4);

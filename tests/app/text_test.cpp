@@ -1,4 +1,5 @@
 // The commands that handle texts: `mamba2 generate`, `mamba2 tokenize`, and `mamba2 logits --text`.
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/tokenizer.hpp>
 #include <support/command.hpp>
@@ -55,7 +56,7 @@ std::string refused(const std::string& words, int status = 1) {
 }  // namespace
 
 TEST_CASE("the commands for texts explain themselves, and say what is wrong with their words", "[app]") {
-  for (const char* words : {"generate --help", "tokenize --help"}) CHECK(printed(words).size() > 300);
+  for (const char* words : {"generate --help", "tokenize --help", "score --help"}) CHECK(printed(words).size() > 300);
   const std::vector<std::string> wrong = {"generate" + tiny,
                                           "generate" + tiny + "--prompt a --ids 1",
                                           "generate" + tiny + "--ids 1,x",
@@ -308,11 +309,72 @@ TEST_CASE("mamba2 generate refuses what it cannot do", "[app][hostile]") {
   CHECK(WEXITSTATUS(status) == 1);
 }
 
+TEST_CASE("mamba2 generate goes on tomorrow as it would have gone on", "[app]") {
+  const TemporaryDirectory directory;
+  const std::string state = in_quotes(directory / "state"), words = "generate" + tiny + "-t 0 --only-new ";
+  const std::string whole = printed(words + "-n 24 --prompt 'Mamba is'");
+  const std::string begun = printed(words + "-n 10 --prompt 'Mamba is' --save-state " + state);
+  const std::string rest = printed(words + "-n 14 --load-state " + state + " --save-state " + state);
+  CHECK(begun.substr(0, begun.size() - 1) + rest == whole);
+  printed(words + "-n 0 --prompt 'Mamba' --save-state " + state);
+  CHECK(printed(words + "-n 24 --load-state " + state + " --prompt ' is'") == whole);
+  CHECK(ends(words + "-n 24 --load-state " + state + " --samples 2 --prompt ' is'").size() == 2);
+
+  contains(refused(words + "--load-state " + state + " --prompt a --prompt b", 2), "--load-state");
+  contains(refused(words + "--samples 2 --save-state " + state + " --prompt b", 2), "--save-state");
+  contains(refused(words + "--load-state /nowhere"), "/nowhere: cannot be opened");
+  const std::string other = "generate --ids 1 --model " + in_quotes(golden_path("lm/mamba1")) + " --load-state ";
+  contains(refused(other + state), "is of another model");
+  std::string bytes = read_file(directory / "state");
+  bytes[bytes.size() / 2] ^= 1;
+  write_file(directory / "state", bytes);
+  contains(refused(words + "--load-state " + state), "is damaged");
+}
+
+TEST_CASE("mamba2 score says how well a text is predicted, however it is cut into pieces", "[app]") {
+  const TemporaryDirectory directory;
+  std::string text;
+  for (int i = 0; i < 12; ++i)
+    text.append("The license of line ").append(std::to_string(i * i)).append(" caf\u00e9 is\n\tfree of charge.\n");
+  write_file(directory / "text", text);
+  const std::string file = in_quotes(directory / "text"), words = "score" + tiny;
+  const Json score = Json::parse(printed(words + "--json " + file));
+  const auto model = load_language_model<double>(golden_path("lm/tiny"));
+  Ids ids = load_tokenizer(golden_path("lm/tiny")).encode(text);
+  ids.insert(ids.begin(), 0);  // <|endoftext|>
+  auto rows = Tensor<std::int64_t, 2>::from_shape({1, ids.size()});
+  std::copy(ids.begin(), ids.end(), rows.begin());
+  const CrossEntropy want = cross_entropy(model, rows);
+  CHECK(score["tokens"] == ids.size() - 1);
+  CHECK(score["bytes"] == text.size());
+  const auto close = [&](const Json& one) {
+    CHECK(one["nats_per_token"].get<double>() == Approx(want.mean()).epsilon(1e-5));
+    CHECK(one["perplexity"].get<double>() == Approx(want.perplexity()).epsilon(1e-4));
+    CHECK(one["bits_per_byte"].get<double>() == Approx(want.bits_per_byte(text.size())).epsilon(1e-5));
+  };
+  close(score);
+  for (const std::string piece : {"1", "7", "64", "1000"})
+    close(Json::parse(printed(words + "--json --threads 1 --piece " + piece + " " + file)));
+  const std::string piped =
+      "cat " + file + " | " + in_quotes(MAMBA2_APP) + " " + words + "--json - > " + in_quotes(directory / "out");
+  CHECK(std::system(piped.c_str()) == 0);
+  CHECK(Json::parse(read_file(directory / "out")) == score);
+  contains(printed(words + file), "bits per byte       ");
+  write_file(directory / "empty", "");
+  contains(refused(words + in_quotes(directory / "empty")), "expected a text, got nothing that could be predicted");
+  write_file(directory / "broken", "abc\xff");
+  contains(refused(words + in_quotes(directory / "broken")), "broken character at byte 3");
+  contains(refused(words + "/nowhere"), "/nowhere: cannot be opened");
+  contains(refused(words + "/"), "/: is a directory");
+  CHECK(!refused(words + file + " --piece 0", 2).empty());
+}
+
 TEST_CASE("mamba2 logits takes a text", "[app]") {
   const TemporaryDirectory directory;
   CHECK(printed("logits" + tiny + "--text 'Hello, world!' --output " + in_quotes(directory / "out.npy")).empty());
   const auto logits = tensor_from<float, 3>("logits", read_npy<float>(directory / "out.npy"));
   REQUIRE(shape_text(logits.shape()) == "(1, 9, 624)");
+  contains(refused("logits" + tiny + "--text '' --output x"), "text: expected at least one token, got none");
   const auto model = load_language_model<float>(golden_path("lm/tiny"));
   CHECK(relative_error(logits, model.forward({{41, 70, 385, 80, 13, 274, 262, 527, 2}})) < 1e-5);
 }

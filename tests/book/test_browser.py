@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 import unittest
 
 from selenium import webdriver
@@ -194,7 +195,6 @@ class Browser(unittest.TestCase):
         self.wait(lambda: "how_to_read" in self.driver.current_url or "index" in self.driver.current_url, "the menu's link leads nowhere")
 
     def wait(self, condition, message):
-        import time
         for _ in range(60):
             if condition():
                 return
@@ -227,6 +227,70 @@ class Browser(unittest.TestCase):
         active.send_keys(Keys.ARROW_DOWN)
         self.driver.switch_to.active_element.send_keys(Keys.ENTER)
         self.wait(lambda: self.driver.current_url != before, "Enter does not open what was found")
+
+    def test_what_was_searched_is_marked(self):
+        field, _ = self.search("state")
+        marks = "return document.querySelectorAll('article mark').length"
+        before = self.driver.current_url
+        field.send_keys(Keys.ENTER)
+        self.wait(lambda: self.driver.current_url != before and self.script(marks) > 0, "Enter opens no page with its words marked")
+        self.assertTrue(self.script("return document.querySelector('.results').hidden"))
+        body = self.driver.find_element(By.TAG_NAME, "body")
+        body.send_keys(Keys.ESCAPE)
+        self.assertEqual(self.script(marks), 0)
+        body.send_keys("/")
+        self.driver.switch_to.active_element.send_keys("state")
+        body.send_keys(Keys.ESCAPE)
+        body.click()
+        body.send_keys("/")
+        self.assertEqual(self.script("return document.activeElement.value"), "", "/ goes on with the old words")
+
+    def test_a_hit_on_the_same_page(self):
+        name = self.chapter()
+        self.open(name)
+        self.script("document.querySelector('.search input').focus()")
+        self.driver.switch_to.active_element.send_keys(self.script("return document.querySelector('article h2').firstChild.textContent"))
+        here = f".results a[href^='{name}#']"
+        self.wait(lambda: self.driver.find_elements(By.CSS_SELECTOR, here), "a section of the page is not found")
+        self.driver.find_element(By.CSS_SELECTOR, here).click()
+        self.wait(lambda: self.script("return document.querySelector('.results').hidden"), "the list stays open")
+        self.assertGreater(self.script("return document.querySelectorAll('article mark').length"), 0)
+
+    def test_arrows_turn_pages(self):
+        self.open(self.chapter())
+        before = self.driver.current_url
+        self.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
+        self.wait(lambda: self.driver.current_url != before, "the arrow leads nowhere")
+        self.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_LEFT)
+        self.wait(lambda: self.driver.current_url == before, "the arrow does not lead back")
+
+    def test_cards(self):
+        self.open("ch_chunked_scan.html")
+        for kind, words in (("eqref", r"\S"), ("cite", r"\d{4}"), ("api", r"mamba2|[a-z]{4}")):
+            link = self.driver.find_element(By.CSS_SELECTOR, f"article p > a.{kind}, article .citation > a.{kind}")
+            self.script("arguments[0].scrollIntoView({block: 'center'})", link)
+            self.wait(lambda: self.script("return document.querySelector('.card').hidden"), "a card stays where it was")
+            time.sleep(0.2)  # scrolling takes a card away
+            self.script("arguments[0].dispatchEvent(new PointerEvent('pointerover', {bubbles: true, pointerType: 'mouse'}))", link)
+            self.wait(lambda: not self.script("return document.querySelector('.card').hidden"), f"no card for {link.text}")
+            self.assertRegex(self.script("return document.querySelector('.card').textContent"), words)
+            self.assertEqual(self.script("return document.querySelectorAll('.card .katex-error').length"), 0)
+
+    def test_what_was_read_is_remembered(self):
+        name = self.chapter()
+        self.open(name)
+        self.script("localStorage.clear()")
+        self.open(name)
+        self.script("document.querySelectorAll('article h2')[1].scrollIntoView()")
+        self.wait(lambda: self.script("return !!localStorage.getItem('book-place')"), "the place is not kept")
+        self.script("document.querySelector('.prevnext').scrollIntoView()")
+        self.wait(lambda: self.script("return document.querySelector('.tick').getAttribute('aria-pressed')") == "true", "no tick at the end")
+        self.open("index.html")
+        self.assertEqual(self.script("return document.querySelectorAll('.tree a.read').length"), 1)
+        self.assertIn(name, self.script("return document.querySelector('.go-on').href"))
+        self.open(name)
+        self.script("document.querySelector('.tick').click()")
+        self.assertEqual(self.script("return localStorage.getItem('book-read')"), "[]")
 
     def test_copy_button_gives_the_code_alone(self):
         self.open(self.chapter())

@@ -3,6 +3,7 @@
 
 Links and anchors, what may not be left over from the weaving, the order of a chapter, its figures, code and exercises.
 """
+import json
 import os
 import re
 import sys
@@ -79,6 +80,31 @@ class Pages(unittest.TestCase):
                                 problems.append(f"{name}: a drawing refers to #{wanted}, which it does not hold")
         self.none(sorted(set(problems)))
 
+    def test_drawings_have_a_name(self):
+        problems = []
+        for name, page in self.pages.items():
+            for drawing in page.root.find("div", "drawing"):
+                label = drawing.attributes.get("aria-labelledby")
+                if drawing.attributes.get("role") != "img" or not (drawing.attributes.get("aria-label") or label in page.ids):
+                    problems.append(f"{name}: a drawing without a name, of {drawing.attributes.get('id') or drawing.parent.attributes.get('id')}")
+        self.none(problems)
+
+    def test_the_search_knows_words_alone(self):
+        with open(os.path.join(HTML, "search.js"), encoding="utf-8") as source:
+            entries = json.loads(source.read().split("=", 1)[1].rstrip(";\n"))
+        self.assertGreater(len(entries), 100)
+        self.none([f"{href}: {text[:60]}" for href, _, _, _, text in entries if re.search(r"aria-label|permalink|</\w+>", text) and "code" not in text])
+
+    def test_cards_are_of_places_that_are_there(self):
+        with open(os.path.join(HTML, "cards.js"), encoding="utf-8") as source:
+            cards = json.loads(source.read().split("=", 1)[1].rstrip(";\n"))
+        places = [href.split("#") for href in cards]
+        self.none([f"{page}#{anchor}" for page, anchor in places if page not in self.pages or anchor not in self.pages[page].ids])
+        for kind in ("eqref", "cite"):
+            links = {(name if a.attributes["href"].startswith("#") else "") + a.attributes["href"]
+                     for name, page in self.pages.items() for a in page.root.find("a", kind)}
+            self.none([f"no card for {href}" for href in sorted(links) if href not in cards])
+
     def test_nothing_comes_from_outside(self):
         problems = []
         for folder, _, files in os.walk(HTML):
@@ -149,7 +175,7 @@ class Pages(unittest.TestCase):
                 path = block.find("div", "caption")[0].text().strip()
                 shown.setdefault(path, set()).update(int(e.attributes["data-n"]) for e in block.find("span", "ln"))
             folder = next(os.path.dirname(p) for p in shown if p.startswith("chapters/"))
-            for path in [p for p in shown if os.path.dirname(p) == folder and not p.endswith("solutions.cpp")]:
+            for path in [p for p in shown if os.path.dirname(p) == folder and not p.endswith(("solutions.cpp", "exercises_test.cpp"))]:
                 with open(os.path.join(SOURCE, path), encoding="utf-8") as source:
                     for number, line in enumerate(source.read().split("\n"), 1):
                         if line.strip() and line != "//" and not line.startswith("// ") and not re.match(r"\s*//: ", line) and number not in shown[path]:
@@ -209,6 +235,8 @@ class Pages(unittest.TestCase):
                     problems.append(f"{name}: {label} has no solution")
                 if any("open" in d.attributes for d in hints + solutions):
                     problems.append(f"{name}: {label} gives its hints or solution away")
+                if not any(pre.text().rstrip().endswith(");") for pre in exercise.find("pre")):
+                    problems.append(f"{name}: {label} does not show what is to be written")
                 number = label.replace("exercise_", "").replace("_", ".")
                 if f"./book check {number}" not in exercise.text() or "/exercises.cpp" not in exercise.text():
                     problems.append(f"{name}: {label} does not say which file to edit and what to type")
@@ -244,7 +272,7 @@ class Pages(unittest.TestCase):
 
     def test_pages_are_light(self):
         """What a page loads the first time, fonts and scripts included, in kilobytes."""
-        shared = sum(os.path.getsize(os.path.join(HTML, f)) for f in ("book.css", "book.js", "katex/katex.min.js", "katex/katex.min.css"))
+        shared = sum(os.path.getsize(os.path.join(HTML, f)) for f in ("book.css", "book.js", "finding.js", "reading.js", "katex/katex.min.js", "katex/katex.min.css"))
         fonts = sum(os.path.getsize(os.path.join(HTML, folder, f)) for folder in ("fonts", "katex/fonts")
                     if os.path.isdir(os.path.join(HTML, folder)) for f in os.listdir(os.path.join(HTML, folder)))
         self.assertLess(shared, 400_000)

@@ -595,6 +595,14 @@ class ExerciseFiles(unittest.TestCase):
         self.put("wrong_answers.json", '[{"exercise": 1, "replace": "a", "with": "b"}]')
         self.assertIn('wrong answer 1: no "mistake"', self.read().problems()[0])
 
+    def test_where_the_book_speaks_of_a_mistake(self):
+        self.put("trial.cpp", "// # A trial {#ch_trial}\n// ## Doing {#trial_doing}\n//\n// $$ a $$ {#eq:a}\n//\n// $$\n// b\n// $$ {#eq:b}\nint x;\n")
+        self.wrong[0]["see"], self.wrong[1]["see"], self.wrong[2]["see"] = "eq:b", "trial_doing", "eq:c"
+        self.put("wrong_answers.json", json.dumps(self.wrong))
+        self.put("marks.txt", "7.1\tx | 3\tm11\n7.1\tx | 4\tm12\n7.2\ty | 5\tm21\n")
+        self.assertEqual(self.read().known_mistakes(), "7.1\tx | 3\tm11\tequation 7.2\n7.1\tx | 4\tm12\t“Doing” in chapter 7\n7.2\ty | 5\tm21\t\n")
+        self.refuses("wrong answer to 7.1 (m13): nothing in the chapters has the label `eq:c`")
+
     def test_wrong_answers_share_sources(self):
         programs = self.read().programs()
         self.assertEqual([wrong for _, wrong in programs], [[("7.1", f"m1{i}"), ("7.2", f"m2{i}")] for i in (1, 2, 3)])
@@ -842,6 +850,7 @@ class Binding(unittest.TestCase):
         self.assertIn("<ul><li>one<ul><li>one</li>", self.written(f"<para>{inner}</para>"))
 
     def test_sections_and_tables(self):
+        self.assertIn('<h2 id="p_step_1_x">', self.written('<sect1 id="p_1p_step_1_x"><title>A</title></sect1>'))
         self.assertEqual(self.written('<sect1 id="p_1p_a"><title>A</title><para>T</para><sect2 id="p_1p_b"><title>B</title></sect2></sect1>').replace(
             ' class="permalink"', "").replace(' aria-label="Link to this section"', ""),
             '<h2 id="p_a">A<a href="#p_a">#</a></h2><p>T</p><h3 id="p_b">B<a href="#p_b">#</a></h3>')

@@ -269,29 +269,33 @@ ModelDirectory open_model(const Path& directory) {
 
 // ### Loading {#language_model_load}
 //
-// The rest is a walk: each parameter is filled from the file. A tied head that is stored apart from
-// the embedding must hold the same numbers; if it does not, the configuration is wrong about it,
-// and one of the two would be lost.
+// The rest is a walk, in which each parameter is filled from the file. What fills it is a function
+// of its own, for those who do not want all parameters in memory at once: a model that keeps its
+// weights in fewer bytes asks for one, makes it small, and asks for the next.
+//
+// A tied head that is stored apart from the embedding must hold the same numbers; if it does not,
+// the configuration is wrong about it, and one of the two would be lost.
 
 namespace {
 
 template <class Real>
-void require_tied(const ModelDirectory& source, const TensorEntry& head,
-                  const Tensor<Real, 2>& embedding_weight) {
+void require_tied(const ModelDirectory& source, std::span<const Real> embedding_weight) {
   const Checkpoint& checkpoint = source.checkpoint;
+  const TensorEntry* head = checkpoint.find("lm_head.weight");
+  if (head == nullptr || !source.config.tie_embeddings) return;
   const TensorEntry& embedding = *find_parameter(checkpoint, "backbone.embedding.weight");
-  if (head.file == embedding.file && head.offset == embedding.offset &&
-      head.strides == embedding.strides)
+  if (head->file == embedding.file && head->offset == embedding.offset &&
+      head->strides == embedding.strides)
     return;
-  std::vector<Real> row(embedding_weight.shape(1));
-  TensorEntry part = head;  // one row at a time
+  std::vector<Real> row(source.config.d_model());
+  TensorEntry part = *head;  // one row at a time
   part.shape = {1, row.size()};
-  for (std::size_t i = 0; i < embedding_weight.shape(0); ++i) {
-    part.offset = head.offset + i * head.strides[0] * element_size(head.type);
+  for (std::size_t i = 0; i < head->shape[0]; ++i) {
+    part.offset = head->offset + i * head->strides[0] * element_size(head->type);
     checkpoint.read(part, std::span(row));
     if (!std::equal(row.begin(), row.end(), embedding_weight.data() + i * row.size()))
       throw FileError(
-          checkpoint.path(head).string() +
+          checkpoint.path(*head).string() +
           ": the configuration ties lm_head.weight to the embedding, but their numbers differ in row " +
           std::to_string(i));
   }
@@ -300,20 +304,22 @@ void require_tied(const ModelDirectory& source, const TensorEntry& head,
 }  // namespace
 
 template <class Real>
-LanguageModel<Real> load_language_model(const Path& directory, const Progress& progress) {
-  const ModelDirectory source = open_model(directory);
-  auto parameters = zero_parameters<Real>(source.config);
+ParameterSource<Real> parameter_source(const ModelDirectory& source, const Progress& progress) {
   const std::size_t total = parameter_count(source.config);
-  std::size_t done = 0;
-  const auto fill = [&](const ParameterInfo& info, std::span<Real> values) {
+  return [&source, progress, total, done = std::size_t{0}](const ParameterInfo& info,
+                                                           std::span<Real> values) mutable {
     source.checkpoint.read(*find_parameter(source.checkpoint, info.name), values);
+    if (info.name == "backbone.embedding.weight") require_tied<Real>(source, values);
     done += values.size();
     if (progress) progress(done, total);
   };
-  walk(source.config, fill, parameters);
-  const TensorEntry* head = source.checkpoint.find("lm_head.weight");
-  if (head != nullptr && source.config.tie_embeddings)
-    require_tied(source, *head, parameters.embedding_weight);
+}
+
+template <class Real>
+LanguageModel<Real> load_language_model(const Path& directory, const Progress& progress) {
+  const ModelDirectory source = open_model(directory);
+  auto parameters = zero_parameters<Real>(source.config);
+  walk(source.config, parameter_source<Real>(source, progress), parameters);
   return {source.config, std::move(parameters)};
 }
 
@@ -438,6 +444,8 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 // (@chapter{convolution_and_norm}). The published models have one group, and for them the two
 // agree.
 
+template ParameterSource<float> parameter_source(const ModelDirectory&, const Progress&);
+template ParameterSource<double> parameter_source(const ModelDirectory&, const Progress&);
 template LanguageModel<float> load_language_model(const Path&, const Progress&);
 template LanguageModel<double> load_language_model(const Path&, const Progress&);
 template void save_language_model(const LanguageModel<float>&, const Path&, CheckpointLayout,

@@ -117,7 +117,7 @@ class Binder:
         caption = f'<div class="caption"><span>{html.escape(token["caption"])}</span></div>' if token["caption"] else ""
         kind = "numbered" if numbers else "plain"
         block = f'<div class="code {kind}{wide(text, kind)}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
-        return f'<details class="fold"><summary>{token["fold"]}</summary>{block}</details>' if token.get("fold") else block
+        return f'<details class="fold"><summary>{html.escape(token["fold"])}</summary>{block}</details>' if token.get("fold") else block
 
     def cited(self, key):
         pages = [self.pages[p] for p in self.outline["cited"].get(key, []) if p in self.pages and p != "references"]

@@ -466,6 +466,10 @@ class Pages(SmallBook):
         pieces = [(t["fold"], t["numbers"]) for t in self.woven("Text.", code)[1] if t["kind"] == "code"]
         self.assertEqual(pieces, [("What it includes", [6, 7, 8]), ("", list(range(10, 18))), ("What is compiled", list(range(19, 24)))])
 
+    def test_a_block_may_ask_to_be_folded(self):
+        tokens = self.woven("Text.", "\n//: fold The helpers\nint a;\n\n// More.\n\nint b;\n")[1]
+        self.assertEqual([(t["fold"], t["numbers"]) for t in tokens if t["kind"] == "code"], [("The helpers", [7]), ("", [11])])
+
     def test_what_only_looks_like_an_instantiation_is_shown(self):
         code = "\nnamespace n {\n\ntemplate float g(float);\n\nint f() {\n  return 1;\n}\n\n}  // namespace n\n"
         self.assertEqual([t["fold"] for t in self.woven("Text.", code)[1] if t["kind"] == "code"], [""])

@@ -1,5 +1,7 @@
 // Measures what this chapter's figures and tables show.
 #include <demo/figure.hpp>
+#include <mamba2/costs.hpp>
+#include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -9,8 +11,10 @@
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +65,149 @@ ScanInput<float> head_by_head(ScanInput<float> in) {
   in.B = repeat(in.B);
   in.C = repeat(in.C);
   return in;
+}
+
+const LanguageModelConfig model_130m{
+    .n_layer = 24, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = sizes};
+
+// The two limits of this machine, and what follows from them for the 130M model: the most
+// operations a second for each byte that is read, and where prompts and writing lie.
+void two_limits(const std::string& out, std::ostream& measured, std::size_t all) {
+  const std::size_t Q = fast_operations<float>().chunk_size;
+  auto roof = demo::create(out + "/roofline.dat"), points = demo::create(out + "/roofline_points.dat");
+  const auto per_byte = [&](std::size_t tokens, std::size_t batch) {
+    const PromptFlops flops = prompt_flops(model_130m, Q, tokens, batch);
+    return (flops.weights + flops.others) / step_bytes(model_130m, sizeof(float), batch);
+  };
+  measured << "[limits]\n"
+           << text("%-44s %10s", "", "1 thread")
+           << (all > 1 ? text("  %10s\n", threads_text(all).c_str()) : std::string("\n"));
+  std::vector<std::vector<double>> columns;
+  for (const std::size_t threads : all > 1 ? std::vector{std::size_t{1}, all} : std::vector{all}) {
+    const double registers = measure_register_peak(threads), products = measure_product_peak(threads);
+    const double reading = measure_read_bandwidth(threads);
+    columns.push_back({registers / 1e9, products / 1e9, reading / 1e9,
+                       512 / least_prompt_seconds(model_130m, 512, 1, threads),
+                       reading / step_bytes(model_130m, sizeof(float), 1)});
+    for (double intensity = 0.1; intensity < 2000; intensity *= 1.1)
+      roof << intensity << ' ' << std::min(products, intensity * reading) / 1e9 << '\n';
+    roof << "\n\n";
+    if (threads != all) continue;
+    const auto point = [&](const char* what, double intensity) {
+      points << intensity << ' ' << std::min(products, intensity * reading) / 1e9 << " \"" << what
+             << "\"\n";
+    };
+    point("writing", per_byte(1, 1));
+    point("eight texts", per_byte(8, 8));
+    point("a prompt of 512", per_byte(512, 1));
+  }
+  const std::vector<const char*> rows{"in registers, billion operations a second",
+                                      "in large products, the same", "read from memory, GB a second",
+                                      "so a prompt, at most, tokens a second",
+                                      "so writing, at most, tokens a second"};
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    measured << text("%-44s", rows[row]);
+    for (const auto& column : columns) measured << text(" %10.1f ", column[row]);
+    measured << '\n';
+  }
+  set_num_threads(1);
+}
+
+// The same sums of products, four rows of 1024 with a vector, all in the nearest cache: one number
+// after the other, and with wider registers.
+void warm_up(std::ostream& measured) {
+  constexpr std::size_t n = 1024, repeats = 2000;
+  const std::vector<float> W(4 * n, 1.0F), x(n, 0.5F);
+  std::vector<float> y(4);
+  const auto rate = [&](const auto& task) {
+    return 2e-9 * 4 * n * repeats / shortest_seconds(5, [&] {
+             for (std::size_t i = 0; i < repeats; ++i) task();
+           });
+  };
+  measured << "[warmup]\n"
+           << text("%-44s %6.1f billion operations a second\n", "one number after the other", rate([&] {
+                     for (std::size_t r = 0; r < 4; ++r) {
+                       float sum =
+                           0;  // the order of a sum is part of the program: no compiler changes it
+                       for (std::size_t j = 0; j < n; ++j) sum += W[r * n + j] * x[j];
+                       y[r] = y[r] / 2 + sum;
+                     }
+                   }));
+  const auto wide = [&](const char* set, const char* what) {
+    try {
+      use_instruction_set(set);
+    } catch (const ValueError&) {
+      return;  // an older processor
+    }
+    measured << text("%-44s %6.1f\n", what, rate([&] {
+                       kernels<float>().rows_dot(W.data(), n, 4, n, x.data(), n, 1, y.data(), 4);
+                     }));
+  };
+  wide("baseline", "4 rows at once, 4 numbers in a register");
+  wide("x86_64_v3", "8 in a register, multiply and add in one");
+  wide("x86_64_v4", "16 in a register");
+  use_instruction_set("");
+}
+
+// Where the time of a prompt goes, in one thread: each operation of the table takes its time down.
+enum Part { linear, convolution, norms, scan, parts };
+double spent[parts];
+
+struct Watch {
+  explicit Watch(Part part) : part_(part), start_(std::chrono::steady_clock::now()) {}
+  ~Watch() {
+    spent[part_] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+ private:
+  Part part_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+void profile(std::ostream& measured) {
+  using In = MatrixRef<const float>;
+  using Out = MatrixRef<float>;
+  static const Operations<float>& fast = fast_operations<float>();
+  static Operations<float> watched = fast;
+  watched.linear = [](In x, In W, std::span<const float> bias, Out y) {
+    const Watch watch(linear);
+    fast.linear(x, W, bias, y);
+  };
+  watched.short_convolution = [](const ShortConvolution<float>& in, Out y) {
+    const Watch watch(convolution);
+    fast.short_convolution(in, y);
+  };
+  watched.rms_norm = [](In x, std::span<const float> weight, double eps, Out y) {
+    const Watch watch(norms);
+    fast.rms_norm(x, weight, eps, y);
+  };
+  watched.gated_norm = [](In y, In z, const GatedNorm<float>& how, Out result) {
+    const Watch watch(norms);
+    fast.gated_norm(y, z, how, result);
+  };
+  watched.scan = [](const ScanRef<float>& in, const ScanOptions& options, ScanState<float> state,
+                    Out y) {
+    const Watch watch(scan);
+    fast.scan(in, options, state, y);
+  };
+  LanguageModel<float> model({.n_layer = 4, .vocab_size = 1000, .mixer = sizes}, 1);
+  model.use(watched);
+  const Tensor<std::int64_t, 2> ids({1, 512}, 7);
+  auto cache = model.empty_cache(1);
+  model.prefill(ids, cache);
+  std::fill_n(spent, parts, 0.0);
+  const auto start = std::chrono::steady_clock::now();
+  for (int run = 0; run < 3; ++run) model.prefill(ids, cache);
+  const double whole = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  double sum = 0;
+  measured << "[profile]\n";
+  const char* const names[]{"products with weights", "convolution", "norms and gates", "scan"};
+  for (int part = 0; part < parts; ++part) sum += spent[part];
+  for (int part = 0; part < parts; ++part)
+    measured << text("%-24s %5.1f %%\n", names[part], 100 * spent[part] / whole);
+  measured << text("%-24s %5.1f %%\n", "all else", 100 * (whole - sum) / whole);
 }
 
 // The operator on a prompt of 2048 tokens, from the recurrence to all threads.
@@ -264,6 +411,9 @@ int main(int, char** argv) {
   keep_memory();
   set_num_threads(1);
   auto measured = demo::create(out + "/measured.txt"), model = demo::create(out + "/model.dat");
+  two_limits(out, measured, all);
+  warm_up(measured);
+  profile(measured);
   operator_steps(out, measured, all);
   masks(measured);
   products(measured);

@@ -48,6 +48,9 @@ struct Kernels {
   void (*rms_norm_row)(const Real* x, const Real* w, Real eps, Real* out, std::size_t n);
   /// the sum of n numbers, read as four streams: as fast as memory delivers them
   Real (*sum)(const Real* x, std::size_t n);
+  /// so many times a multiply-add of every lane of sixteen registers, which never touches memory: how fast the processor
+  /// can be at best. Returns the operations, two for each multiply-add; `result` keeps the compiler from leaving them out
+  double (*multiply_adds)(std::size_t times, Real& result);
   /// y_v,r = W_r · x_v for rows r of W and some vectors x_v: reads W once
   void (*rows_dot)(const Real* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
                    std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);

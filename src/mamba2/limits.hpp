@@ -45,6 +45,12 @@ double measure_products(std::size_t threads, const Multiply& multiply);
 /// \return floating-point operations per second, a multiply-add counted as two
 double measure_product_peak(std::size_t threads);
 
+/// \brief What no product can exceed: multiply-adds of numbers that are in registers already, on all threads at once: processors
+/// times multiply-adds at a time times lanes times clock, measured.
+/// \param threads how many at the same time
+/// \return floating-point operations per second, a multiply-add counted as two
+double measure_register_peak(std::size_t threads);
+
 /// \brief The scan's matrix products and nothing else, in one thread.
 /// \param config     sizes
 /// \param chunk_size Q

@@ -12,10 +12,11 @@ import re
 from . import doxygen
 from .api import Library
 from .code import highlight
-from .markup import CPP, MACROS, chapter_link
+from .names import chapter_link
 from .plain import plain_tex
 from .reference import Reference
 from .report import Report, write_if_changed
+from .typography import CPP, MACROS
 
 # The files of KaTeX that are needed: https://katex.org, from the Debian package libjs-katex.
 KATEX_FONTS = ("AMS-Regular", "Caligraphic-Regular", "Main-Bold", "Main-BoldItalic", "Main-Italic", "Main-Regular",

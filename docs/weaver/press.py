@@ -26,6 +26,13 @@ article { break-before: page; } article:first-of-type { break-before: auto; }
 """
 
 
+def browser():
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if not found:
+        raise SystemExit("error: no Chromium (Debian: chromium)")
+    return found
+
+
 def article(folder, name):
     with open(os.path.join(folder, f"{name}.html"), encoding="utf-8") as source:
         text = source.read()
@@ -98,9 +105,6 @@ def main(given):
     for name in ("html", "book", "out"):
         arguments.add_argument(f"--{name}", required=True)
     options = arguments.parse_args(given)
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if not browser:
-        raise SystemExit("press: error: no Chromium to print with (Debian: chromium)")
     scratch = tempfile.mkdtemp()
     try:
         shutil.copytree(options.html, os.path.join(scratch, "html"), ignore=shutil.ignore_patterns("*.html", "search.js"))
@@ -108,7 +112,7 @@ def main(given):
         with open(page, "w", encoding="utf-8") as out:
             out.write(assemble(options))
         printed = os.path.join(scratch, "book.pdf")
-        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        done = subprocess.run([browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
                                "--disable-component-update", "--disable-sync", f"--user-data-dir={scratch}/profile", "--no-pdf-header-footer",
                                "--generate-pdf-document-outline", "--virtual-time-budget=60000", f"--print-to-pdf={printed}", "file://" + page],
                               capture_output=True, text=True, check=False, timeout=600)

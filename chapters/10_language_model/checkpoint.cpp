@@ -131,6 +131,7 @@ void refuse_stand_in(std::string_view beginning, const std::string& where) {
 // mamba2::TensorEntry. Where numbers lie in order, the last index fastest, the strides say nothing
 // new; but PyTorch can store a view of a tensor, its transpose for example, and then they matter.
 
+//: fold Sizes and names
 std::size_t element_size(ElementType type) {
   switch (type) {
     case ElementType::float16:
@@ -205,6 +206,9 @@ void decode(const std::byte* bytes, ElementType type, std::span<Real> out) {
 
 }  // namespace
 
+// A checkpoint is its files and the table of what lies in them, sorted by name.
+
+//: fold The table
 Checkpoint::Checkpoint(std::vector<std::unique_ptr<InputFile>> files, std::vector<TensorEntry> tensors)
     : files_(std::move(files)), tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(),
@@ -330,6 +334,7 @@ std::filesystem::path end_of_links(std::filesystem::path path) {
 // may do very little, but it may remove a file. So the names of files being written are kept where
 // a handler can read them.
 
+//: fold Names that a handler can read
 namespace {
 
 struct Unfinished {
@@ -420,6 +425,9 @@ void NewFile::overwrite(std::size_t offset, std::span<const std::byte> bytes) {
   }
 }
 
+// At the end the file is put in place. Each of the steps can fail, and then the file aside is
+// removed.
+
 void NewFile::commit() {
   const bool straight = aside_.empty();  // pipes and devices need not know how to flush
   const bool flushed = straight || ::fsync(descriptor_) == 0;
@@ -444,6 +452,7 @@ void NewFile::commit() {
 
 // The numbers of a tensor go the way back, from `Real` to bytes.
 
+//: fold From numbers to bytes
 template <class Real>
 std::vector<std::byte> encode(std::span<const Real> values, ElementType type) {
   const std::size_t width = element_size(type);

@@ -79,6 +79,8 @@ std::string quote_python_numbers(std::string_view text) {
 
 }  // namespace
 
+// Then the parser may have the text. Its errors become ours.
+
 nlohmann::json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
   refuse_stand_in(text, where);
   if (text.size() > limits.bytes)
@@ -166,6 +168,9 @@ const nlohmann::json& JsonEntry::array() const {
   return *value_;
 }
 
+// Numbers are asked for with what they may be at most.
+
+//: fold Numbers, truth values, texts
 std::size_t JsonEntry::whole(std::size_t most) const {
   if (!value_->is_number_unsigned() || value_->get<std::uint64_t>() > most)
     expected("a whole number from 0 to " + std::to_string(most));

@@ -363,6 +363,9 @@ Json ids_json(const std::vector<std::int64_t>& ids) {
   return ids.size() == 1 ? Json(ids.front()) : Json(ids);
 }
 
+// The reference's file has a part for the mixer.
+
+//: fold The reference's layout
 std::string reference_text(const LanguageModelConfig& config) {
   const char* layout = " in the reference's layout";
   const MixerKind& kind = kind_of(config.mixer);
@@ -386,6 +389,9 @@ std::string reference_text(const LanguageModelConfig& config) {
                {"tie_embeddings", config.tie_embeddings}});
 }
 
+// Hugging Face's has one level.
+
+//: fold Hugging Face's layout
 std::string hugging_face_text(const LanguageModelConfig& config) {
   const char* layout = " in Hugging Face's layout";
   const MixerKind& kind = kind_of(config.mixer);

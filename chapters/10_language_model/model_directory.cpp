@@ -86,6 +86,8 @@ Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
   return checkpoint;
 }
 
+// The name of an index follows from that of the file it stands for.
+
 std::string index_of(const CheckpointFormat& format) {
   return std::string(format.file) + ".index.json";
 }
@@ -124,6 +126,8 @@ const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::strin
 
 namespace {
 
+// A message names at most a dozen of each sort.
+
 std::string listed(const char* what, const std::vector<std::string>& items) {
   if (items.empty()) return "";
   std::string text = std::string("\n  ") + what + " (" + std::to_string(items.size()) + "):";
@@ -131,6 +135,8 @@ std::string listed(const char* what, const std::vector<std::string>& items) {
   for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? " " : ", ") + items[i];
   return text + (shown < items.size() ? ", ..." : "");
 }
+
+// The two tables are compared by name, then by shape.
 
 void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, const Path& directory) {
   std::vector<std::string> missing, misshapen, surplus;
@@ -181,6 +187,8 @@ std::size_t covered(std::vector<Range> ranges) {  // each byte counted once
   }
   return sum;
 }
+
+// What they claim is counted as each says it, what they cover as it lies.
 
 void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) {
   std::vector<Range> ranges;
@@ -303,6 +311,8 @@ void require_tied(const ModelDirectory& source, std::span<const Real> embedding_
 
 }  // namespace
 
+// What reads knows how much it has read, and looks at the head when it has the embedding.
+
 template <class Real>
 ParameterSource<Real> parameter_source(const ModelDirectory& source, const Progress& progress) {
   const std::size_t total = parameter_count(source.config);
@@ -422,22 +432,25 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 // the algorithm; weights rounded to float16 and bfloat16 are further off by the digits they lack.
 // :::
 //
-// So here is a scale to judge by, for the relative error $\lVert a - b \rVert / \lVert b \rVert$ of
-// all logits:
+// So compute **both in float32** first, as \ref mamba2_block_differ "@chapter{mamba2_block}" has it
+// for a single block. Then the relative error $\lVert a - b \rVert / \lVert b \rVert$ of all logits
+// tells rounding from mistakes, which begin at a thousandth:
 //
-// | relative error | what it means |
+// | both in float32 | what it means |
 // |---|---|
-// | below $10^{-5}$ | float32 against double or another float32: rounding |
-// | about $10^{-3}$ | somebody computes or stores in float16 |
-// | about $10^{-2}$ | somebody computes or stores in bfloat16 |
+// | below $10^{-5}$ | rounding |
+// | about $10^{-3}$ | weights that went through float16 on one side; or a small mistake, such as another `eps` |
+// | about $10^{-2}$ | weights that went through bfloat16 on one side; or a mistake |
 // | above $10^{-1}$, or growing along the text | a mistake |
+//
+// In sixteen bits the first line is gone, and rounding and small mistakes cannot be told apart.
 //
 // The usual mistakes, in the order of how often they are made: the wrong order of the pieces of the
 // input projection; the gate before instead of after the norm, or the other way round; another
 // `eps`; the last tokens of a chunk wrong because padding was not given a step size of zero; groups
-// of heads read as interleaved. Each of them is far above the scale of rounding in the first layer
-// already. That is how to find them: compare layer by layer, and look where the first difference is
-// that no rounding explains.
+// of heads read as interleaved. In float32 each of them is far above the scale of rounding in the
+// first layer already. That is how to find them: compare layer by layer, and look where the first
+// difference is that no rounding explains.
 //
 // One disagreement is real and known. With more than one group, the reference's gated norm takes
 // the mean square of each group, Hugging Face's plain path that of all channels together

@@ -216,6 +216,7 @@ void read_zip64_field(const Piece& piece, std::size_t at, std::size_t length, He
 // The fields that both kinds have begin at `at`: flags, method, time, check sum, stored size, size,
 // and the lengths of the name and of the extra field.
 
+//: fold The fields of both kinds
 Header read_header(const Piece& piece, std::size_t at, std::size_t name_at, std::uint64_t local) {
   const std::size_t name = piece.get<std::uint16_t>(at + 20), extra = piece.get<std::uint16_t>(at + 22);
   Header header{.name = piece.text(name_at, name),
@@ -354,6 +355,7 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t crc) {
 // byte is written; so its local header is written with zeros and corrected afterwards. Where a
 // number does not fit into 32 bits, the zip64 field takes it.
 
+//: fold Fields of a header
 namespace {
 
 class Fields {
@@ -386,6 +388,7 @@ U32 at_most_32_bits(std::size_t value) {
 
 // A file begins with its local header, padded so that its bytes begin at a multiple of 64.
 
+//: fold Beginning a file
 void ZipWriter::begin(const std::string& name) {
   end();
   open_ = true;
@@ -405,6 +408,7 @@ void ZipWriter::begin(const std::string& name) {
 // Bytes are appended as they come, and the sum goes along. At the end of a file its header is
 // completed.
 
+//: fold Its bytes
 void ZipWriter::append(std::span<const std::byte> bytes) {
   Entry& entry = entries_.back();
   entry.crc = crc32(bytes, entry.crc);
@@ -421,6 +425,7 @@ void ZipWriter::end() {
 
 // At the end of the archive comes the directory, and behind it both kinds of end record.
 
+//: fold The directory and the end
 void ZipWriter::finish() {
   end();
   const std::size_t begin = file_.size();

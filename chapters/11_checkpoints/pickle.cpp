@@ -114,6 +114,7 @@ using Value = std::variant<None, bool, std::int64_t, double, std::string, Tuple,
 
 // The list of names is short. A file that asks for anything else is refused.
 
+//: fold The list of names
 const std::unordered_map<std::string, Global> allowed_globals = {
     {"collections OrderedDict", {Word::ordered_dict}},
     {"torch._utils _rebuild_tensor_v2", {Word::rebuild_tensor}},
@@ -235,6 +236,7 @@ std::vector<Ref> PickleMemory::pop_to_mark() {
 // What a value is called in a message, and the two kinds of values that are asked for by what is in
 // them: a size, and a tuple of sizes.
 
+//: fold Names of kinds; sizes
 std::string PickleMemory::kind_of(Ref ref) const {
   static const char* names[] = {"None",   "a truth value", "a whole number", "a number",
                                 "a text", "a tuple",       "a list",         "a dict",
@@ -434,6 +436,7 @@ bool PickleMachine::use_memo(unsigned char opcode) {
 // The instructions' parts that take more than a line: tuples of known length, whole numbers of any
 // length, numbers with a fraction, names, and what fills lists and dicts.
 
+//: fold Tuples, numbers, names
 void PickleMachine::push_tuple(std::size_t length) {
   std::vector<Ref> items(length);
   for (std::size_t i = length; i-- > 0;) items[i] = pop();
@@ -652,6 +655,7 @@ std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle,
 // torch.load() keeps one storage for each *key*, so two tensors that name the same key share their
 // numbers again without it.
 
+//: fold Texts, numbers, sizes
 namespace {
 
 void put_text(std::string& out, const std::string& text) {

@@ -5,6 +5,7 @@
 #include <mamba2/activation.hpp>
 #include <mamba2/activation_gradient.hpp>
 #include <mamba2/adjoints.hpp>
+#include <mamba2/batches.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/block_gradient.hpp>
 #include <mamba2/bpe.hpp>
@@ -43,6 +44,7 @@
 #include <mamba2/norm.hpp>
 #include <mamba2/onednn.hpp>
 #include <mamba2/operations.hpp>
+#include <mamba2/optimizer.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/parameters.hpp>
 #include <mamba2/pickle.hpp>
@@ -62,6 +64,8 @@
 #include <mamba2/tensor.hpp>
 #include <mamba2/text_state.hpp>
 #include <mamba2/tokenizer.hpp>
+#include <mamba2/training.hpp>
+#include <mamba2/training_checkpoint.hpp>
 #include <mamba2/utf8.hpp>
 #include <mamba2/weight_type.hpp>
 #include <mamba2/zip.hpp>

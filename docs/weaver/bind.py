@@ -355,8 +355,8 @@ def reading_minutes(body):
 
 
 def plain_text(body):
-    """The words of a piece of a page, as the search knows them: without drawings, captions of code, hints and solutions."""
-    body = re.sub(r'<(svg|details)\b.*?</\1>|<div class="caption">.*?</div>', " ", body, flags=re.S)
+    """The words of a piece of a page, as the search knows them: without drawings, code (its names are found in the reference), hints and solutions."""
+    body = re.sub(r'<(svg|details)\b.*?</\1>|<div class="code\b.*?</pre></div>|<div class="caption">.*?</div>', " ", body, flags=re.S)
     body = re.sub(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", lambda m: html.escape(plain_tex(html.unescape(m.group(1) or m.group(2)))), body, flags=re.S)
     body = re.sub(r"</(?:p|li|td|th|tr|pre|div|h\d|figcaption|dt|dd)>|<br>|\n", " ", body)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", body)).split())

@@ -15,6 +15,7 @@ import tempfile
 
 LEFT_OUT = ("library",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+HEAD = 'font: 8.5pt "Book Sans", sans-serif; color: #666;'
 STYLE = """
 @page { size: A4; margin: 20mm 21mm 21mm; @bottom-center { content: counter(page); font: 9pt "Book Sans", sans-serif; color: #666; } }
 @page :first { @bottom-center { content: ""; } }
@@ -31,6 +32,12 @@ def browser():
     if not found:
         raise SystemExit("error: no Chromium (Debian: chromium)")
     return found
+
+
+def running_head(name, words):
+    """The rule that prints words at the head of the pages of an article."""
+    words = words.replace("\\", "\\\\").replace('"', '\\"')
+    return (f'article#page_{name} {{ page: {name}; }}\n@page {name} {{ @top-center {{ content: "{words}"; {HEAD} }} }}\n')
 
 
 def article(folder, name):
@@ -78,7 +85,7 @@ def assemble(options):
         book = json.load(source)
     pages = [p for p in book["pages"] if p["id"] not in LEFT_OUT]
     names = {p["id"] for p in pages}
-    out, end, footer, macros = [], [], "", ""
+    out, end, footer, macros, heads = [], [], "", "", ""
     chapters_done = False
     for page in pages:
         kind, body, footer, macros = article(options.html, page["id"])
@@ -92,11 +99,13 @@ def assemble(options):
         chapters_done = chapters_done or bool(page["number"])
         if page["id"] == "index":
             body += f'<p class="colophon">{footer}</p>'
+        if page["id"] != "index":
+            heads += running_head(page["id"], f'{page["number"]}  {page["title"]}' if page["number"] else page["title"])
         out.append(f'<article class="{kind}" id="page_{page["id"]}">{relink(body, page["id"], names)}</article>')
     # A page in the folder of the pages, so that fonts, scripts and styles are found; taken away afterwards.
     return (f'<!DOCTYPE html>\n<html lang="en" class="light-mode"><head><meta charset="utf-8"><title>{html.escape(book["title"])}</title>'
             '<link rel="stylesheet" href="katex/katex.min.css"><link rel="stylesheet" href="book.css">'
-            f'<style>{STYLE}</style><script defer src="katex/katex.min.js"></script><script defer src="book.js" data-macros="{macros}"></script>'
+            f'<style>{STYLE}{heads}</style><script defer src="katex/katex.min.js"></script><script defer src="book.js" data-macros="{macros}"></script>'
             f'</head><body><main>{"".join(out)}</main></body></html>\n')
 
 

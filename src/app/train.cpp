@@ -251,7 +251,8 @@ struct Train {
     try {
       const auto list = mamba2::batches_of_step(*batches, state.moments.steps, training->options);
       last = mamba2::training_step<float>(state, list, done(), training->options);
-    } catch (const mamba2::ValueError& error) {  // scores that are no numbers
+    } catch (const mamba2::ValueError& error) {  // scores that are no numbers; at the first step, another reason
+      if (state.moments.steps == 0) throw;
       diverged(error.what());
     } catch (const mamba2::DivergedError& error) {
       diverged(error.what());
@@ -338,8 +339,8 @@ struct Train {
   }
 
   void write_sample() const {
-    Ids ids =
-        prompt.empty() ? Ids(batches->tokens().begin(), batches->tokens().begin() + 8) : tokenizer->encode(prompt);
+    const auto first = batches->tokens().first(std::min<std::size_t>(8, batches->tokens().size()));
+    Ids ids = prompt.empty() ? Ids(first.begin(), first.end()) : tokenizer->encode(prompt);
     if (ids.empty()) return;
     mamba2::GenerationOptions how{.max_new_tokens = 80, .seed = training->state.moments.steps};
     how.sampling.temperature = 0.8;

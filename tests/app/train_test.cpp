@@ -76,8 +76,9 @@ TEST_CASE("Ctrl-C saves a training, and it goes on", "[app]") {
   const Place place;
   const std::string out = (place.directory / "run").string(), log = (place.directory / "log").string();
   const std::string line = std::string("'") + MAMBA2_APP + "' train" + place.text() + small +
-                           "--steps 1000000 --out '" + out + "' > '" + log + "' & pid=$!; until grep -q vocabulary '" +
-                           log + "'; do sleep 0.1; done; kill -INT $pid; wait $pid";
+                           "--steps 1000000 --out '" + out + "' > '" + log +
+                           "' & pid=$!; while kill -0 $pid && ! grep -qs vocabulary '" + log +
+                           "'; do sleep 0.1; done; kill -INT $pid; wait $pid";
   // A shell without job control starts what is in the background with Ctrl-C switched off; the program switches it on again.
   const int status = std::system(("set +m; " + line).c_str());
   CHECK(WIFEXITED(status));
@@ -101,6 +102,15 @@ TEST_CASE("a training can begin with a model that is there", "[app]") {
   CHECK(ran.status == 0);
   contains(ran.out, "623 tokens in the vocabulary");
   contains(refused(place.text() + "--init-from" + tiny + "--size 1m --out" + place.at("x"), 2), "excludes");
+
+  // A model whose gradients are not known says so: it has not diverged.
+  const auto mamba1 = place.directory / "mamba1";
+  std::filesystem::copy(golden_path("lm/mamba1-hf"), mamba1);
+  std::filesystem::copy(golden_path("lm/tiny") / "tokenizer.json", mamba1);
+  const std::string said = refused(place.text() + "--batch 2 --seqlen 16 --steps 1 --init-from" + place.at("mamba1") +
+                                   "--out" + place.at("y"));
+  contains(said, "gradients are known");
+  CHECK(said.find("diverged") == std::string::npos);
 }
 
 TEST_CASE("of a directory all texts are learnt, in the order of their names", "[app]") {

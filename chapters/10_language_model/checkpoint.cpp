@@ -178,6 +178,7 @@ std::vector<std::size_t> contiguous_strides(const std::vector<std::size_t>& shap
 // Bytes become numbers one kind at a time. `memcpy` is how C++ says "these bytes are a float": it
 // compiles to a plain load, and does not mind where in the file the number lies.
 
+//: fold Four kinds of numbers
 namespace {
 
 template <class Stored, class Real, class Convert>
@@ -302,6 +303,7 @@ void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
 // descriptors. Nothing of this kind can be put in place; it is written straight. So the first
 // question is where a name leads.
 
+//: fold Where a name leads
 namespace {
 
 /// The descriptor that a name such as /dev/stdout or /dev/fd/3 stands for.
@@ -374,6 +376,7 @@ void remove_unfinished_files() noexcept {
 // gets the permissions of the file that it will replace, and a file that may not be written is not
 // replaced either.
 
+//: fold Opening, and giving up
 NewFile::NewFile(std::filesystem::path path) : path_(std::move(path)), end_(end_of_links(path_)) {
   struct stat status{};
   const bool exists = ::stat(end_.c_str(), &status) == 0;

@@ -109,6 +109,7 @@ void show_sizes() {
 // The small model: four layers, a vocabulary of 60 tokens padded to 64, and a text of 37 tokens
 // that no chunk divides.
 
+//: fold The small model, and all forms
 mamba2::LanguageModelConfig small_config() {
   return {.n_layer = 4,
           .vocab_size = 60,
@@ -229,6 +230,7 @@ void show_stream(mamba2::LanguageModel<double> model, double loudness) {
 
 // Numbers in sixteen bits, there and back.
 
+//: fold Halves; loading again
 void show_halves() {
   std::printf("[halves]\n    a float       bfloat16        float16\n");
   for (const float value : {1.0f, 0.1f, 3.14159265f, 1.00390625f, 1000.5f, 70000.0f, 1e-7f})
@@ -282,6 +284,7 @@ void show_header(const fs::path& path) {
 
 // Three headers, each with one claim that is not true.
 
+//: fold Three lies
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
 }

@@ -58,6 +58,7 @@ std::map<std::string, std::string> read_index(const Path& path) {
 // Index and files must agree in both directions: every tensor of the index is in the file it names,
 // and every tensor of a file is in the index, under that file.
 
+//: fold Index and files
 Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
   const auto index = read_index(path);
   const std::string extension = Path(format.file).extension();
@@ -190,6 +191,7 @@ std::size_t covered(std::vector<Range> ranges) {  // each byte counted once
 
 // What they claim is counted as each says it, what they cover as it lies.
 
+//: fold Claimed and covered
 void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) {
   std::vector<Range> ranges;
   std::size_t claimed = 0;  // bytes; nothing overflows, since every tensor lies inside its file
@@ -219,6 +221,7 @@ void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) 
 // largest number in its file. Where no tokenizer is there, or one that cannot be read, all rows
 // count; whoever needs the tokenizer will be told what is wrong with it.
 
+//: fold How many tokens a tokenizer has
 namespace {
 
 std::string read_config_file(const Path& path) {
@@ -243,6 +246,7 @@ std::size_t tokens_of(const Path& path) {
 // Fewer tokens, the same rows: the smallest multiple that pads the one to the other, as a rule a
 // power of two.
 
+//: fold Fewer tokens
 void limit_tokens(LanguageModelConfig& config, std::size_t tokens) {
   const std::size_t rows = config.padded_vocab_size();
   if (tokens == 0 || tokens >= config.vocab_size) return;
@@ -284,6 +288,7 @@ ModelDirectory open_model(const Path& directory) {
 // A tied head that is stored apart from the embedding must hold the same numbers; if it does not,
 // the configuration is wrong about it, and one of the two would be lost.
 
+//: fold A tied head
 namespace {
 
 template <class Real>
@@ -340,6 +345,7 @@ LanguageModel<Real> load_language_model(const Path& directory, const Progress& p
 // another file are already there, the loader might take them for the model's; so nothing is written
 // beside them.
 
+//: fold Names; what must not be there
 namespace {
 
 template <class Real>

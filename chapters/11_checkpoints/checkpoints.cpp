@@ -74,9 +74,9 @@
 // another reads a different one.
 //
 // ::: figure two_stories
-// An archive that tells two stories. Who lists it by the central directory sees a file of 24 bytes
-// at one place; who walks from header to header finds another name and another size there. A
-// scanner that does the one does not see what a loader that does the other will load.
+// An archive that tells two stories. Who begins at the end, with the central directory, finds a
+// `data.pkl` of 24 bytes; who walks from header to header meets another of that name first. A scanner
+// that does the one does not see what a loader that does the other will load.
 // :::
 //
 // We read both, and refuse what disagrees.
@@ -142,6 +142,7 @@ struct Directory {
 // bits. An archive beyond four gigabytes, and every one that PyTorch writes, has a second end
 // record with 64-bit fields, found by way of a *locator* just before the first.
 
+//: fold From the end to the directory
 Directory read_end64(const InputFile& file, const Piece& tail, std::size_t locator) {
   const auto end64 = tail.get<std::uint64_t>(locator + 8);
   if (end64 > locator || locator - end64 < 56)
@@ -186,6 +187,7 @@ Directory find_directory(const InputFile& file) {
 // in an *extra field* of kind 1, in a fixed order: size, stored size, place of the local header;
 // only those that are needed.
 
+//: fold A header, and its zip64 field
 struct Header {
   std::string name;
   std::uint16_t flags, method;

@@ -44,6 +44,7 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 // Two tensors, of six numbers and of two, and a third name for the first: a tied head.
 
+//: fold Writing it, looking into it
 const std::vector<float> six{0.5F, -1, 2, 3.25F, -4, 5}, two{7, 8};
 
 std::string checkpoint(const Scratch& scratch) {

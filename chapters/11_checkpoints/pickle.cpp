@@ -144,6 +144,7 @@ const std::unordered_map<std::string, Global> allowed_globals = {
 // of pairs began), and a *memo*, in which the program keeps values to use them again: that is how
 // two tensors share a storage. The number of values is limited.
 
+//: fold What the machine holds
 class PickleMemory {
  protected:
   PickleMemory(std::span<const std::byte> program, const std::string& where)
@@ -206,6 +207,7 @@ std::string PickleMemory::line() {
 
 // Whoever takes from the stack takes something that is there, or the program is refused.
 
+//: fold The stack
 void PickleMemory::push_new(Value value) {
   if (heap_.size() >= most_values) refuse("more than " + std::to_string(most_values) + " values");
   heap_.push_back(std::move(value));
@@ -338,6 +340,7 @@ void PickleMachine::execute() {
 
 // Instructions that push a value. A `GLOBAL` is one of them: here it pushes a word.
 
+//: fold Constants
 bool PickleMachine::push_constant(unsigned char opcode) {
   switch (opcode) {
     case 'N':  // NONE
@@ -377,6 +380,7 @@ bool PickleMachine::push_constant(unsigned char opcode) {
 
 // Instructions that make or fill something that holds values.
 
+//: fold Containers
 bool PickleMachine::make_container(unsigned char opcode) {
   switch (opcode) {
     case '(':  // MARK
@@ -410,6 +414,7 @@ bool PickleMachine::make_container(unsigned char opcode) {
 
 // And those that keep a value and fetch it again.
 
+//: fold The memo
 void PickleMachine::recall(std::uint32_t key) {
   const auto found = memo_.find(key);
   if (found == memo_.end()) refuse("recalls memo " + std::to_string(key) + ", which was never kept");

@@ -43,11 +43,13 @@ Task make_task(std::size_t seqlen) {
   return task;
 }
 
-Tensor<double, 2> best_constant_model(const Task& task) {
-  const std::size_t seqlen = task.value.shape(0);
+// Both constant models are the same recurrence; the second is given marked values only.
+
+Tensor<double, 2> constant_decay(const Tensor<double, 2>& x, double B_bar) {
+  const std::size_t seqlen = x.shape(0);
   const Tensor<double, 1> A_bar({seqlen}, 1 - p);
-  const Tensor<double, 2> B_bar({seqlen, 1}, p), C({seqlen, 1}, 1.0);
-  return mamba2::ssm_recurrent(task.value, A_bar, B_bar, C);
+  const Tensor<double, 2> B({seqlen, 1}, B_bar), C({seqlen, 1}, 1.0);
+  return mamba2::ssm_recurrent(x, A_bar, B, C);
 }
 
 // The selective model is one head with one channel and one state. Its raw step size is a linear
@@ -79,14 +81,17 @@ double squared_error(const Tensor<double, 2>& y, const Tensor<double, 2>& target
 }
 
 void task() {
-  const Task task = make_task(200000);
-  std::printf("mean squared error over 200000 tokens\n");
-  std::printf("  saying zero                    %.2f\n",
-              squared_error(zeros<double>(200000, 1), task.target));
-  std::printf("  the best constant model        %.2f  (by the formula %.2f)\n",
-              squared_error(best_constant_model(task), task.target), 1 - p / (2 - p));
-  std::printf("  a selective model, one state   %.2f\n",
-              squared_error(selective_model(task), task.target));
+  const std::size_t seqlen = 200000;
+  const Task task = make_task(seqlen);
+  const Tensor<double, 2> marked = task.value * task.mark;
+  const auto row = [&](const char* name, const Tensor<double, 2>& y, double formula) {
+    std::printf("  %-32s %9.3f   %14.3f\n", name, squared_error(y, task.target), formula);
+  };
+  std::printf("%zu tokens, mean squared error   measured   by the formula\n", seqlen);
+  row("saying zero", zeros<double>(seqlen, 1), 1);
+  row("nothing selected", constant_decay(task.value, p), 1 - p / (2 - p));
+  row("writing selected", constant_decay(marked, 1), (1 - p) / (2 - p));
+  row("forgetting selected as well", selective_model(task), 0);
 }
 
 // The identity of equation @eqref{eq:gate}, and the weight of the input under both rules.
@@ -129,6 +134,7 @@ void start() {
 // Mamba-1's scan with its rates tied: channel $d$ belongs to head $d / P$, takes that head's rate
 // for all its states, and that head's step size.
 
+//: fold Tied rates
 void same() {
   const std::size_t seqlen = 40, nheads = 3, headdim = 2, d_state = 5;
   mamba2::Random random(1);
@@ -181,6 +187,9 @@ void count() {
 
 }  // namespace
 
+// They stand in the chapter in this order:
+
+//: fold The order
 int main() {
   std::printf("[task]\n");
   task();
@@ -199,7 +208,7 @@ int main() {
 // The operator. Everything in this chapter happens before it: numbers that were inputs of
 // mamba2::ssd in @chapter{real_sequences} now have a source. Nor has the cost of a step changed,
 // nor the size of the state, nor causality: a token's $\Delta$, $B$ and $C$ are computed from that
-// token alone.
+// token, or where a short convolution stands in front, from that token and the three before it.
 //
 // What is gone is the convolution of @chapter{state_space}. A model whose numbers depend on the
 // token has no kernel, and the fast Fourier transform that earlier state space models lived on does
@@ -219,15 +228,24 @@ int main() {
 // function. Return all $h_t$. The state before the first token is given.
 // :::
 //
-// ::: exercise 3 The selective scan from a state
-// Write Mamba-1's selective scan for one sequence, equation @eqref{eq:selective_scan}, starting
-// from a given state and leaving the last one behind.
+// ::: exercise 3 A hump from two heads
+// One head has the kernel of a plain exponential. Take two, with constant parameters, and mix their
+// outputs so that the kernel is a hump: nothing at once, a height of exactly 1 at its top, and then
+// down again. Which two weights does the mixture need, and how many tokens back is the top?
 // :::
 //
 // ::: exercise 4 Untie the rates
 // A single head of Mamba-2 is a special Mamba-1. Write down its $A$ as Mamba-1 wants it, (d_inner,
 // d_state), and its step sizes, (seqlen, d_inner), for all heads at once: from the raw step sizes
 // of each head, `dt_bias`, and `A_log`.
+// :::
+//
+// ::: exercise 5 A cash register
+// For an evening. Set the weights of a layer by hand so that it keeps a shop's accounts. It reads
+// characters. A digit is a price, and is added to the customer's bill and to the day's takings; `=`
+// asks for the bill and `#` for the takings; `n` is the next customer, `d` the next day; everything
+// else means nothing, however often it comes. Two heads with one $B$ and one $C$ are enough. The
+// grader reads your register some rolls of paper that it has not shown you, and prints one.
 // :::
 //
 // ## Further reading {#selection_further}

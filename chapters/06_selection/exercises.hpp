@@ -5,6 +5,7 @@
 #include <mamba2/tensor.hpp>
 
 #include <cstddef>
+#include <string>
 
 namespace exercises {
 
@@ -23,19 +24,18 @@ double bias_for_half_life(double A, double tokens);
 /// \return the state after each token, (seqlen)
 Tensor<double, 1> gated_recurrence(const Tensor<double, 1>& x, const Tensor<double, 1>& z, double h0);
 
-/// \brief Exercise 3: Mamba-1's selective scan of one sequence, from a state.
-/// \param x     inputs, (seqlen, d_inner)
-/// \param dt    step sizes, positive, (seqlen, d_inner)
-/// \param A     rates, negative, (d_inner, d_state)
-/// \param B     how an input enters the state, (seqlen, d_state)
-/// \param C     how the state is read, (seqlen, d_state)
-/// \param D     skip, (d_inner)
-/// \param state before the first token on entry, after the last one on return, (d_inner, d_state)
-/// \return outputs, (seqlen, d_inner)
-Tensor<double, 2> selective_scan_from(const Tensor<double, 2>& x, const Tensor<double, 2>& dt,
-                                      const Tensor<double, 2>& A, const Tensor<double, 2>& B,
-                                      const Tensor<double, 2>& C, const Tensor<double, 1>& D,
-                                      Tensor<double, 2>& state);
+/// \brief What exercise 3 gives back.
+struct Hump {
+  double slow;  ///< weight of the slow head's output in the mixture
+  double fast;  ///< weight of the fast head's
+  double top;   ///< how many tokens back the kernel is highest, not always a whole number
+};
+
+/// \brief Exercise 3: two heads whose mixture has a hump for a kernel.
+/// \param slow log-decay of the slow head: it keeps e^slow of its state at each token; negative
+/// \param fast log-decay of the fast head, below that of the slow one
+/// \return w_slow e^(slow k) + w_fast e^(fast k) is 0 at k = 0, and 1 at its top
+Hump hump(double slow, double fast);
 
 /// \brief What exercise 4 gives back: the parameters of heads as Mamba-1 wants them.
 struct Untied {
@@ -52,5 +52,20 @@ struct Untied {
 /// \return rates and step sizes for mamba2::selective_scan()
 Untied untie(const Tensor<double, 1>& A_log, const Tensor<double, 1>& dt_bias,
              const Tensor<double, 2>& dt, std::size_t headdim, std::size_t d_state);
+
+/// \brief The cash register of exercise 5: two heads of one channel and one state, which share B and C.
+/// Head 0 keeps the bill of the customer, head 1 the takings of the day.
+struct Register {
+  Tensor<double, 2> x;        ///< what each character puts in, (characters, 2)
+  Tensor<double, 2> dt;       ///< raw step size of each character, (characters, 2)
+  Tensor<double, 1> B, C;     ///< of each character, (characters)
+  Tensor<double, 1> dt_bias;  ///< (2); the softplus comes after it
+  Tensor<double, 1> A_log;    ///< (2)
+};
+
+/// \brief Exercise 5: a layer that keeps accounts.
+/// \param characters what may come, each once: digits, "=", "#", "n", "d", and others that mean nothing
+/// \return its weights; at "=" head 0 must say the bill, at "#" head 1 the takings
+Register cash_register(const std::string& characters);
 
 }  // namespace exercises

@@ -33,12 +33,12 @@
 // | Mamba-1: $B$, $C$ | (batch, seqlen, d_state) | shared by all channels |
 // :::
 //
-// ## A task that no constant model can do {#selection_task}
+// ## A task that asks for a decision {#selection_task}
 //
-// Take the smallest task that asks for a decision. Each token is a pair: a value $v_t$, which is
-// $+1$ or $-1$, and a mark $m_t$, which is 1 for one token in four and 0 for the rest. At each
-// step, say the value of the latest marked token. (It is a small relative of the selective copying
-// task, with which the Mamba-1 paper opens its case.)
+// Take the smallest there is. Each token is a pair: a value $v_t$, which is $+1$ or $-1$, and a
+// mark $m_t$, which is 1 for one token in four and 0 for the rest. At each step, say the value of
+// the latest marked token. (It is a small relative of the selective copying task, with which the
+// Mamba-1 paper opens its case.)
 //
 // ::: figure latch
 // Forty tokens. Dots are the values, filled where the token is marked. The target holds the value
@@ -46,29 +46,51 @@
 // zero, because it must average over what it cannot tell apart.
 // :::
 //
-// What is the best that a model with constant parameters can do? It is a convolution
-// (@chapter{state_space}), so its output is a fixed mixture of past values and past marks:
+// Four models try it, each the best of its kind:
+//
+// @output task
+//
+// The first row is no model at all. What do the others do?
+//
+// **Nothing is selected.** With constant parameters the model is a convolution
+// (@chapter{state_space}): given values and marks, its output is a fixed mixture of both,
 //
 // $$ \hat y_t = \sum_{k \ge 0} K_k v_{t-k} + \sum_{k \ge 0} J_k m_{t-k}. $$ {#eq:constant_model}
 //
 // Let the values be drawn by tossing a fair coin, and let a token be marked with probability $p$.
-// The target $y_t$ is the value $v_{t-k}$ when the latest mark lies $k$ steps back, which happens
-// with probability $p(1-p)^k$. So $y_t$ agrees on average with $v_{t-k}$ in just that fraction of
-// all cases, and with the marks, which know nothing of the values, it has nothing in common. The
+// The target is the value $v_{t-k}$ itself if the latest mark lies $k$ steps back, which happens
+// with probability $p(1-p)^k$; else it is another toss. So $p(1-p)^k$ is the *correlation* of the
+// two. With the marks, which know nothing of the values, the target has nothing in common. The
 // least squares answer can be read off: $J_k = 0$ and
 //
 // $$ K_k = p (1-p)^k, \qquad \mathbb{E}\,(y_t - \hat y_t)^2 = 1 - \sum_k K_k^2 = 1 - \frac{p}{2 - p}. $$ {#eq:best_constant}
 //
 // Look at this kernel: it is $C\bar A^k \bar B$ with $\bar A = 1 - p$ and $\bar B = p$. The best
-// constant model of *any* state size is one with a single number of state, and it is bad. For
-// $p = 1/4$ its squared error is 6/7, where a model that always says zero has 1. More states would
-// not help by a hair. What is missing is not memory but the right to look at the mark before
-// writing.
+// constant model of *any* state size is one with a single number of state, and for $p = 1/4$ its
+// squared error is 6/7. More states would not help by a hair. What is missing is not memory but the
+// right to look at the mark before writing.
 //
-// @output task
+// **Writing is selected.** So let it look: $\bar B_t = m_t$, and only marked values enter. The
+// model is a constant one of the products $u_t = m_t v_t$. These have the mean square $p$ and the
+// same correlation with the target, so the best weight of each is $(1-p)^k$, and the error is
 //
-// The last line is the selective model that this chapter's program sets by hand. It too has one
-// number of state.
+// $$ 1 - \sum_k \frac{\bigl(p(1-p)^k\bigr)^2}{p} = 1 - \frac{1}{2-p} = \frac{1-p}{2-p}, $$ {#eq:selective_writing}
+//
+// for $p = 1/4$ half of what it was, 3/7. What is wrong now is that old marks never leave at the
+// right time. They fade at a pace of their own, and not when the next mark comes.
+//
+// **Forgetting is selected as well.** Let a mark also clear what was there: $\bar A_t = 1 - m_t$.
+// Then nothing is wrong. It still has one number of state.[^sign]
+//
+// [^sign]: All of this is about what is linear in the state, with the state itself as the answer.
+//   Who may look at the state with a nonlinear eye needs less: $h \leftarrow 0.49\,h + m_t v_t$
+//   with constant forgetting, read by its sign, is never wrong, because all old marks together are
+//   outweighed by the latest. A network has such eyes. It pays for each with a layer.
+//
+// Writing is what $B_t$ decides, forgetting what $\Delta_t$ decides. That is the division of labour
+// in every head of Mamba-2, and the rows of the table are what each of them is worth. Where the
+// models stand that select less or more, from linear attention, which never forgets, to Mamba-1,
+// which forgets each number by itself, is shown by the family table of @chapter{semiseparable}.
 //
 // ## One number that opens and closes {#selection_step_size}
 //
@@ -79,10 +101,10 @@
 // - $\Delta$ near 0: nothing fades and nothing enters. The token is passed over.
 // - $\Delta$ large: all that was known fades, and the token takes its place.
 //
-// So the step size is the gate that the task asks for: make it large on a mark and tiny elsewhere.
-// By hand, with $A = -1$: let the raw step size be $36\, m_t - 24$ before the softplus, which gives
-// $\Delta = 12$ on a mark and $4 \cdot 10^{-11}$ otherwise. With $B = 1/12$ the marked value enters
-// with weight one, and what was there before is multiplied by $e^{-12}$.
+// So a step size alone is both gates that the task asks for: make it large on a mark and tiny
+// elsewhere. By hand, with $A = -1$: let the raw step size be $36\, m_t - 24$ before the softplus,
+// which gives $\Delta = 12$ on a mark and $4 \cdot 10^{-11}$ otherwise. With $B = 1/12$ the marked
+// value enters with weight one, and what was there before is multiplied by $e^{-12}$.
 //
 // Why a softplus, of all functions that are positive? Because of what comes out at the other end.
 // With $A = -1$,
@@ -91,9 +113,13 @@
 //
 // where $\sigma$ is the logistic function: a softplus followed by an exponential *is* the gate of
 // an LSTM or a GRU. With the zero-order hold the input's weight is $1 - e^{\Delta A} = \sigma(z)$,
-// and the recurrence becomes $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$, word for word
-// a gated recurrent unit. (Theorem 1 of the Mamba-1 paper.) A head with another rate raises the
-// gate to a power: $e^{\Delta A} = (1-\sigma(z))^{|A|}$.
+// and the recurrence becomes $h_t = (1 - \sigma(z_t))\, h_{t-1} + \sigma(z_t)\, x_t$: the update of
+// a gated recurrent unit. (Theorem 1 of the Mamba-1 paper.) With one difference, and that is the
+// point. A GRU computes its gates, and its $x_t$, from the state $h_{t-1}$ as well. Here they see
+// the input alone. So the recurrence is linear in the state, all its factors are known before the
+// first step is taken, and it may be computed in any order: as a scan, in chunks, as a matrix. A
+// GRU has to go from step to step. A head with another rate raises the gate to a power:
+// $e^{\Delta A} = (1-\sigma(z))^{|A|}$.
 //
 // ::: figure gate
 // Left to right, from closed to open: the factor on the old state for three rates, and the weight
@@ -110,9 +136,9 @@
 // meanwhile.
 //
 // ::: keyidea Three selections
-// $B_t$ chooses what is written, $C_t$ what is read, $\Delta_t$ what is forgotten. All three are
-// computed from the token; the rate $A$ alone is a fixed parameter, and even it acts only through
-// $\Delta_t A$, which is not fixed.
+// $B_t$ chooses where a token is written, $C_t$ where to read, and $\Delta_t$ how much is forgotten
+// and how strongly is written. All three are computed from the token; the rate $A$ alone is a fixed
+// parameter, and even it acts only through $\Delta_t A$, which is not fixed.
 // :::
 //
 // ## Why minus the exponential of a logarithm {#selection_parameters}
@@ -132,7 +158,6 @@
 #include <mamba2/mamba1.hpp>
 #include <mamba2/matrix.hpp>
 #include <mamba2/selection.hpp>
-#include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -174,18 +199,26 @@ Real inverse_softplus(Real y) {
 //
 // $$ \tau = \frac{1}{\Delta\,|A|} \text{ tokens}. $$ {#eq:memory}
 //
-// Mamba-2 draws $\Delta$ between 0.001 and 0.1 and $|A|$ between 1 and 16. The longest memory is
-// then 1000 tokens, the shortest less than one. Step sizes are drawn *log-uniformly*: as many
-// between 0.001 and 0.01 as between 0.01 and 0.1. Drawn evenly, nine heads in ten would have a step
-// size above 0.01, and hardly any a long memory.
+// Mamba-2 draws $\Delta$ between 0.001 and 0.1, *log-uniformly*: as many between 0.001 and 0.01 as
+// between 0.01 and 0.1. Drawn evenly, nine heads in ten would have a step size above 0.01, and
+// hardly any a long memory. The rate $|A|$ is drawn evenly between 1 and 16. (In Mamba-1 the
+// sixteen states of a channel start with the rates 1, 2, …, 16. Mamba-2 has one rate for a head,
+// and draws it from the same range.)
+//
+// At the ends of both ranges stand memories of 1000 tokens and of less than one. But the long end
+// needs a small step *and* a small rate at once, and a rate drawn evenly is about 8. So most heads
+// of a fresh layer forget within a hundred tokens, and the longest memory that comes up is far from
+// 1000:
+//
+// @output start
+//
+// Longer ones have to be learnt, or asked for by other ranges.
 //
 // ::: figure memory
 // What 24 fresh heads remember of one token, as the program draws them. Each line is
 // $e^{k \Delta A}$ for one head. The scale of tokens is logarithmic: the heads share out the
 // distances.
 // :::
-//
-// @output start
 //
 // For drawing we need random numbers, and the same ones on every machine, so that what this book
 // prints is what you will see. The standard library's generators are portable; its distributions
@@ -216,8 +249,8 @@ double Random::normal() {
 }
 
 // And the two initialisations. The floor is the reference's: a step size that comes out too small
-// is raised to it. With the usual range it does nothing, but who lowers `dt_min` to zero will be
-// glad of it.
+// is raised to it. With the usual range it does nothing, but who lowers `dt_min` below the floor
+// will be glad of it. (Zero itself has no logarithm, and is refused.)
 
 double initial_dt_bias(double dt_min, double dt_max, double floor, Random& random) {
   const double dt = std::exp(random.uniform(std::log(dt_min), std::log(dt_max)));
@@ -332,32 +365,29 @@ Tensor<Real, 3> cut(const Tensor<Real, 3>& x, std::size_t first, std::size_t cou
   return xt::view(x, xt::all(), xt::all(), xt::range(first, first + count));
 }
 
-// Then the short convolution. It is @chapter{state_space}'s, with a kernel of four numbers followed
-// by zeros, and another kernel for each channel. @Chapter{convolution_and_norm} asks what it is for
-// and does it properly. Checkpoints store the taps with the newest token's last, so the kernel
-// reads them backwards.
+// Then the short convolution, a loop over taps. @Chapter{convolution_and_norm} asks what it is for.
+// Checkpoints store the taps with the newest token's last.
 
-/// The convolution of a constant model, each channel with its own short kernel, then SiLU.
+/// Each channel with its own few taps, then SiLU.
 template <class Real>
 Tensor<Real, 3> convolve(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& x) {
   const auto [batch, seqlen, channels] = x.shape();
-  const std::size_t d_conv = p.conv1d_weight.shape(2);
+  const std::size_t width = p.conv1d_weight.shape(2);
   auto y = zeros<Real>(batch, seqlen, channels);
-  if (x.size() == 0) return y;
-  for (std::size_t c = 0; c < channels; ++c) {
-    auto K = zeros<Real>(seqlen);
-    for (std::size_t k = 0; k < std::min(d_conv, seqlen); ++k)
-      K(k) = p.conv1d_weight(c, 0, d_conv - 1 - k);
-    for (std::size_t b = 0; b < batch; ++b) {
-      const Tensor<Real, 2> channel = xt::view(x, b, xt::all(), xt::range(c, c + 1));  // (seqlen, 1)
-      const Tensor<Real, 2> convolved = causal_convolution(channel, K);
-      const Real bias = p.conv1d_bias.size() > 0 ? p.conv1d_bias(c) : Real(0);
-      for (std::size_t t = 0; t < seqlen; ++t) y(b, t, c) = silu(convolved(t, 0) + bias);
-    }
-  }
+  for (std::size_t b = 0; b < batch; ++b)
+    for (std::size_t t = 0; t < seqlen; ++t)
+      for (std::size_t c = 0; c < channels; ++c) {
+        Real sum = p.conv1d_bias.size() > 0 ? p.conv1d_bias(c) : Real(0);
+        for (std::size_t k = 0; k < std::min(t + 1, width); ++k)  // k tokens back
+          sum += p.conv1d_weight(c, 0, width - 1 - k) * x(b, t - k, c);
+        y(b, t, c) = silu(sum);
+      }
   return y;
 }
 
+// The sizes are read off the weights, and have to agree.
+
+//: fold The checks
 template <class Real>
 void check_shapes(const Mamba1Parameters<Real>& p, const Tensor<Real, 3>& u) {
   const std::size_t d_model = p.out_proj_weight.shape(0), d_inner = p.out_proj_weight.shape(1);
@@ -434,18 +464,20 @@ Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& p, const Tensor<Re
 // @output count
 //
 // The exponentials have all but vanished: Mamba-2 spends no more of them on the whole layer than
-// Mamba-1 on one channel and a half. (The chunked form takes about $Q/2$ for each head where the
-// recurrence takes one; with $Q = 64$ that is still 30 times fewer.) The multiplications have
-// become more, for a state eight times as large, but they are matrix products, and those are what
-// processors do best. Measured on the machine that made this book:
+// Mamba-1 on one channel and a half. The multiplications have become more, for a state eight times
+// as large. That is the bill of the recurrence. In the chunked form, which is how a text is read,
+// Mamba-2 takes about $Q/2$ exponentials for each head where the recurrence takes one (with
+// $Q = 64$ still 30 times fewer), and nearly all its multiplications are in matrix products, which
+// are what processors do best. Mamba-1's can only be done as they stand. Measured on the machine
+// that made this book:
 //
 // ::: figure cost
 // Time per token for one layer of 256 channels, against the state size, as this chapter's figure
-// program measured it. The selective scan grows with $N$ from the start. The chunked scan begins
-// with the fixed cost of a chunk and grows slowly.
+// program measured it. The selective scan computes an exponential for each number of the state, and
+// its time grows with $N$. The chunked scan pays for a chunk first, and then little for more state.
 // :::
 //
-// The paper's Figure 10 shows the same picture for a GPU, with larger factors. Mamba-1 kept
+// The paper's Figure 10 shows a picture of this shape for a GPU. Mamba-1 kept
 // $N = 16$ because more was too slow; the published Mamba-2 models have $N = 128$, and the paper's
 // experiments on associative recall (its Figure 8) show what that is good for: with the state grows
 // the number of things that can be looked up.

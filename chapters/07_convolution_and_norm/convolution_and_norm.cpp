@@ -25,6 +25,40 @@
 // | norm weight | (d_ssm) | one factor for each channel |
 // :::
 //
+// ## What a neighbour is good for {#convolution_and_norm_purpose}
+//
+// The scan writes $x_t B_t^\top$ into the state: a value under a key. Both are made from *one*
+// token. But what is worth remembering is mostly about two: *Mr.* and the name that follows, a cat
+// and what it says. To store the sound under the animal, the model needs the key of step $t-1$
+// beside the value of step $t$.
+//
+// So this chapter's program tells a head three pairs and then asks. Every word is a direction of
+// its own, in $x$, in $B$ and in $C$, and the answer is the word that the output points to most.
+// The weights are set by hand. First each word brings its own key:
+//
+// @output alone
+//
+// Of course: under the key *cat* the cat itself is stored, for that is the word that brought the
+// key. Now $B$ alone is delayed by one token, so that each word is stored under the word before it:
+//
+// @output recall
+//
+// That is all the difference, and a scan cannot make it by itself: however its parameters are
+// chosen, the key and the value that it writes at one step come from one token. The delay is the
+// work of a convolution with four taps, of which three are zero.
+//
+// ::: figure shift
+// A key channel with taps (0, 0, 1, 0): each token now carries the key of the token before it. One
+// convolution turns "what is here" into "what was here just before", and the scan can pair the two.
+// :::
+//
+// Four tokens are enough because that is all that is asked of it: the far past is the scan's
+// business. Models of attention alone learn this shift with a whole layer, whose only work is to
+// look one token back.[^induction] Models with a short convolution have it from the start.
+//
+// [^induction]: The pair, a layer that looks one token back and one that looks up what it has
+//   found, is known as an *induction head*.
+//
 // ## A window of four tokens {#convolution_and_norm_window}
 //
 // Let $x$ be one channel over time and $w$ its $K$ taps. The output at step $t$ is a weighted sum
@@ -34,13 +68,18 @@
 //
 // The last tap, $w_{K-1}$, meets the token itself; $w_0$ the one three steps back, for $K = 4$.
 // *Depthwise* means that each channel has its own taps and sees no other channel. Mixing channels
-// is the work of the projections.
+// is the work of the projections. In Mamba-2 the convolution runs over $x$, $B$ and $C$ together;
+// $z$ and $\Delta$ go without.
 //
 // ::: figure window
 // Four taps, one channel. The output at step $t$ (top) sees step $t$ and the three before it, never
 // a later one. To the left of the first token stand zeros, or what an earlier piece of the text
 // left behind.
 // :::
+//
+// If nothing came before and there is only one text, that is a loop:
+//
+// @quote chapters/07_convolution_and_norm/demo.cpp#loop
 //
 // *Is it causal?* Yes, but only if written so. Deep learning libraries offer a convolution that
 // pads on both sides; the usual recipe pads $K-1$ zeros on both, and then cuts off the last $K-1$
@@ -50,20 +89,14 @@
 //
 // @output causal
 //
-// *What is it for?* The scan writes $x_t B_t^\top$ into the state, a product of things that all
-// come from *one* token. But a pattern such as "the word after *Mr.*" is about neighbours: to store
-// the word under the key *Mr.*, the model needs the key from step $t-1$ beside the value from step
-// $t$. With a single tap of weight one on the token before, the convolution does just that.
-//
-// ::: figure shift
-// A key channel with taps (0, 0, 1, 0): each token now carries the key of the token before it. One
-// convolution turns "what is here" into "what was here just before", and the scan can pair the two.
-// :::
-//
-// Four tokens are enough because that is all that is asked of it: the far past is the scan's
-// business. Attention-like models have to learn this shift with a whole layer; models with a short
-// convolution have it from the start. In Mamba-2 the convolution runs over $x$, $B$ and $C$
-// together; $z$ and $\Delta$ go without.
+// *Why the SiLU?* It is the smooth switch $\silu(u) = u\,\sigma(u)$: nearly $u$ for what is
+// clearly positive, nearly zero for what is clearly negative. Without it the projection and the
+// convolution would be one linear map of four tokens, and a sum cannot say *and*. With it a channel
+// can wait for two things to come together, this word here and that one before it, and stay silent
+// otherwise: weigh both, subtract a bias that one of them alone does not reach. (@Exercise{4} is
+// about that.) For $B$ and $C$ it is also what linear attention calls a feature map
+// [@katharopoulos2020]: scores $C_i^\top B_j$ are made of features that are hardly ever far below
+// zero.
 //
 // ## Starts, ends and borders {#convolution_and_norm_borders}
 //
@@ -76,10 +109,10 @@
 // - It reaches over a border between two packed sequences: the taps beyond the border meet zeros,
 //   because it is another text over there.
 //
-// The reference is not of one mind about the last case: its fused kernel is given `seq_idx` and
-// stops at the borders, while the unfused path beside it has, at least in some versions, handed
-// `seq_idx` to the scan only, so that the first three tokens of a text were stained by the text
-// before. Ours always stops.
+// The reference was not of one mind about the last case: its fused kernel is given `seq_idx` and
+// stops at the borders, while the unfused path beside it handed `seq_idx` to the scan only (in
+// `mamba2.py` until July 2024, in `mamba2_simple.py` still), so that the first three tokens of a
+// text are stained by the text before. Ours always stops.
 //
 // So for a token we ask: how many tokens back does its own sequence reach within the window?
 
@@ -157,6 +190,7 @@ void short_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
 
 // The front door sees to it that all sizes agree.
 
+//: fold The checks
 template <class Real>
 static void check(const ShortConvolution<Real>& in) {
   const std::size_t batch = in.batch, channels = in.x.columns, width = in.weight.columns;
@@ -242,6 +276,11 @@ Tensor<Real, 3> convolution_state(const ShortConvolution<Real>& in) {
 //
 // $$ \mathrm{norm}(x)_i = w_i \, \frac{x_i}{\sqrt{\frac{1}{d} \sum_j x_j^2 + \epsilon}}. $$ {#eq:rms_norm}
 //
+// Why is one needed here? A scan adds up. How large its output gets depends on how long a head
+// remembers and on how much the tokens have in common, and nothing bounds it from outside. The
+// authors found that larger models without a norm before the output projection tended to become
+// unstable in training ([@dao2024], section 7.1; its Table 4 has the comparison in a small model).
+//
 // Unlike the older layer norm it subtracts no mean. The $\epsilon$ keeps a row of zeros from
 // dividing by zero. It matters only for rows whose mean square is no larger than it: for those the
 // output shrinks instead of blowing up the noise.
@@ -283,7 +322,7 @@ void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
 // multiplies what the scan gives: a channel of the output can be turned down, or off, by the token
 // at hand. There are two orders, and a model trained in one is broken in the other:
 //
-// $$ \mathrm{norm}(y \odot \silu(z)) \qquad\text{or}\qquad \mathrm{norm}(y) \odot \silu(z). $$ {#eq:gate_order}
+// $$ \mathrm{norm}(y \circ \silu(z)) \qquad\text{or}\qquad \mathrm{norm}(y) \circ \silu(z). $$ {#eq:gate_order}
 //
 // The first is the reference's default and that of the models published with the paper
 // (`norm_before_gate = false`). In it a token can no longer turn *all* its channels down: the norm
@@ -300,15 +339,22 @@ void rms_norm(MatrixRef<const Real> x, std::span<const Real> weight, double eps,
 // With `ngroups` greater than one, the norm is split as well: each group of
 // $d_{ssm}/\texttt{ngroups}$ channels gets its own mean square. The reason is not a statistical
 // one. A layer that is split over several processors by groups must not wait for the others to add
-// up a sum. Here lies a known disagreement: Hugging Face's plain implementation takes
-// the mean over all channels, whatever the groups. For one group, and so for all models published
-// with the paper, both are the same. We follow the reference, and have the other as an option
-// (@chapter{mamba2_block}).
+// up a sum.
+//
+// Here lies a known disagreement. Hugging Face's model [@huggingface] takes the mean over all
+// channels, whatever the groups, when it reads a prompt and when it writes, with fast kernels or
+// without; only the fused kernel that it trains with goes by groups, as the reference does. With
+// several groups it trains one function and serves another. For one group, and so for all models
+// published with the paper, both are the same. We follow the reference, and have the other as an
+// option (@chapter{mamba2_block}).
 //
 // ::: figure groups
 // The mean squares of one row under one group and under four. Channels of a weak group come out
 // stronger when their group is normed by itself.
 // :::
+
+// In the code a group is a stretch of neighbouring channels. An empty weight means no norm at all,
+// and the gate alone is left; the block has two uses for that.
 
 namespace unchecked {
 
@@ -331,6 +377,9 @@ void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNor
 
 }  // namespace unchecked
 
+// With its sizes checked:
+
+//: fold The front door
 template <class Real>
 void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNorm<Real>& how,
                 MatrixRef<Real> out) {
@@ -342,6 +391,8 @@ void gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const GatedNor
           "a divisor of the " + std::to_string(features) + " features", std::to_string(how.groups));
   unchecked::gated_norm(y, z, how, out);
 }
+
+// And for both kinds of numbers:
 
 #define MAMBA2_INSTANTIATE(Real)                                                                 \
   template void short_convolution(const ShortConvolution<Real>&, MatrixRef<Real>);               \
@@ -360,6 +411,3 @@ MAMBA2_INSTANTIATE(double)
 #undef MAMBA2_INSTANTIATE
 
 }  // namespace mamba2
-
-// An empty weight means no norm at all, and the gate alone is left. The block has two uses for
-// that, as the next chapter shows.

@@ -5,12 +5,15 @@
 #include <mamba2/conv.hpp>
 #include <mamba2/norm.hpp>
 #include <mamba2/random.hpp>
+#include <mamba2/ssd.hpp>
 #include <mamba2/ssm.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <string>
+#include <vector>
 
 using demo::difference;
 using demo::yes;
@@ -21,6 +24,50 @@ using mamba2::zeros;
 
 namespace {
 
+// **Three pairs.** A word is a number, and a direction in each of $x$, $B$ and $C$: the row of a
+// projection's output for it is three times a one among zeros. The convolution gets these rows; its
+// taps are zero but for one, and only that of $B$ is ever moved.
+
+const std::vector<std::string> words{"cat", "meow", "dog", "woof", "owl", "hoot"};
+
+std::vector<std::string> answers(std::size_t tap_of_B) {
+  const std::vector<std::size_t> text{0, 1, 2, 3, 4, 5, 0, 2, 4};  // told three pairs, asked for each
+  const std::size_t T = text.size(), V = words.size();
+  auto rows = zeros<double>(T, 3 * V), taps = zeros<double>(3 * V, 4), xBC = rows;
+  for (std::size_t t = 0; t < T; ++t)
+    for (std::size_t kind = 0; kind < 3; ++kind) rows(t, kind * V + text[t]) = 1;
+  for (std::size_t c = 0; c < 3 * V; ++c) taps(c, c / V == 1 ? tap_of_B : 3) = 1;
+  mamba2::short_convolution<double>({.x = as_matrix(rows), .batch = 1, .weight = as_matrix(taps)},
+                                    as_matrix(xBC));
+
+  mamba2::ScanInput<double> scan;
+  scan.x = scan.B = scan.C = zeros<double>(1, T, 1, V);
+  for (std::size_t t = 0; t < T; ++t)
+    for (std::size_t v = 0; v < V; ++v) {
+      scan.x(0, t, 0, v) = xBC(t, v);
+      scan.B(0, t, 0, v) = xBC(t, V + v);
+      scan.C(0, t, 0, v) = xBC(t, 2 * V + v);
+    }
+  scan.dt = Tensor<double, 3>({1, T, 1}, 1.0);
+  scan.A = Tensor<double, 1>({1}, -0.01);
+  const auto y = mamba2::ssd(scan).y;
+  std::vector<std::string> said;
+  for (std::size_t t = 6; t < T; ++t) {  // the questions
+    const double* const row = &y(0, t, 0, 0);
+    said.push_back(words[std::size_t(std::max_element(row, row + V) - row)]);
+  }
+  return said;
+}
+
+void print_answers(std::size_t tap_of_B) {
+  const auto said = answers(tap_of_B);
+  std::printf("told: cat meow, dog woof, owl hoot\n");
+  std::printf("cat? %s   dog? %s   owl? %s\n", said[0].c_str(), said[1].c_str(), said[2].c_str());
+}
+
+// For the rest, numbers without a meaning do.
+
+//: fold Noise, and the library's convolution
 Tensor<double, 2> noise(std::size_t rows, std::size_t columns, std::uint64_t seed) {
   mamba2::Random random(seed);
   auto m = zeros<double>(rows, columns);
@@ -54,6 +101,25 @@ void causal() {
   std::printf("\n");
 }
 
+// The loop by itself, and the library's convolution against it.
+
+void loop() {
+  const auto x = noise(seqlen, channels, 1), w = noise(channels, d_conv, 2);
+  auto y = zeros<double>(seqlen, channels);
+  //: loop
+  for (std::size_t t = 0; t < seqlen; ++t)
+    for (std::size_t c = 0; c < channels; ++c) {
+      double sum = 0;                                            // or the bias of the channel
+      for (std::size_t k = 0; k < std::min(t + 1, d_conv); ++k)  // k tokens back
+        sum += w(c, d_conv - 1 - k) * x(t - k, c);
+      y(t, c) = mamba2::silu(sum);
+    }
+  //: end
+  const auto convolved = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w)});
+  std::printf("short_convolution and the loop agree to 1e-12: %s\n",
+              yes(difference(convolved, y) < 1e-12));
+}
+
 // @Chapter{state_space}'s convolution has one kernel for all channels, its newest tap first.
 
 void same() {
@@ -72,6 +138,7 @@ void same() {
 
 // Cut the sequence after each token in turn and carry the state over.
 
+//: fold All cuts
 void cut() {
   const auto x = noise(seqlen, channels, 3), w = noise(channels, d_conv, 4);
   const auto whole = convolve({.x = as_matrix(x), .batch = 1, .weight = as_matrix(w)});
@@ -121,10 +188,18 @@ void gate() {
 
 }  // namespace
 
+// It prints in this order:
+
+//: fold The order
 int main() {
+  std::printf("[alone]\n");
+  print_answers(/* tap_of_B = */ 3);
+  std::printf("[recall]\n");
+  print_answers(/* tap_of_B = */ 2);
   std::printf("[causal]\n");
   causal();
   std::printf("[same]\n");
+  loop();
   same();
   std::printf("[cut]\n");
   cut();
@@ -151,15 +226,20 @@ int main() {
 // window, or empty.
 // :::
 //
-// ::: exercise 3 The gated norm by groups
-// Norm one row in groups, after or before its gate, as the options ask. Weights are given.
+// ::: exercise 3 One number over the wire
+// A layer with a single group is split over several machines all the same: each has some of the
+// channels of one token. They may exchange one number each. Write both halves of the gated norm:
+// which number a machine sends, and what it makes of its own channels when it has been told the sum
+// of all that was sent.
 // :::
 //
-// ::: exercise 4 The key of the token before
-// An associative memory without a learnt weight: tokens come as pairs, at even steps a key, at odd
-// steps its value. Choose the four taps of the key channels and the four taps of the value
-// channels, so that at every odd step the key of the step before stands beside the value of the
-// step itself, both unchanged.
+// ::: exercise 4 What the cat says
+// For an evening. A text of whole sentences, "the cat says meow", "the dog hears meow", noise in
+// between, and then "what says the dog ?". Set by hand what each word brings to $x$, $B$, $C$ and
+// $\Delta$, and the taps and biases of the convolution, so that the word under the question mark is
+// answered. What an animal only *hears* must not be stored: for that you need the SiLU. The grader
+// reads your layer texts that it has not shown you, in a vocabulary of its own, and prints what it
+// says.
 // :::
 //
 // ## Further reading {#convolution_and_norm_further}

@@ -1,11 +1,11 @@
 // ## The program {#mamba2_block_program}
 
+#include <demo/bfloat16.hpp>
 #include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/error.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <cstdio>
 
@@ -20,6 +20,9 @@ namespace {
 using demo::relative_difference;
 using demo::yes;
 
+// Its inputs are noise; its blocks are small unless something is counted.
+
+//: fold Inputs, a small block, a count
 template <class Real>
 Tensor<Real, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model) {
   mamba2::Random random(1);
@@ -61,6 +64,7 @@ void count_by_name() {
     total += info.size();
   }
   std::printf("%-16s %8zu\n", "one block", total);
+  std::printf("%-16s %8d\n", "6 d_model^2", 6 * 768 * 768);
 }
 
 // The same block with each form of the scan, and with odd chunks.
@@ -98,17 +102,60 @@ void packed() {
   std::printf("three texts in one row, and each alone, agree to 1e-12: %s\n", yes(largest < 1e-12));
 }
 
-// Every option in turn, against the block without it. Parameters that both have are drawn from the
-// same seed, so where the number of parameters is unchanged the weights are the same.
+// Every option in turn, against the block without it. Where an option changes no shape, the same
+// seed gives the same weights. Where it does, what both have is copied: of each section of rows or
+// columns as many as both have, and of the taps the last.
+
+//: fold What both have, copied
+void copy_common(const mamba2::ParameterInfo& a, std::span<const double> from,
+                 const mamba2::ParameterInfo& b, std::span<double> to) {
+  if (a.shape == b.shape) return void(std::copy(from.begin(), from.end(), to.begin()));
+  const std::size_t outer = a.split.axis == 0 ? 1 : a.shape[0];
+  const bool rows = a.split.axis == 0 && a.shape.size() > 1;
+  const std::size_t wide = rows ? a.shape.back() : 1, narrow = rows ? b.shape.back() : 1;
+  const std::size_t common = std::min(wide, narrow);
+  auto source = from.begin();
+  auto target = to.begin();
+  for (std::size_t o = 0; o < outer; ++o) {
+    for (std::size_t s = 0; s < a.split.sections.size(); ++s) {
+      const auto length = [=](const mamba2::ParameterInfo& info) {
+        return info.split.sections[s].units * info.split.sections[s].width;
+      };
+      for (std::size_t i = 0; i < std::min(length(a), length(b)); ++i)
+        std::copy_n(source + long(i * wide + wide - common), common,
+                    target + long(i * narrow + narrow - common));
+      source += long(length(a) * wide);
+      target += long(length(b) * narrow);
+    }
+  }
+}
+
+void take_common(const Mamba2Block<double>& from, Mamba2Block<double>& block) {
+  const auto theirs = mamba2::parameter_list(from.sizes()), own = mamba2::parameter_list(block.sizes());
+  const auto source = parameter_spans(from.parameters());
+  block.update([&](auto& parameters) {
+    const auto target = parameter_spans(parameters);
+    for (std::size_t i = 0; i < own.size(); ++i)
+      for (std::size_t j = 0; j < theirs.size(); ++j)
+        if (own[i].name == theirs[j].name) copy_common(theirs[j], source[j], own[i], target[i]);
+  });
+}
+
+// With that, an option by itself:
 
 void option(const char* name, Mamba2Config config) {
   const auto u = noise<double>(1, 45, 32);
-  const Mamba2Block<double> plain(small(), 0), with(config, 0);
+  const Mamba2Block<double> plain(small(), 0);
+  Mamba2Block<double> with(config, 0);
+  const std::size_t numbers = count(with.parameters());
+  if (numbers != count(plain.parameters())) take_common(plain, with);
   const double difference = relative_difference(with.forward(u).y, plain.forward(u).y);
-  std::printf("%-28s %10zu   %s\n", name, count(with.parameters()),
-              difference < 1e-12 ? "as without" : "changed");
+  std::printf("%-28s %10zu   %s\n", name, numbers, difference < 1e-12 ? "as without" : "changed");
 }
 
+// And all of them, one after the other:
+
+//: fold All options in turn
 void options() {
   std::printf("option                       parameters   output\n");
   const auto with = [](auto change) {
@@ -132,18 +179,13 @@ void options() {
   option("chunk_size = 5", with([](C& c) { c.chunk_size = 5; }));
 }
 
-// Three options say "as without", and should: `D_has_hdim` starts with all of $D$ at one, whichever
-// shape it has; one mean square for the one group there is looks at all channels anyway; and the
-// chunk's size changes speed only.
+// Last, the sizes of differences. bfloat16 keeps the upper half of a float's bits, 8 significant
+// ones. To round everything that flows through a block and not only its weights, we give it another
+// table:
 //
-// Last, the sizes of differences. bfloat16 keeps the upper half of a float's bits: 8 bits of
-// mantissa.
+// @quote src/demo/bfloat16.hpp#rounding
 
-double to_bfloat16(double value) {
-  const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
-  return static_cast<double>(std::bit_cast<float>((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u));
-}
-
+//: fold The differences
 void differ() {
   auto config = small();
   config.ngroups = 4;
@@ -161,14 +203,16 @@ void differ() {
 
   auto rounded = block;
   rounded.update([](auto& parameters) {
-    for (const auto& values : parameter_spans(parameters))
-      for (double& value : values) value = to_bfloat16(value);
+    for (const auto& values : parameter_spans(parameters)) demo::round_all(values);
   });
+  auto all = rounded;
+  all.use(demo::rounding_operations());
   const auto show = [&](const char* cause, const Mamba2Block<double>& other) {
     std::printf("  %-42s %.1g\n", cause,
                 relative_difference(other.forward(noise<double>(1, 45, 32)).y, y));
   };
   show("weights rounded to bfloat16:", rounded);
+  show("everything rounded to bfloat16:", all);
 
   std::printf("not innocent:\n");
   auto changed = config;
@@ -194,6 +238,9 @@ void differ() {
 
 }  // namespace
 
+// What is printed stands in its place in the chapter.
+
+//: fold The order in which it prints
 int main() {
   std::printf("[refused]\n");
   refused();
@@ -213,8 +260,9 @@ int main() {
 //
 // The operator in the middle is @chapter{real_sequences}'s, untouched. All that the block adds
 // works on one token at a time, or on four; only the scan carries anything further. The cost is
-// still linear in the length, and by far the most of it goes into two products with weights, which
-// any model of this width would have.
+// still linear in the length, and most of it goes into the two products with weights. The scan has
+// the next largest part, and a larger one the longer its chunks are, for what is quadratic within a
+// chunk grows with it.
 //
 // ## Exercises {#mamba2_block_exercises}
 //
@@ -224,14 +272,25 @@ int main() {
 // scan.
 // :::
 //
-// ::: exercise 2 Cut the row
-// Given one token's row of the input projection's output and a configuration, return its parts.
-// `d_ssm` may be smaller than `d_inner`.
+// ::: exercise 2 What the shapes tell
+// A checkpoint came without its configuration. Read the options off the shapes of five tensors:
+// `d_model`, `expand`, `headdim`, `d_ssm`, `d_conv`. Two options stay open, since the shapes only
+// hold their product: list all that `ngroups` and `d_state` may be. (What else do no shapes tell?)
 // :::
 //
-// ::: exercise 3 The block, from its parts
-// Write the forward pass of one sequence for the default options, out of linear(),
-// short_convolution(), ssd() and gated_norm(), or with loops of your own. No Mamba2Block.
+// ::: exercise 3 A norm for keys and queries
+// Some attention models norm their queries and keys before these meet. Do it to a block: write the
+// forward pass of one sequence for the default options in which, between convolution and scan, the
+// $B$ and the $C$ of each group are brought to a mean square of one (an RMS norm without weights,
+// $\epsilon = 10^{-5}$). Mamba2Block has no such option; all that it is made of is yours to use.
+// :::
+//
+// ::: exercise 4 Five broken blocks
+// For an evening. You get the weights of a block, an input, and the output of somebody's
+// implementation. One has x and z exchanged, one takes a single mean square for all groups, one
+// norms before the gate, one ignores the limits of the step size, one has padded the text on the
+// left to a multiple of the chunk and cut the padding off again. One is right, in single precision.
+// Say which is which, from the outputs alone.
 // :::
 //
 // ## Further reading {#mamba2_block_further}

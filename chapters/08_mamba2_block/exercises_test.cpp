@@ -2,7 +2,12 @@
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
-#include <mamba2/block.hpp>
+#include <mamba2/selection.hpp>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
 
 using mamba2::Mamba2Config;
 using mamba2::Tensor;
@@ -22,34 +27,100 @@ GRADE(1, "count before you allocate") {
   }
 }
 
-GRADE(2, "cut the row") {
-  for (const std::size_t d_ssm : {0, 8}) {  // 0: all channels go through the scan
-    const Mamba2Config config{
-        .d_model = 6, .d_state = 5, .expand = 2, .headdim = 2, .d_ssm = d_ssm, .ngroups = 2};
-    const mamba2::Mamba2Sizes sizes = config;
-    Tensor<double, 1> row = zeros<double>(sizes.d_in_proj);
-    for (std::size_t i = 0; i < row.size(); ++i)
-      row(i) = static_cast<double>(i);  // each number is its place
-    const auto yours = exercises::cut_row(row, sizes);
-    double next = 0;
-    const auto expect = [&](const char* name, const Tensor<double, 1>& part, std::size_t size) {
-      Tensor<double, 1> expected = zeros<double>(size);
-      for (auto& value : expected) value = next++;
-      grader::expect_close(part, expected,
-                           std::string(name) + " of a row that holds 0, 1, 2, ..., with d_ssm = " +
-                               std::to_string(sizes.d_ssm) + " of 12 channels");
-    };
-    expect("z0", yours.z0, sizes.d_mlp);
-    expect("x0", yours.x0, sizes.d_mlp);
-    expect("z", yours.z, sizes.d_ssm);
-    expect("x", yours.x, sizes.d_ssm);
-    expect("B", yours.B, 10);
-    expect("C", yours.C, 10);
-    expect("dt", yours.dt, sizes.nheads);
+GRADE(2, "what the shapes tell") {
+  for (const auto& config :
+       {Mamba2Config{.d_model = 768}, Mamba2Config{.d_model = 768, .ngroups = 8},
+        Mamba2Config{.d_model = 12,
+                     .d_state = 10,
+                     .d_conv = 3,
+                     .expand = 3,
+                     .headdim = 2,
+                     .d_ssm = 24,
+                     .ngroups = 3},
+        Mamba2Config{.d_model = 8, .d_state = 5, .d_conv = 2, .expand = 1, .headdim = 4}}) {
+    const mamba2::Mamba2Sizes s = config;
+    const auto yours = exercises::options_of({.dt_bias = {s.nheads},
+                                              .in_proj_weight = {s.d_in_proj, s.d_model},
+                                              .conv1d_weight = {s.conv_dim, 1, s.d_conv},
+                                              .norm_weight = {s.d_ssm},
+                                              .out_proj_weight = {s.d_model, s.d_inner}});
+    const std::string of = ", in_proj.weight being " +
+                           mamba2::shape_text(std::array{s.d_in_proj, s.d_model}) + ", conv1d.weight " +
+                           mamba2::shape_text(std::array{s.conv_dim, std::size_t{1}, s.d_conv}) +
+                           ", dt_bias " + mamba2::shape_text(std::array{s.nheads}) + ", norm.weight " +
+                           mamba2::shape_text(std::array{s.d_ssm}) + ", out_proj.weight " +
+                           mamba2::shape_text(std::array{s.d_model, s.d_inner});
+    grader::expect_close(yours.d_model, s.d_model, "d_model" + of);
+    grader::expect_close(yours.expand, config.expand, "expand" + of);
+    grader::expect_close(yours.headdim, s.headdim, "headdim" + of);
+    grader::expect_close(yours.d_ssm, s.d_ssm, "d_ssm" + of);
+    grader::expect_close(yours.d_conv, s.d_conv, "d_conv" + of);
+    std::vector<std::size_t> groups, states, expected_groups, expected_states;
+    for (const auto& [ngroups, d_state] : yours.groups_and_states) {
+      groups.push_back(ngroups);
+      states.push_back(d_state);
+    }
+    for (std::size_t ngroups = 1; ngroups <= s.nheads; ++ngroups) {
+      if (s.nheads % ngroups != 0 || s.d_bc % ngroups != 0) continue;
+      expected_groups.push_back(ngroups);
+      expected_states.push_back(s.d_bc / ngroups);
+    }
+    grader::expect_close(groups, expected_groups, "the numbers of groups that fit" + of);
+    grader::expect_close(states, expected_states, "the state sizes that go with them" + of);
   }
 }
 
-GRADE(3, "the block, from its parts") {
+namespace {
+
+// Weights as if trained: no parameter at a round number.
+mamba2::Mamba2Block<double> shaken(const Mamba2Config& config, std::uint64_t seed, double most) {
+  mamba2::Mamba2Block<double> block(config, seed);
+  mamba2::Random random(seed + 1);
+  block.update([&](auto& parameters) {
+    const auto shake = [&](const auto&, auto values) {
+      for (double& value : values) value += random.uniform(-most, most);
+    };
+    walk(config, shake, parameters);
+  });
+  return block;
+}
+
+Tensor<double, 3> noise(std::size_t seqlen, std::size_t d_model, std::uint64_t seed) {
+  mamba2::Random random(seed);
+  auto u = zeros<double>(1, seqlen, d_model);
+  for (auto& value : u) value = random.uniform(-2, 2);
+  return u;
+}
+
+// Plain operations, but for a scan that norms B and C before it goes to work. The scan of the table
+// sees them as columns of what the convolution gave.
+mamba2::Operations<double> norming() {
+  auto table = mamba2::plain_operations<double>();
+  table.scan = [](const mamba2::ScanRef<double>& in, const mamba2::ScanOptions& options,
+                  mamba2::ScanState<double> state, mamba2::MatrixRef<double> y) {
+    const auto normed = [&](mamba2::MatrixRef<const double> m) {
+      auto out = zeros<double>(m.rows, m.columns);
+      for (std::size_t t = 0; t < m.rows; ++t)
+        for (std::size_t g = 0; g < m.columns; g += in.sizes.d_state) {
+          double sum = 0;
+          for (std::size_t n = 0; n < in.sizes.d_state; ++n) sum += m[t][g + n] * m[t][g + n];
+          for (std::size_t n = 0; n < in.sizes.d_state; ++n)
+            out(t, g + n) = m[t][g + n] / std::sqrt(sum / double(in.sizes.d_state) + 1e-5);
+        }
+      return out;
+    };
+    const Tensor<double, 2> B = normed(in.B), C = normed(in.C);
+    auto changed = in;
+    changed.B = mamba2::as_matrix(B);
+    changed.C = mamba2::as_matrix(C);
+    mamba2::unchecked::scan<double>(changed, options, state, y);
+  };
+  return table;
+}
+
+}  // namespace
+
+GRADE(3, "a norm for keys and queries") {
   const Mamba2Config config{.d_model = 10,
                             .d_state = 7,
                             .d_conv = 3,
@@ -57,18 +128,74 @@ GRADE(3, "the block, from its parts") {
                             .headdim = 5,
                             .ngroups = 2,
                             .chunk_size = 8};
-  mamba2::Mamba2Block<double> block(config, 4);
-  mamba2::Random random(5);  // as if trained: no parameter at one
-  block.update([&](auto& parameters) {
-    const auto shake = [&](const auto&, auto values) {
-      for (double& value : values) value += random.uniform(-0.4, 0.4);
-    };
-    walk(config, shake, parameters);
-  });
-  auto u = zeros<double>(1, 13, 10);
-  for (auto& value : u) value = random.uniform(-2, 2);
-  const Tensor<double, 2> row = xt::view(u, 0);
+  auto block = shaken(config, 4, 0.4);
+  const auto u = noise(13, 10, 5);
+  const Tensor<double, 2> row = xt::view(u, 0), plain = xt::view(block.forward(u).y, 0);
+  const auto yours = exercises::forward_with_normed_BC(config, block.parameters(), row);
+  static const auto table = norming();
+  block.use(table);
   const Tensor<double, 2> expected = xt::view(block.forward(u).y, 0);
-  grader::expect_close(exercises::block_forward(config, block.parameters(), row), expected,
-                       "outputs of the block");
+  grader::expect(yours.shape() != plain.shape() || xt::amax(xt::abs(yours - plain))() > 1e-9,
+                 "these are the outputs of the block as it is: B and C have not been normed");
+  grader::expect_close(yours, expected, "outputs of the block with normed B and C");
+}
+
+namespace {
+
+using exercises::Bug;
+constexpr const char* told[] = {"nothing but single precision",        "x and z exchanged",
+                                "one mean square for all groups",      "the norm before the gate",
+                                "the limits of the step size ignored", "padding on the left"};
+
+// What a block with that bug gives: computed with the library's own block, or, where there is no
+// way to ask for the bug, with its weights in other places.
+Tensor<double, 3> broken(Bug bug, const mamba2::Mamba2Block<double>& block,
+                         const Tensor<double, 3>& u) {
+  Mamba2Config config = block.config();
+  auto parameters = block.parameters();
+  const std::size_t seqlen = u.shape(1), d_model = u.shape(2), d_ssm = block.sizes().d_ssm;
+  Tensor<double, 3> input = u;
+  if (bug == Bug::ungrouped_norm) config.norm_over_all_channels = true;
+  if (bug == Bug::norm_first) config.norm_before_gate = true;
+  if (bug == Bug::limits_ignored) config.dt_limit_min = 0, config.dt_limit_max = 1e300;
+  if (bug == Bug::exchanged)
+    std::swap_ranges(parameters.in_proj_weight.data(),
+                     parameters.in_proj_weight.data() + d_ssm * d_model,
+                     parameters.in_proj_weight.data() + d_ssm * d_model);
+  if (bug == Bug::padded_on_the_left) {
+    const std::size_t zeros_in_front = config.chunk_size - seqlen % config.chunk_size;
+    input = zeros<double>(1, zeros_in_front + seqlen, d_model);
+    std::copy(u.begin(), u.end(), input.data() + zeros_in_front * d_model);
+  }
+  const auto y = mamba2::Mamba2Block<double>(config, parameters).forward(input).y;
+  Tensor<double, 3> last = xt::view(y, xt::all(), xt::range(y.shape(1) - seqlen, y.shape(1)));
+  for (double& value : last) value = static_cast<float>(value);
+  return last;
+}
+
+}  // namespace
+
+GRADE(4, "five broken blocks") {
+  std::string text;
+  for (std::uint64_t i = 0; i < 12; ++i) {
+    const Bug bug = static_cast<Bug>((5 * i + 3) % 6);
+    const Mamba2Config config{.d_model = 8 + 4 * (i % 3),
+                              .d_state = 5,
+                              .d_conv = 3,
+                              .headdim = 4,
+                              .ngroups = 2,
+                              .chunk_size = 6,
+                              .dt_limit_min = 0.02,
+                              .dt_limit_max = 0.06};
+    const auto block = shaken(config, 20 + i, 0.15);
+    const auto u = noise(9 + i % 2, config.d_model, 40 + i);
+    const Bug yours = exercises::diagnose(config, block.parameters(), u, broken(bug, block, u));
+    const std::string name = "block " + std::to_string(i + 1) + " of 12";
+    grader::expect(static_cast<std::size_t>(yours) < 6, name + ": your answer is none of the six");
+    grader::expect(yours == bug, "compared:   what is wrong with " + name +
+                                     "\nexpected:   " + told[static_cast<int>(bug)] +
+                                     "\nyours:      " + told[static_cast<int>(yours)]);
+    text += "    block " + std::to_string(i + 1) + ": " + told[static_cast<int>(bug)] + "\n";
+  }
+  grader::show("twelve blocks, twelve diagnoses:\n" + text);
 }

@@ -1,11 +1,12 @@
 // The data of this chapter's figures.
+#include <demo/bfloat16.hpp>
 #include <demo/demo.hpp>
 #include <demo/figure.hpp>
 #include <mamba2/block.hpp>
 
-#include <bit>
 #include <fstream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 using namespace mamba2;
@@ -16,10 +17,10 @@ using demo::relative_difference;
 
 constexpr std::size_t d_model = 64, seqlen = 96, layers = 24;
 
-// The stream after each layer of x = x + block(norm(x)).
+// The stream after each layer of x = x + block(norm(x)); as usual, the sum itself is never rounded.
 template <class Real>
 std::vector<Tensor<Real, 3>> stream(const std::vector<Mamba2Block<Real>>& blocks,
-                                    const ForwardOptions<Real>& options) {
+                                    const ForwardOptions<Real>& options, bool rounded = false) {
   Random random(1);
   auto x = zeros<Real>(1, seqlen, d_model), normed = x;
   for (auto& value : x) value = static_cast<Real>(random.normal());
@@ -27,18 +28,16 @@ std::vector<Tensor<Real, 3>> stream(const std::vector<Mamba2Block<Real>>& blocks
   std::vector<Tensor<Real, 3>> after;
   for (const auto& block : blocks) {
     rms_norm<Real>(as_rows(x), weight, 1e-5, as_rows(normed));
+    if constexpr (std::is_same_v<Real, double>)
+      if (rounded) demo::round_all(normed);
     x += block.forward(normed, options).y;
     after.push_back(x);
   }
   return after;
 }
 
-double to_bfloat16(double value) {
-  const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(value));
-  return static_cast<double>(std::bit_cast<float>((bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u));
-}
-
-// Layer, float32 chunked, float32 recurrent, bfloat16 weights: relative difference from float64.
+// Layer, float32 chunked, float32 recurrent, bfloat16 weights, all in bfloat16: relative difference
+// from float64.
 void rounding(std::ofstream out) {
   const Mamba2Config config{.d_model = d_model, .d_state = 32, .headdim = 16, .chunk_size = 32};
   std::vector<Mamba2Block<double>> exact;
@@ -54,18 +53,20 @@ void rounding(std::ofstream out) {
     });
     rounded.push_back(exact.back());
     rounded.back().update([](auto& parameters) {
-      for (const auto& values : parameter_spans(parameters))
-        for (double& value : values) value = to_bfloat16(value);
+      for (const auto& values : parameter_spans(parameters)) demo::round_all(values);
     });
   }
   const auto want = stream<double>(exact, {});
   const auto chunked = stream<float>(single, {});
   const auto recurrent = stream<float>(single, {.algorithm = Algorithm::recurrent});
   const auto short_weights = stream<double>(rounded, {});
+  for (auto& block : rounded) block.use(demo::rounding_operations());
+  const auto all = stream<double>(rounded, {}, true);
   for (std::size_t i = 0; i < layers; ++i) {
     out << i + 1 << ' ' << relative_difference(chunked[i], want[i]) << ' '
         << relative_difference(recurrent[i], want[i]) << ' '
-        << relative_difference(short_weights[i], want[i]) << '\n';
+        << relative_difference(short_weights[i], want[i]) << ' ' << relative_difference(all[i], want[i])
+        << '\n';
   }
 }
 

@@ -1,4 +1,9 @@
-// ## A configuration that checks itself {#mamba2_block_config}
+// ## Every option and its default {#mamba2_block_config}
+//
+// All that may be chosen about a block, under the names of the reference; the defaults are those of
+// the published models:
+//
+// @quote src/mamba2/block.hpp#config
 //
 // Sizes come from files that somebody wrote. A wrong one should be refused where it is read, with
 // the name of the field and what it may be, not crash three functions later. What can be wrong? A
@@ -19,6 +24,9 @@
 #include <string>
 #include <utility>
 
+// To say what is wrong takes some words, always the same:
+
+//: fold Words for what is wrong
 namespace mamba2 {
 namespace {
 
@@ -49,6 +57,8 @@ void above_zero(const char* field, double value) {
 
 }  // namespace
 
+// With these few words, the check reads like a list:
+
 void Mamba2Config::check() const {
   positive("d_model", d_model);
   positive("d_state", d_state);
@@ -74,12 +84,7 @@ void Mamba2Config::check() const {
   at_least("norm_eps", norm_eps, 0);
 }
 
-// ## Sizes {#mamba2_block_sizes}
-//
-// From the options follow a dozen sizes: how many heads there are, how wide the convolution is, how
-// many rows the projection has. They are needed everywhere, so they are computed once:
-//
-// @quote src/mamba2/block.hpp#sizes
+// Where all is well, the sizes follow. The last three are sums of the others:
 
 Mamba2Sizes::Mamba2Sizes(const Mamba2Config& c) : config(c) {
   c.check();
@@ -101,11 +106,12 @@ void Mamba2Sizes::add_up() {
   d_in_proj = 2 * d_mlp + d_ssm + conv_dim + nheads;
 }
 
-// A struct of its own has a second advantage. Heads do not talk to each other between the two
-// projections. So a block can be *split*: each of several machines has some of the heads, with the
-// groups that those need, and what they give at the end is added up. Such a part is not a block
+// Why are sizes not simply functions of the options? Heads do not talk to each other between the
+// two projections. So a block can be *split*: each of several machines has some of the heads, with
+// the groups that those need, and what they give at the end is added up. Such a part is not a block
 // with other options, as no `expand` says "a quarter". But it has sizes.
 
+//: fold Sizes of a part
 Mamba2Sizes part_of(const Mamba2Sizes& whole, std::size_t count) {
   const std::string parts = " in " + std::to_string(count) + " parts";
   require(count > 0 && whole.nheads % count == 0, "nheads", "a number that can be dealt out" + parts,
@@ -182,6 +188,7 @@ std::vector<ParameterInfo> describe_heads(const Mamba2Sizes& s) {
 // number of layers, the block does not; see @chapter{language_model}.) A bias that the
 // configuration does without has a shape of 0.
 
+//: fold A projection
 std::vector<ParameterInfo> describe_linear(const std::string& name, const std::string& d_out,
                                            const std::string& d_in,
                                            const std::array<std::size_t, 2>& shape, bool bias,
@@ -204,6 +211,7 @@ std::vector<ParameterInfo> describe_linear(const std::string& name, const std::s
 // And what lies between the projections: taps, which start uniform in $\pm 1/\sqrt{d_{conv}}$
 // unless it is said otherwise, and the weights of the norm.
 
+//: fold Convolution and norm
 std::vector<ParameterInfo> describe_middle(const Mamba2Sizes& s) {
   const Mamba2Config& c = s.config;
   const Section scanned{s.nheads, s.headdim}, groups{s.ngroups, s.d_state};
@@ -228,6 +236,9 @@ std::vector<ParameterInfo> describe_middle(const Mamba2Sizes& s) {
 
 }  // namespace
 
+// All of them together; and here it is settled how the two projections are cut.
+
+//: fold The whole description
 std::vector<ParameterInfo> describe(const Mamba2Sizes& s) {
   using enum Split::How;
   const bool bias = s.config.bias;
@@ -269,7 +280,10 @@ std::vector<ParameterInfo> describe(const Mamba2Sizes& s) {
 //
 // @output count
 //
-// Zeros, and fresh parameters, are two more:
+// The two projections alone have $6\, d_{model}^2$, as announced, and the rest of the block hardly
+// counts.
+//
+// Zeros, and fresh parameters, are two more walks:
 
 template <class Real>
 Mamba2Parameters<Real> zero_parameters(const Mamba2Sizes& sizes) {
@@ -288,10 +302,13 @@ Mamba2Parameters<Real> initial_parameters(const Mamba2Sizes& sizes, Random& rand
   return parameters;
 }
 
-// And the part of a parameter that one of several machines has. A section is dealt out in whole
-// units, heads or groups or single channels. Where there are fewer groups than machines, neighbours
-// have the same group.
+// ## A part for each machine {#mamba2_block_parts}
+//
+// (This may wait until a model is split over several machines.) A parameter is cut along one axis,
+// section by section, and a section is dealt out in whole units: heads or groups or single
+// channels. Where there are fewer groups than machines, neighbours have the same group.
 
+//: fold Cutting a parameter
 namespace {
 
 struct Range {

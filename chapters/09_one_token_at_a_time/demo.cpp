@@ -1,10 +1,12 @@
 // ## The program {#one_token_at_a_time_program}
 
+#include <demo/bfloat16.hpp>
 #include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/cache.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -19,6 +21,9 @@ namespace {
 using demo::relative_difference;
 using demo::yes;
 
+// To go through a text:
+
+//: fold Noise, pieces of it, and steps through a piece
 Tensor<double, 3> noise(std::size_t batch, std::size_t seqlen, std::size_t d_model) {
   mamba2::Random random(9);
   auto u = zeros<double>(batch, seqlen, d_model);
@@ -47,12 +52,55 @@ void size() {
   const auto cache = mamba2::empty_cache<float>(config, 1);
   const std::size_t conv = layers * bytes * cache.conv_state.size(),
                     ssm = layers * bytes * cache.ssm_state.size();
-  const std::size_t attention =
-      layers * bytes * 2 * config.d_model;  // a key and a value for each token
   std::printf("conv_state, all layers        %9zu bytes\n", conv);
   std::printf("ssm_state, all layers         %9zu bytes\n", ssm);
-  std::printf("attention, for each token     %9zu bytes\n", attention);
-  std::printf("attention needs more from token %zu on\n", (conv + ssm) / attention + 1);
+  for (const std::size_t attention_layers : {layers, layers / 2}) {
+    const std::size_t each = attention_layers * bytes * 2 * config.d_model;  // a key and a value
+    std::printf("attention, %zu layers          %9zu bytes a token; more from token %zu on\n",
+                attention_layers, each, (conv + ssm) / each + 1);
+  }
+}
+
+// What is read and written for one token. The embedding counts once: as the last matrix of the
+// model, which makes a score for each of 50288 words.
+
+void token() {
+  const Mamba2Config config{.d_model = 768};
+  std::size_t block = 0;
+  for (const auto& info : mamba2::parameter_list(config)) block += info.size();
+  const double MB = 1e6 / sizeof(float);
+  const double state = 24 * double(mamba2::state_size(config)) / MB;
+  std::printf("weights of 24 blocks         %5.0f MB read\n", 24 * double(block) / MB);
+  std::printf("embedding                    %5.0f MB read\n", 50288 * 768 / MB);
+  std::printf("states                       %5.0f MB read, %.0f MB written\n", state, state);
+}
+
+// A state that should fade to $e^{-1}$ of itself, stored after each step in few bits, in 32 and in
+// 64.
+
+void frozen() {
+  double few = demo::bfloat16(1.3), exact = few;
+  float single = static_cast<float>(few);
+  for (int t = 0; t < 1000; ++t) {
+    few = demo::bfloat16(std::exp(-0.001) * few);
+    single *= std::exp(-0.001f);
+    exact *= std::exp(-0.001);
+  }
+  std::printf("1.3 times e^-0.001, a thousand times:\n");
+  std::printf("bfloat16 %.3f   float32 %.3f   float64 %.3f\n", few, single, exact);
+}
+
+// Forward and back again. Where the head comes out is compared with where it began, at 1.
+
+void back() {
+  std::printf("steps forward and back    off by\n");
+  for (const int steps : {5, 10, 15, 20}) {
+    const double decay = 0.1;
+    double h = 1;
+    for (int t = 0; t < steps; ++t) h = decay * h + std::sin(t);
+    for (int t = steps; t-- > 0;) h = (h - std::sin(t)) / decay;
+    std::printf("%22d    %6.0e\n", steps, std::abs(h - 1));
+  }
 }
 
 // One text, cut into three pieces in every way there is.
@@ -132,9 +180,18 @@ void long_text() {
 
 }  // namespace
 
+// All that is printed stands in the chapter.
+
+//: fold The order
 int main() {
   std::printf("[size]\n");
   size();
+  std::printf("[token]\n");
+  token();
+  std::printf("[frozen]\n");
+  frozen();
+  std::printf("[back]\n");
+  back();
   std::printf("[same]\n");
   same();
   std::printf("[limits]\n");
@@ -157,15 +214,23 @@ int main() {
 // without SiLU.
 // :::
 //
-// ::: exercise 2 One head, one token
-// Write the step of the scan for one head, with everything: bias, softplus, limits, skip. The state
-// is changed in place.
+// ::: exercise 2 When a state freezes
+// Numbers are kept with $p$ significant bits. A state starts at 1 and is multiplied by $e^{-r}$ at
+// each step, and rounded. Return the value at which it stays for ever. (Write the rounding first:
+// to the nearest number with $p$ bits, to the even one of two that are as near.)
 // :::
 //
-// ::: exercise 3 When does attention need more?
-// Return the length of text from which on the keys and values of attention (two vectors of
-// $d_{model}$ numbers per layer and token) take *more* numbers than the caches of a Mamba-2 model
-// of as many layers.
+// ::: exercise 3 A ragged batch
+// Texts of different lengths are to go through convolution and scan in one batch. Padding stands on
+// the *left*, so that all texts end together and can be continued together. You are given what the
+// input projection made of each text; make the batch. The outputs of the real tokens and both
+// states must be what each text gives by itself.
+// :::
+//
+// ::: exercise 4 Take it back
+// For an evening. Write a history of a block that can take back its last tokens, up to 64 of them,
+// with no more than six copies of the cache, and no more than sixteen tokens read again for each
+// way back. The grader types and erases for a while, and shows what it cost.
 // :::
 //
 // ## Further reading {#one_token_at_a_time_further}

@@ -40,17 +40,30 @@
 // through its state. That is all. Two tensors hold everything the block knows of the past, and
 // Mamba2Cache is the pair of them.
 //
-// For the 130M model, in 32-bit floats:
+// For the 130M model, in 32-bit floats, beside attention layers of the same width:
 //
 // @output size
 //
+// Why two numbers of layers? A block of Mamba-2 does without the MLP that an attention layer has
+// beside it, so a transformer of this size has half as many layers (@chapter{mamba2_block}).
+// Whichever one compares with, after a few hundred tokens attention needs more.
+//
 // ::: figure memory_against_length
-// Memory for the past of one text, 24 layers of width 768, in 32-bit floats. The keys and values of
-// attention grow with the text, the cache of Mamba-2 does not.
+// Memory for the past of one text, in 32-bit floats, all layers of width 768. The keys and values
+// of attention grow with the text, the cache of Mamba-2 does not.
 // :::
 //
 // Constant memory is not magic. The past is *compressed* into these numbers, and what does not fit
 // is lost. Attention forgets nothing and pays for it.
+//
+// And what does a token *cost*? For each one, every weight of the model is read once, and the state
+// is read and written. For the 130M model:
+//
+// @output token
+//
+// The state is a small part of the traffic. What a token takes is the time to bring the weights
+// from memory, for one text; with several texts in a batch the weights are shared, and the states
+// are not.
 //
 // ## Moving the window {#one_token_at_a_time_window}
 //
@@ -93,6 +106,9 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 
 }  // namespace unchecked
 
+// The same for whoever has tensors:
+
+//: fold The front door
 template <class Real>
 void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std::span<const Real> bias,
                       Tensor<Real, 3>& state, MatrixRef<Real> y) {
@@ -112,16 +128,25 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // One token, one head: fade, write, read. Nothing here is new: it is the recurrence of
 // @chapter{state_space},
 //
-// $$ S \leftarrow e^{\Delta A} S + (\Delta\, x)\, B^\top, \qquad y = S\, C + D\, x, $$ {#eq:one_step}
+// $$ h \leftarrow e^{\Delta A} h + (\Delta\, x)\, B^\top, \qquad y = h\, C + D\, x, $$ {#eq:one_step}
 //
 // with the state held as (headdim, d_state), so that the inner loop runs along memory. Each number
 // of the state is read once and written once for a token.
 //
 // One thing must not be forgotten. The state is stored after *every* token here, and rounded each
-// time: the case that @chapter{real_sequences} warned of. A head that forgets a millionth of its
-// state at each step would lose much of that to rounding. So the arithmetic is in double, and what
-// rounding takes is kept in a remainder beside the state.
+// time: the case that @chapter{real_sequences} warned of. What that does in sixteen bits, a program
+// shows quickly. A state that starts at 1.3 loses a thousandth at each of a thousand steps:
+//
+// @output frozen
+//
+// In bfloat16 it does not fade at all. Numbers between 1 and 2 lie 1/128 apart there, a thousandth
+// of the state is less than half of that, and each step is rounded back to where it came from. The
+// state is *frozen*. With 32 bits the same happens to heads that forget a few parts in a hundred
+// million. So caches belong in float32 even where everything else has sixteen bits, and here we do
+// one thing more: the arithmetic is in double, and what rounding takes is kept in a remainder
+// beside the state.
 
+//: fold Where the remainder lives
 namespace {
 
 /// A remainder of so many numbers: zeros where there was none.
@@ -132,6 +157,8 @@ Real* made_for(std::vector<Real>& remainder, std::size_t size) {
 }
 
 }  // namespace
+
+// For each sequence and head, with all that it needs at hand:
 
 namespace unchecked {
 
@@ -168,6 +195,9 @@ void scan_step(const ScanRef<Real>& in, const ScanOptions& options, ScanState<Re
 
 }  // namespace unchecked
 
+// And with tensors, whose sizes are checked:
+
+//: fold The front door
 template <class Real>
 Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& options,
                           Tensor<Real, 4>& state, std::vector<std::vector<Real>>* remainder) {
@@ -188,13 +218,13 @@ Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& optio
 }
 
 // The remainders are made with the first step and stay, so that later steps ask for no memory.
-// @chapter{fast} keeps them only for heads that forget so slowly that it matters.
+// @Chapter{fast} keeps them only for heads that forget so slowly that it matters.
 //
 // ## The step {#one_token_at_a_time_step}
 //
-// And the step of the block is the block's own way in, the two functions above, and the block's own
-// way out. That the ends are *shared* with the pass over whole texts, and not written a second
-// time, is half of what makes the two agree.
+// And the step of the block is the block's own first function, the two above, and the block's own
+// last two (@chapter{mamba2_block}). That the ends are *shared* with the pass over whole texts, and
+// not written a second time, is half of what makes the two agree.
 //
 // What the step computes on its way needs room. A model writes one token after the other, through
 // some dozens of blocks, and would ask for that room again each time. So the cache brings it along,
@@ -205,16 +235,17 @@ void Mamba2Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
                              MatrixRef<Real> y) const {
   check_cache(cache, u.rows);
   Activations& a = cache.room;
-  enter(u, operations, a);
-  const auto convolve =
+  project_in(u, operations, a);
+  const auto move_window =
       operations.convolution_step ? operations.convolution_step : unchecked::convolution_step<Real>;
-  const auto scan = operations.scan_step ? operations.scan_step : unchecked::scan_step<Real>;
+  const auto scan_token = operations.scan_step ? operations.scan_step : unchecked::scan_step<Real>;
   const ShortConvolution<Real> window = convolution_ref(sizes_, *parameters_, u.rows, a);
-  convolve(window.x, window.weight, window.bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
-  scan(scan_ref(sizes_, *parameters_, A_, u.rows, a),
-       scan_options(sizes_.config, operations, Algorithm::recurrent, 0), cache.scan_state(),
-       as_matrix(a.y));
-  leave(operations, a, y);
+  move_window(window.x, window.weight, window.bias, as_rows<1>(cache.conv_state), as_matrix(a.xBC));
+  scan_token(scan_ref(sizes_, *parameters_, A_, u.rows, a),
+             scan_options(sizes_.config, operations, Algorithm::recurrent, 0), cache.scan_state(),
+             as_matrix(a.y));
+  gate_and_norm(operations, a);
+  project_out(operations, a, y);
 }
 
 template <class Real>
@@ -244,8 +275,30 @@ MAMBA2_INSTANTIATE(double)
 
 }  // namespace mamba2
 
-// The cache is changed in place, and belongs to the caller. Two continuations of one prompt are two
-// copies of a cache:
+// The cache is changed in place, and belongs to the caller.
+//
+// ## No way back {#one_token_at_a_time_back}
+//
+// Attention can forget its last tokens: their keys and values are cut off, and nobody has seen
+// them. A state cannot. The token has been *added* to it, and what was there before has faded. In
+// theory a step can be undone, $h_{t-1} = e^{-\Delta A}\,(h_t - \Delta\, x B^\top)$. In numbers it
+// cannot, for the factor is larger than 1, and it blows up the rounding of $h_t$. The program goes
+// forward and then back again, in double precision, with a head that keeps a tenth of its state at
+// each step:
+//
+// @output back
+//
+// After as many steps as there are digits, nothing is left to go back to. What a head has forgotten
+// is gone.
+//
+// Yet going back is wanted often: to try another continuation, to take back what the user has
+// edited, to let a small model guess some tokens and keep those that the large one agrees with
+// (*speculative decoding*). There are two ways. **Copy**: keep the cache from before, which costs
+// as much memory as a text of its own. **Replay**: read the tokens again from the last copy on,
+// which costs a prefill. Guess eight tokens from a copy, and if three of them are right, go back to
+// the copy and read three. @Exercise{4} does better than a copy for each token.
+//
+// Two continuations of one prompt are two copies of a cache:
 //
 // ```cpp
 // auto [y, cache] = block.forward(prompt);
@@ -260,6 +313,10 @@ MAMBA2_INSTANTIATE(double)
 // then, when the reader has typed something, another text at once, *on top of* what is there
 // already. The last of these is a pass with a warm cache, `forward(u, {.cache = &cache})`. The
 // convolution's first windows reach back into `conv_state`, the scan starts from `ssm_state`.
+//
+// (Not every implementation has that pass. The reference's block, once it has a cache, takes its
+// step for whatever comes, and its step takes one token: the second text must be fed token by
+// token. Current versions of Hugging Face's model can.)
 //
 // The program cuts one text at every pair of places, into prefill, steps and prefill, and compares
 // with the uncut pass:
@@ -285,9 +342,14 @@ MAMBA2_INSTANTIATE(double)
 // wherever the cuts are.
 // :::
 //
-// Prompts of different lengths in one batch deserve no tricks. Prefill each by itself, at its own
-// length, and put the caches together along the batch axis: from then on all of them take one token
-// at a time.
+// One thing that does *not* work is to keep less than both: the outputs at the last token, say.
+// Every later token will ask the state, and the state needs all tokens of the prompt. What may be
+// left out of a prefill is only what comes after the last block: the scores of all tokens but the
+// last.
+//
+// Prompts of different lengths in one batch deserve no tricks (@exercise{3} has one). Prefill each
+// by itself, at its own length, and put the caches together along the batch axis: from then on all
+// of them take one token at a time.
 //
 // ## Where the reference's step differs from its own pass {#one_token_at_a_time_reference}
 //

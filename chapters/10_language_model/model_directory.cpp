@@ -58,6 +58,7 @@ std::map<std::string, std::string> read_index(const Path& path) {
 // Index and files must agree in both directions: every tensor of the index is in the file it names,
 // and every tensor of a file is in the index, under that file.
 
+//: fold Index and files
 Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
   const auto index = read_index(path);
   const std::string extension = Path(format.file).extension();
@@ -85,6 +86,8 @@ Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
       throw FileError(path.string() + ": tensor '" + tensor + "' is not in '" + name + "'");
   return checkpoint;
 }
+
+// The name of an index follows from that of the file it stands for.
 
 std::string index_of(const CheckpointFormat& format) {
   return std::string(format.file) + ".index.json";
@@ -124,6 +127,8 @@ const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::strin
 
 namespace {
 
+// A message names at most a dozen of each sort.
+
 std::string listed(const char* what, const std::vector<std::string>& items) {
   if (items.empty()) return "";
   std::string text = std::string("\n  ") + what + " (" + std::to_string(items.size()) + "):";
@@ -131,6 +136,8 @@ std::string listed(const char* what, const std::vector<std::string>& items) {
   for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? " " : ", ") + items[i];
   return text + (shown < items.size() ? ", ..." : "");
 }
+
+// The two tables are compared by name, then by shape.
 
 void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, const Path& directory) {
   std::vector<std::string> missing, misshapen, surplus;
@@ -182,6 +189,9 @@ std::size_t covered(std::vector<Range> ranges) {  // each byte counted once
   return sum;
 }
 
+// What they claim is counted as each says it, what they cover as it lies.
+
+//: fold Claimed and covered
 void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) {
   std::vector<Range> ranges;
   std::size_t claimed = 0;  // bytes; nothing overflows, since every tensor lies inside its file
@@ -211,6 +221,7 @@ void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) 
 // largest number in its file. Where no tokenizer is there, or one that cannot be read, all rows
 // count; whoever needs the tokenizer will be told what is wrong with it.
 
+//: fold How many tokens a tokenizer has
 namespace {
 
 std::string read_config_file(const Path& path) {
@@ -235,6 +246,7 @@ std::size_t tokens_of(const Path& path) {
 // Fewer tokens, the same rows: the smallest multiple that pads the one to the other, as a rule a
 // power of two.
 
+//: fold Fewer tokens
 void limit_tokens(LanguageModelConfig& config, std::size_t tokens) {
   const std::size_t rows = config.padded_vocab_size();
   if (tokens == 0 || tokens >= config.vocab_size) return;
@@ -269,29 +281,34 @@ ModelDirectory open_model(const Path& directory) {
 
 // ### Loading {#language_model_load}
 //
-// The rest is a walk: each parameter is filled from the file. A tied head that is stored apart from
-// the embedding must hold the same numbers; if it does not, the configuration is wrong about it,
-// and one of the two would be lost.
+// The rest is a walk, in which each parameter is filled from the file. What fills it is a function
+// of its own, for those who do not want all parameters in memory at once: a model that keeps its
+// weights in fewer bytes asks for one, makes it small, and asks for the next.
+//
+// A tied head that is stored apart from the embedding must hold the same numbers; if it does not,
+// the configuration is wrong about it, and one of the two would be lost.
 
+//: fold A tied head
 namespace {
 
 template <class Real>
-void require_tied(const ModelDirectory& source, const TensorEntry& head,
-                  const Tensor<Real, 2>& embedding_weight) {
+void require_tied(const ModelDirectory& source, std::span<const Real> embedding_weight) {
   const Checkpoint& checkpoint = source.checkpoint;
+  const TensorEntry* head = checkpoint.find("lm_head.weight");
+  if (head == nullptr || !source.config.tie_embeddings) return;
   const TensorEntry& embedding = *find_parameter(checkpoint, "backbone.embedding.weight");
-  if (head.file == embedding.file && head.offset == embedding.offset &&
-      head.strides == embedding.strides)
+  if (head->file == embedding.file && head->offset == embedding.offset &&
+      head->strides == embedding.strides)
     return;
-  std::vector<Real> row(embedding_weight.shape(1));
-  TensorEntry part = head;  // one row at a time
+  std::vector<Real> row(source.config.d_model());
+  TensorEntry part = *head;  // one row at a time
   part.shape = {1, row.size()};
-  for (std::size_t i = 0; i < embedding_weight.shape(0); ++i) {
-    part.offset = head.offset + i * head.strides[0] * element_size(head.type);
+  for (std::size_t i = 0; i < head->shape[0]; ++i) {
+    part.offset = head->offset + i * head->strides[0] * element_size(head->type);
     checkpoint.read(part, std::span(row));
     if (!std::equal(row.begin(), row.end(), embedding_weight.data() + i * row.size()))
       throw FileError(
-          checkpoint.path(head).string() +
+          checkpoint.path(*head).string() +
           ": the configuration ties lm_head.weight to the embedding, but their numbers differ in row " +
           std::to_string(i));
   }
@@ -299,21 +316,25 @@ void require_tied(const ModelDirectory& source, const TensorEntry& head,
 
 }  // namespace
 
+// What reads knows how much it has read, and looks at the head when it has the embedding.
+
+template <class Real>
+ParameterSource<Real> parameter_source(const ModelDirectory& source, const Progress& progress) {
+  const std::size_t total = parameter_count(source.config);
+  return [&source, progress, total, done = std::size_t{0}](const ParameterInfo& info,
+                                                           std::span<Real> values) mutable {
+    source.checkpoint.read(*find_parameter(source.checkpoint, info.name), values);
+    if (info.name == "backbone.embedding.weight") require_tied<Real>(source, values);
+    done += values.size();
+    if (progress) progress(done, total);
+  };
+}
+
 template <class Real>
 LanguageModel<Real> load_language_model(const Path& directory, const Progress& progress) {
   const ModelDirectory source = open_model(directory);
   auto parameters = zero_parameters<Real>(source.config);
-  const std::size_t total = parameter_count(source.config);
-  std::size_t done = 0;
-  const auto fill = [&](const ParameterInfo& info, std::span<Real> values) {
-    source.checkpoint.read(*find_parameter(source.checkpoint, info.name), values);
-    done += values.size();
-    if (progress) progress(done, total);
-  };
-  walk(source.config, fill, parameters);
-  const TensorEntry* head = source.checkpoint.find("lm_head.weight");
-  if (head != nullptr && source.config.tie_embeddings)
-    require_tied(source, *head, parameters.embedding_weight);
+  walk(source.config, parameter_source<Real>(source, progress), parameters);
   return {source.config, std::move(parameters)};
 }
 
@@ -324,6 +345,7 @@ LanguageModel<Real> load_language_model(const Path& directory, const Progress& p
 // another file are already there, the loader might take them for the model's; so nothing is written
 // beside them.
 
+//: fold Names; what must not be there
 namespace {
 
 template <class Real>
@@ -416,28 +438,33 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 // the algorithm; weights rounded to float16 and bfloat16 are further off by the digits they lack.
 // :::
 //
-// So here is a scale to judge by, for the relative error $\lVert a - b \rVert / \lVert b \rVert$ of
-// all logits:
+// So compute **both in float32** first, as \ref mamba2_block_differ "@chapter{mamba2_block}" has it
+// for a single block. Then the relative error $\lVert a - b \rVert / \lVert b \rVert$ of all logits
+// tells rounding from mistakes, which begin at a thousandth:
 //
-// | relative error | what it means |
+// | both in float32 | what it means |
 // |---|---|
-// | below $10^{-5}$ | float32 against double or another float32: rounding |
-// | about $10^{-3}$ | somebody computes or stores in float16 |
-// | about $10^{-2}$ | somebody computes or stores in bfloat16 |
+// | below $10^{-5}$ | rounding |
+// | about $10^{-3}$ | weights that went through float16 on one side; or a small mistake, such as another `eps` |
+// | about $10^{-2}$ | weights that went through bfloat16 on one side; or a mistake |
 // | above $10^{-1}$, or growing along the text | a mistake |
+//
+// In sixteen bits the first line is gone, and rounding and small mistakes cannot be told apart.
 //
 // The usual mistakes, in the order of how often they are made: the wrong order of the pieces of the
 // input projection; the gate before instead of after the norm, or the other way round; another
 // `eps`; the last tokens of a chunk wrong because padding was not given a step size of zero; groups
-// of heads read as interleaved. Each of them is far above the scale of rounding in the first layer
-// already. That is how to find them: compare layer by layer, and look where the first difference is
-// that no rounding explains.
+// of heads read as interleaved. In float32 each of them is far above the scale of rounding in the
+// first layer already. That is how to find them: compare layer by layer, and look where the first
+// difference is that no rounding explains.
 //
 // One disagreement is real and known. With more than one group, the reference's gated norm takes
 // the mean square of each group, Hugging Face's plain path that of all channels together
 // (@chapter{convolution_and_norm}). The published models have one group, and for them the two
 // agree.
 
+template ParameterSource<float> parameter_source(const ModelDirectory&, const Progress&);
+template ParameterSource<double> parameter_source(const ModelDirectory&, const Progress&);
 template LanguageModel<float> load_language_model(const Path&, const Progress&);
 template LanguageModel<double> load_language_model(const Path&, const Progress&);
 template void save_language_model(const LanguageModel<float>&, const Path&, CheckpointLayout,

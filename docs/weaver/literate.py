@@ -64,8 +64,15 @@ PREAMBLE = re.compile(r"#include\b|using [\w:, ]+;|namespace( \w+)? \{|\s*$")
 INSTANTIATION = re.compile(r"#define MAMBA2_INSTANTIATE\b|template (?!<)")
 
 
+FOLD = re.compile(r"\s*//: fold (\S.*?)\s*$")
+
+
 def folds(lines):
-    """The pieces of a code block, (first, end, what it is if a page folds it away): includes in front, at the end what is compiled."""
+    """The pieces of a code block, (first, end, what it is if a page folds it away): includes in front, at the end what is compiled,
+    and all of a block that begins with `//: fold What it is`."""
+    whole = FOLD.match(lines[0])
+    if whole:
+        return [(0, len(lines), whole.group(1))]
     front = next((k for k, line in enumerate(lines) if not PREAMBLE.match(line)), len(lines))
     if not any(line.startswith("#include") for line in lines[:front]):
         front = 0

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from . import literate
 from .chapters import Chapter, chapters
 from .exercises import Exercise, Exercises
-from .markup import BY_NUMBER, Markup, typographic, write_chapters
+from .markup import Markup
+from .names import BY_NUMBER, write_chapters
+from .typography import typographic
 
 SUMMARY = re.compile(r"^@summary\s+(\S.*?)\s*$")
 OUTPUT_HEADER = re.compile(r"^\[([\w.-]+)\]$")
@@ -291,15 +293,16 @@ class Book:
     @staticmethod
     def code_tokens(markup, path, block):
         """A block of code, a token for each of its pieces: what a page folds away has a token of its own."""
-        shown = [(number, line) for number, line in enumerate(block.lines, block.first) if not literate.MARKER.match(line)]
-        for first, end, fold in literate.folds([line for _, line in shown]):
-            piece = shown[first:end]
-            while not piece[0][1].strip():
+        for first, end, fold in literate.folds(block.lines):
+            piece = [(number, line) for number, line in enumerate(block.lines[first:end], block.first + first)
+                     if not literate.MARKER.match(line)]
+            while piece and not piece[0][1].strip():
                 piece.pop(0)
-            while not piece[-1][1].strip():
+            while piece and not piece[-1][1].strip():
                 piece.pop()
-            yield markup.token("code", lines=[line for _, line in piece], lang="cpp", caption=path, first=piece[0][0],
-                               numbers=[number for number, _ in piece], fold=fold)
+            if piece:
+                yield markup.token("code", lines=[line for _, line in piece], lang="cpp", caption=path, first=piece[0][0],
+                                   numbers=[number for number, _ in piece], fold=fold)
 
     def weave_all(self):
         """First pass: numbers and labels. Second pass: the pages."""

@@ -1,5 +1,7 @@
 #include "loading.hpp"
 
+#include <mamba2/limits.hpp>
+
 #include <cstdio>
 #include <map>
 
@@ -43,12 +45,16 @@ void add_dtype_option(CLI::App& command, mamba2::WeightType& type) {
 
 std::unique_ptr<mamba2::Predictor<float>> load(const std::string& directory, mamba2::WeightType type) {
   ProgressLine progress("loading " + directory);
-  return keep(mamba2::load_language_model<float>(
-                  directory, [&](std::size_t done, std::size_t total) { progress.show(done, total); }),
-              type);
+  const auto show = [&](std::size_t done, std::size_t total) { progress.show(done, total); };
+  if (type == mamba2::WeightType::full)
+    return std::make_unique<mamba2::LanguageModel<float>>(mamba2::load_language_model<float>(directory, show));
+  const mamba2::ModelDirectory source = mamba2::open_model(directory);
+  return std::make_unique<mamba2::CompactLanguageModel<float>>(source.config,
+                                                               mamba2::parameter_source<float>(source, show), type);
 }
 
 std::unique_ptr<mamba2::Predictor<float>> keep(mamba2::LanguageModel<float> model, mamba2::WeightType type) {
+  mamba2::keep_memory();  // what is given back is needed again for the next prompt or piece
   if (type == mamba2::WeightType::full) return std::make_unique<mamba2::LanguageModel<float>>(std::move(model));
   return std::make_unique<mamba2::CompactLanguageModel<float>>(std::move(model), type);
 }

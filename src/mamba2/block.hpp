@@ -20,6 +20,7 @@
 
 namespace mamba2 {
 
+//: config
 /// \brief The options of a Mamba-2 block, under the names of the reference. What follows from them is in Mamba2Sizes.
 struct Mamba2Config {
   std::size_t d_model = 0;    ///< width of what comes in and goes out
@@ -53,6 +54,7 @@ struct Mamba2Config {
   /// \brief Whether two blocks are built alike. \return true if all fields are equal
   bool operator==(const Mamba2Config&) const = default;
 };
+//: end
 
 //: sizes
 /// \brief The options of a block and all sizes that follow from them.
@@ -133,6 +135,7 @@ Mamba2Parameters<Real> zero_parameters(const Mamba2Sizes& sizes);
 template <class Real>
 Mamba2Parameters<Real> initial_parameters(const Mamba2Sizes& sizes, Random& random);
 
+//: split
 /// \brief The columns of what the input projection gives, in their order.
 /// \tparam Real float or double, const where they are only read
 template <class Real>
@@ -154,6 +157,7 @@ Columns<Real> split_columns(const Mamba2Sizes& s, MatrixRef<Real> zxbcdt) {
   const auto next = [&](std::size_t count) { return column_block(zxbcdt, (first += count) - count, count); };
   return {.z0 = next(s.d_mlp), .x0 = next(s.d_mlp), .z = next(s.d_ssm), .xBC = next(s.conv_dim), .dt = next(s.nheads)};
 }
+//: end
 
 /// \brief The tensors between the two projections, for those who look inside or compute gradients.
 template <class Real>
@@ -277,7 +281,6 @@ inline std::size_t state_size(const Mamba2Sizes& s) {
 template <class Real>
 Mamba2Cache<Real> empty_cache(const Mamba2Sizes& sizes, std::size_t batch);
 
-//: computes
 /// \brief A Mamba-2 block as it computes: it refers to parameters that somebody else holds, and owns what follows from them.
 template <class Real>
 class Mamba2Mixer {
@@ -313,10 +316,18 @@ class Mamba2Mixer {
   Cache empty_cache(std::size_t batch) const { return mamba2::empty_cache<Real>(sizes_, batch); }
 
  private:
-  /// The way in: the input projection, and room for what comes after it.
-  void enter(MatrixRef<const Real> u, const Operations<Real>& operations, Activations& a) const;
-  /// The way out, from what the scan gave: gate and norm, then the output projection.
-  void leave(const Operations<Real>& operations, Activations& a, MatrixRef<Real> y) const;
+  //: five
+  /// u -> z0, x0, z, x, B, C, dt: the input projection, and room for what comes after it.
+  void project_in(MatrixRef<const Real> u, const Operations<Real>& operations, Activations& a) const;
+  /// x, B, C -> x, B, C: the short convolution with its SiLU. What the next token needs goes to the cache.
+  void convolve(const MixerInput<Real>& input, Cache& cache, const Operations<Real>& operations, Activations& a) const;
+  /// x, B, C, dt -> y: the scan, from the state in the cache and to it.
+  void scan(const MixerInput<Real>& input, Cache& cache, const Operations<Real>& operations, Activations& a) const;
+  /// z0, x0, y, z -> silu(z0) * x0, gated and normed y, side by side.
+  void gate_and_norm(const Operations<Real>& operations, Activations& a) const;
+  /// And the output projection of those.
+  void project_out(const Operations<Real>& operations, const Activations& a, MatrixRef<Real> y) const;
+  //: end
   /// Refuse a cache of other sizes.
   void check_cache(const Cache& cache, std::size_t batch) const;
 
@@ -325,8 +336,8 @@ class Mamba2Mixer {
   WeightPtr<Real> in_proj_, out_proj_;        // here
   Tensor<Real, 1> A_;                         // from A_log, (nheads)
 };
-//: end
 
+//: forward_options
 /// \brief What a forward pass may be told besides its input.
 template <class Real>
 struct ForwardOptions {
@@ -337,6 +348,7 @@ struct ForwardOptions {
   std::size_t chunk_size = 0;                ///< Q of the chunked form; 0 for the one that suits the operations in use
   Mamba2Activations<Real>* keep = nullptr;   ///< receives the tensors in between; null: they are dropped
 };
+//: end
 
 /// \brief What a forward pass gives back.
 template <class Real>

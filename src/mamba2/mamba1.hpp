@@ -98,7 +98,7 @@ struct Mamba1Output {
 /// \return outputs and the last state
 /// \throws ShapeError naming the argument whose shape disagrees
 ///
-/// Written for comparison, not for speed: its convolution is @chapter{state_space}'s, which takes time quadratic in the length.
+/// Written for comparison, not for speed.
 template <class Real>
 Mamba1Output<Real> mamba1_block(const Mamba1Parameters<Real>& parameters, const Tensor<Real, 3>& u);
 

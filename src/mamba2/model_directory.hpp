@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <span>
 
 namespace mamba2 {
 
@@ -31,6 +32,20 @@ ModelDirectory open_model(const std::filesystem::path& directory);
 /// \param name       the reference's name
 /// \return its entry, or nullptr
 const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::string& name);
+
+/// \brief What writes the numbers of a parameter where they belong: `info` says which parameter, `values` receives its numbers.
+template <class Real>
+using ParameterSource = std::function<void(const ParameterInfo& info, std::span<Real> values)>;
+
+/// \brief The parameters of a model in a directory, each read when it is asked for: whoever keeps them in another form need not have
+/// all of them in memory.
+/// \tparam Real float or double
+/// \param source   the directory; it outlives what is returned
+/// \param progress called after each parameter; may be empty
+/// \return what reads a parameter; it throws FileError where the file has become shorter, or the head of a model with tied weights is
+///         stored with other numbers than the embedding's
+template <class Real>
+ParameterSource<Real> parameter_source(const ModelDirectory& source, const Progress& progress = {});
 
 /// \brief Load a model.
 /// \tparam Real float or double

@@ -478,6 +478,26 @@ TEST_CASE("a file that becomes shorter while it is loaded is an error, and the p
     }
 }
 
+TEST_CASE("parameters are read one by one, in any order, as a model is loaded", "[directory]") {
+  const SavedModel saved;
+  const ModelDirectory source = open_model(saved.directory.path());
+  std::size_t last = 0;
+  const auto read = parameter_source<float>(source, [&](std::size_t done, std::size_t total) {
+    CHECK(done > last);
+    CHECK(total == parameter_count(small_config()));
+    last = done;
+  });
+  auto list = parameter_list(source.config);
+  const auto spans = parameter_spans(saved.model.parameters());
+  for (std::size_t i = list.size(); i-- > 0;) {
+    std::vector<float> values(spans[i].size());
+    read(list[i], values);
+    CAPTURE(list[i].name);
+    CHECK(std::equal(values.begin(), values.end(), spans[i].begin(), spans[i].end()));
+  }
+  CHECK(last == parameter_count(small_config()));
+}
+
 TEMPLATE_TEST_CASE("a model saved in either layout loads as it was", "[directory]", float, double) {
   for (const bool tied : {true, false})
     for (const auto layout : layouts()) {

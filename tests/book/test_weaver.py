@@ -466,6 +466,10 @@ class Pages(SmallBook):
         pieces = [(t["fold"], t["numbers"]) for t in self.woven("Text.", code)[1] if t["kind"] == "code"]
         self.assertEqual(pieces, [("What it includes", [6, 7, 8]), ("", list(range(10, 18))), ("What is compiled", list(range(19, 24)))])
 
+    def test_a_block_may_ask_to_be_folded(self):
+        tokens = self.woven("Text.", "\n//: fold The helpers\nint a;\n\n// More.\n\nint b;\n")[1]
+        self.assertEqual([(t["fold"], t["numbers"]) for t in tokens if t["kind"] == "code"], [("The helpers", [7]), ("", [11])])
+
     def test_what_only_looks_like_an_instantiation_is_shown(self):
         code = "\nnamespace n {\n\ntemplate float g(float);\n\nint f() {\n  return 1;\n}\n\n}  // namespace n\n"
         self.assertEqual([t["fold"] for t in self.woven("Text.", code)[1] if t["kind"] == "code"], [""])
@@ -895,8 +899,8 @@ class Binding(unittest.TestCase):
             self.written("<para><novelty>x</novelty></para>")
 
     def test_words_for_the_search(self):
-        page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>code</pre>'
-        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_bar_t", "code"])
+        page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>output</pre><div class="code plain"><pre>code</pre></div>'
+        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_bar_t", "output"])
 
 
 class Figures(unittest.TestCase):

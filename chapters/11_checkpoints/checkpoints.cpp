@@ -368,8 +368,7 @@ class Fields {
   }
   template <class Integer>
   void append(Integer field) {
-    const auto bytes = std::as_bytes(std::span(&field, 1));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    for (const std::byte byte : std::as_bytes(std::span(&field, 1))) bytes_.push_back(byte);
   }
   operator std::span<const std::byte>() const { return bytes_; }
   std::size_t size() const { return bytes_.size(); }

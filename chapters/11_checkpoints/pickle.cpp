@@ -633,7 +633,7 @@ std::vector<PickledTensor> PickleMachine::state_dict(Ref dict) {
   std::unordered_set<std::string> names;
   for (const auto& [key, value] : as<Dict>(dict, "a dict of tensors").items) {
     const std::string& name = as<std::string>(key, "a tensor's name");
-    const std::string which = "'" + name.substr(0, 200) + "'";
+    const std::string which = std::string("'").append(name, 0, 200).append("'");
     if (!names.insert(name).second) refuse("tensor " + which + " comes twice");
     const View* view = std::get_if<View>(&heap_[value]);
     if (view == nullptr) refuse("expected a tensor under the key " + which + ", got " + kind_of(value));

@@ -213,7 +213,7 @@ std::vector<std::int64_t> StreamEncoder::finish() {
   if (checked_ < waiting_.size())
     throw ValueError("text: expected UTF-8, got a broken character at byte " +
                      std::to_string(done_ + checked_));
-  const auto ids = encode(waiting_, done_ == 0, true);
+  auto ids = encode(waiting_, done_ == 0, true);
   done_ += waiting_.size();
   checked_ = 0;
   waiting_.clear();

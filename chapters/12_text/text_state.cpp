@@ -137,7 +137,7 @@ TextState<Real> load_state(const std::filesystem::path& path, const Predictor<Re
       refuse("is no state of a text, or of another model: it has no tensor " + name);
     return *entry;
   };
-  const auto read = [&](const std::string& name, std::vector<std::size_t> shape,
+  const auto read = [&](const std::string& name, const std::vector<std::size_t>& shape,
                         std::span<Real> values) {
     const TensorEntry& entry = find(name);
     if (entry.shape != shape)

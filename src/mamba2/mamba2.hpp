@@ -14,6 +14,9 @@
 #include <mamba2/checkpoint_format.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
+#include <mamba2/compact_kernels.hpp>
+#include <mamba2/compact_limits.hpp>
+#include <mamba2/compact_products.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/costs.hpp>
 #include <mamba2/cross_entropy.hpp>
@@ -23,6 +26,7 @@
 #include <mamba2/gated_mlp.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
+#include <mamba2/instruction_set.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
@@ -38,6 +42,7 @@
 #include <mamba2/model_directory.hpp>
 #include <mamba2/model_gradient.hpp>
 #include <mamba2/norm.hpp>
+#include <mamba2/onednn.hpp>
 #include <mamba2/operations.hpp>
 #include <mamba2/optimizer.hpp>
 #include <mamba2/parallel.hpp>
@@ -48,6 +53,7 @@
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>
 #include <mamba2/row_shares.hpp>
+#include <mamba2/row_tiles.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
 #include <mamba2/scan_gradient.hpp>

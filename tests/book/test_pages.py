@@ -217,6 +217,13 @@ class Pages(unittest.TestCase):
                     problems.append(f"{name}: {figure.attributes.get('id')} has no caption")
         self.none(problems)
 
+    def test_the_readme_shows_what_was_printed(self):
+        with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as source:
+            lines = re.findall(r"^  This is the.*$", source.read(), re.M)
+        printed = "".join(pre.text() for pre in self.pages["ch_training.html"].article().find("pre"))
+        self.assertTrue(lines)
+        self.none([line for line in lines if line not in printed])
+
     def test_chapters_show_what_they_print(self):
         self.none([f"{name}: shows no output" for name, page in self.chapters.items() if not page.article().find("div", "output")])
 

@@ -75,8 +75,8 @@
 //
 // ::: figure two_stories
 // An archive that tells two stories. Who begins at the end, with the central directory, finds a
-// `data.pkl` of 24 bytes; who walks from header to header meets another of that name first. A scanner
-// that does the one does not see what a loader that does the other will load.
+// `data.pkl` of 24 bytes; who walks from header to header meets another of that name first. A
+// scanner that does the one does not see what a loader that does the other will load.
 // :::
 //
 // We read both, and refuse what disagrees.

@@ -105,8 +105,13 @@ TEST_CASE("repeated calls leave nothing allocated", "[fast]") {
     for (int i = 0; i < 5; ++i) model.step({1, 2}, cache);
   };
   for (int i = 0; i < 20; ++i) work();  // the allocator keeps a few small pieces for each thread at first
-  const std::size_t before = mallinfo2().uordblks;
-  for (int i = 0; i < 20; ++i) work();
-  const std::size_t after = mallinfo2().uordblks;
-  CHECK(after <= before + 4096);
+  // What is lost is lost in every round; a thread that had little to do until now fills its pieces in one.
+  std::size_t least = std::numeric_limits<std::size_t>::max();
+  for (int round = 0; round < 6; ++round) {
+    const std::size_t before = mallinfo2().uordblks;
+    for (int i = 0; i < 20; ++i) work();
+    const std::size_t after = mallinfo2().uordblks;
+    least = std::min(least, after > before ? after - before : 0);
+  }
+  CHECK(least <= 4096);
 }

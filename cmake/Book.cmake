@@ -1,6 +1,7 @@
 # The book: programs run and captured, figures drawn, pages woven, Doxygen run, everything bound into build/book/html.
 #   book   build/book/html/index.html
 #   pdf    build/book/the-annotated-mamba-2.pdf
+#   picture  docs/screenshot.png, which the README shows: its first page as it looks now
 # Only what changed is made again. Measured programs run one at a time.
 
 if(NOT DEFINED Python3_EXECUTABLE AND EXISTS /usr/bin/python3)
@@ -67,10 +68,10 @@ function(add_book)
   foreach(page IN LISTS front)
     list(APPEND woven_inputs "${PROJECT_SOURCE_DIR}/docs/${page}")
   endforeach()
-  foreach(module IN ITEMS weave pages chapters exercises markup literate doxygen report)  # what weaving takes, and what binding takes
+  foreach(module IN ITEMS weave pages chapters exercises markup inline names typography literate doxygen report)  # what weaving takes, and what binding takes
     list(APPEND weaving "${WEAVER_DIR}/${module}.py")
   endforeach()
-  foreach(module IN ITEMS bind reference api code plain doxygen markup report)
+  foreach(module IN ITEMS bind reference api code plain doxygen names typography report)
     list(APPEND binding "${WEAVER_DIR}/${module}.py")
   endforeach()
   file(GLOB_RECURSE headers CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/mamba2/*.hpp" "${PROJECT_SOURCE_DIR}/src/demo/*.hpp")
@@ -110,6 +111,8 @@ function(add_book)
     COMMAND ${WEAVER} press --html "${BOOK_DIR}/html" --book "${BOOK_DIR}/woven/book.json" --out "${pdf}"
     DEPENDS "${WEAVER_DIR}/press.py" "${BOOK_DIR}/bound.stamp" COMMENT "Printing the book" VERBATIM)
   add_custom_target(pdf DEPENDS "${pdf}")
+  add_custom_target(picture COMMAND ${WEAVER} picture --html "${BOOK_DIR}/html" --out "${docs}/screenshot.png" VERBATIM)
+  add_dependencies(picture book)
 endfunction()
 
 # What one chapter gives to the book: its output, its figures, its texts.

@@ -82,6 +82,23 @@ function(add_chapters)
   set(MAMBA2_CHAPTER_LIBRARIES "${all_libraries}" PARENT_SCOPE)
 endfunction()
 
+# compile_for_newer_processors(file): for chapter.cmake. A file of inner loops is compiled once more for each newer level of the
+# instruction set, with MAMBA2_INSTRUCTION_SET as the level's name; the program picks one when it starts.
+macro(compile_for_newer_processors file)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    literate_source(loops "${here}/${file}")
+    foreach(level IN ITEMS x86-64-v3 x86-64-v4)
+      string(REPLACE "-" "_" set ${level})
+      add_library(mamba2_${number}_${set} OBJECT "${loops}")
+      target_link_libraries(mamba2_${number}_${set} PRIVATE mamba2_settings)
+      target_compile_definitions(mamba2_${number}_${set} PRIVATE MAMBA2_INSTRUCTION_SET=${set})
+      target_compile_options(mamba2_${number}_${set} PRIVATE -march=${level})
+      set_target_properties(mamba2_${number}_${set} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+      list(APPEND objects mamba2_${number}_${set})
+    endforeach()
+  endif()
+endmacro()
+
 # add_chapter_program(target source chapters): a program, if its source is there, from the chapters up to its own.
 function(add_chapter_program target source chapters)
   if(EXISTS "${source}")

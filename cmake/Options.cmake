@@ -76,7 +76,6 @@ target_compile_options(mamba2_settings INTERFACE
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,13>>:-Wno-array-bounds>
   # Clang warns of each loop that a slow build does not vectorise, and counts a change of sign as a conversion, GCC not.
   "$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed;-Wno-sign-conversion>"
-  $<$<CONFIG:Release>:-O3>
   $<$<BOOL:${MAMBA2_NATIVE}>:-march=native>)
 if(MAMBA2_SANITIZE)
   target_compile_options(mamba2_settings INTERFACE

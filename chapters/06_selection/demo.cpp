@@ -85,9 +85,9 @@ void task() {
   const Task task = make_task(seqlen);
   const Tensor<double, 2> marked = task.value * task.mark;
   const auto row = [&](const char* name, const Tensor<double, 2>& y, double formula) {
-    std::printf("  %-30s %.3f   %.3f\n", name, squared_error(y, task.target), formula);
+    std::printf("  %-32s %9.3f   %14.3f\n", name, squared_error(y, task.target), formula);
   };
-  std::printf("mean squared error           of %zu tokens   by the formula\n", seqlen);
+  std::printf("%zu tokens, mean squared error   measured   by the formula\n", seqlen);
   row("saying zero", zeros<double>(seqlen, 1), 1);
   row("nothing selected", constant_decay(task.value, p), 1 - p / (2 - p));
   row("writing selected", constant_decay(marked, 1), (1 - p) / (2 - p));

@@ -53,6 +53,7 @@ GRADE(2, "the gate by itself") {
     const double gate = 1 / (1 + std::exp(-z(t)));
     expected(t) = h = (1 - gate) * h + gate * x(t);
   }
+  grader::given("x", x, "z", z, "h0", 0.75);
   grader::expect_close(exercises::gated_recurrence(x, z, 0.75), expected,
                        "the states h_t, from h = 0.75");
 }

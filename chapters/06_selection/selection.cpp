@@ -136,7 +136,7 @@
 // meanwhile.
 //
 // ::: keyidea Three selections
-// $B_t$ chooses where a token is written, $C_t$ where is read, and $\Delta_t$ how much is forgotten
+// $B_t$ chooses where a token is written, $C_t$ where to read, and $\Delta_t$ how much is forgotten
 // and how strongly is written. All three are computed from the token; the rate $A$ alone is a fixed
 // parameter, and even it acts only through $\Delta_t A$, which is not fixed.
 // :::

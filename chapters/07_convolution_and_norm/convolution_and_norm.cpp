@@ -93,7 +93,7 @@
 // clearly positive, nearly zero for what is clearly negative. Without it the projection and the
 // convolution would be one linear map of four tokens, and a sum cannot say *and*. With it a channel
 // can wait for two things to come together, this word here and that one before it, and stay silent
-// otherwise: weigh both, subtract a bias that one of them alone does not reach. (@exercise{4} is
+// otherwise: weigh both, subtract a bias that one of them alone does not reach. (@Exercise{4} is
 // about that.) For $B$ and $C$ it is also what linear attention calls a feature map
 // [@katharopoulos2020]: scores $C_i^\top B_j$ are made of features that are hardly ever far below
 // zero.

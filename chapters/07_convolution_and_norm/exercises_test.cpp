@@ -55,8 +55,10 @@ GRADE(1, "one channel") {
   for (const std::size_t seqlen : {9, 2}) {
     const auto x = noise(seqlen, 3);
     const std::string length = " of " + std::to_string(seqlen) + " tokens";
+    grader::given("x", x, "taps", taps, "state", nothing);
     grader::expect_close(exercises::convolve_channel(x, taps, 0, nothing),
                          convolve(x, taps, 0, nothing), "outputs" + length + ", nothing before them");
+    grader::given("x", x, "taps", taps, "bias", 0.5, "state", state);
     grader::expect_close(exercises::convolve_channel(x, taps, 0.5, state),
                          convolve(x, taps, 0.5, state),
                          "outputs" + length + " with a bias, from a state");
@@ -65,6 +67,7 @@ GRADE(1, "one channel") {
 
 GRADE(1, "a window of another width") {
   const auto taps = noise(3, 4), state = noise(3, 5), x = noise(7, 6);
+  grader::given("x", x, "taps", taps, "state", state);
   grader::expect_close(exercises::convolve_channel(x, taps, 0, state), convolve(x, taps, 0, state),
                        "outputs, three taps");
 }
@@ -77,6 +80,7 @@ GRADE(2, "the state that is left") {
         {.x = column(x), .batch = 1, .weight = row(taps), .initial_state = row(state)});
     Tensor<double, 1> expected = zeros<double>(4);
     std::copy(after.begin(), after.end(), expected.begin());
+    grader::given("x", x, "state", state);
     grader::expect_close(exercises::state_after(x, state), expected,
                          "the state after " + std::to_string(seqlen) + " tokens");
   }

@@ -117,7 +117,7 @@ MAMBA2_INSTANTIATE(double)
 // What differs by a thousand times that, in a model as shallow as you can make it, is a mistake,
 // and the list of suspects is short. The order z, x, B, C, dt. The norm's place, its groups, its
 // $\epsilon$. Taps reversed. Softplus forgotten, or the bias added after it. Prompts padded on the
-// left, without the padding being kept out of the state. @exercise{4} hands you five such blocks.
+// left, without the padding being kept out of the state. @Exercise{4} hands you five such blocks.
 //
 // Only when both agree in float32 is it time to ask what sixteen bits do. Then a per cent is
 // nothing to worry about.

@@ -56,7 +56,7 @@ void size() {
   std::printf("ssm_state, all layers         %9zu bytes\n", ssm);
   for (const std::size_t attention_layers : {layers, layers / 2}) {
     const std::size_t each = attention_layers * bytes * 2 * config.d_model;  // a key and a value
-    std::printf("attention, %zu layers          %9zu bytes for each token: more from token %zu on\n",
+    std::printf("attention, %zu layers          %9zu bytes a token; more from token %zu on\n",
                 attention_layers, each, (conv + ssm) / each + 1);
   }
 }

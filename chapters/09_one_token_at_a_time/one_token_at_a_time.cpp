@@ -128,7 +128,7 @@ void convolution_step(MatrixRef<const Real> x, MatrixRef<const Real> weight, std
 // One token, one head: fade, write, read. Nothing here is new: it is the recurrence of
 // @chapter{state_space},
 //
-// $$ S \leftarrow e^{\Delta A} S + (\Delta\, x)\, B^\top, \qquad y = S\, C + D\, x, $$ {#eq:one_step}
+// $$ h \leftarrow e^{\Delta A} h + (\Delta\, x)\, B^\top, \qquad y = h\, C + D\, x, $$ {#eq:one_step}
 //
 // with the state held as (headdim, d_state), so that the inner loop runs along memory. Each number
 // of the state is read once and written once for a token.
@@ -218,7 +218,7 @@ Tensor<Real, 4> scan_step(const ScanInput<Real>& input, const ScanOptions& optio
 }
 
 // The remainders are made with the first step and stay, so that later steps ask for no memory.
-// @chapter{fast} keeps them only for heads that forget so slowly that it matters.
+// @Chapter{fast} keeps them only for heads that forget so slowly that it matters.
 //
 // ## The step {#one_token_at_a_time_step}
 //
@@ -296,7 +296,7 @@ MAMBA2_INSTANTIATE(double)
 // (*speculative decoding*). There are two ways. **Copy**: keep the cache from before, which costs
 // as much memory as a text of its own. **Replay**: read the tokens again from the last copy on,
 // which costs a prefill. Guess eight tokens from a copy, and if three of them are right, go back to
-// the copy and read three. @exercise{4} does better than a copy for each token.
+// the copy and read three. @Exercise{4} does better than a copy for each token.
 //
 // Two continuations of one prompt are two copies of a cache:
 //
@@ -347,9 +347,9 @@ MAMBA2_INSTANTIATE(double)
 // left out of a prefill is only what comes after the last block: the scores of all tokens but the
 // last.
 //
-// Prompts of different lengths in one batch deserve no tricks. Prefill each by itself, at its own
-// length, and put the caches together along the batch axis: from then on all of them take one token
-// at a time.
+// Prompts of different lengths in one batch deserve no tricks (@exercise{3} has one). Prefill each
+// by itself, at its own length, and put the caches together along the batch axis: from then on all
+// of them take one token at a time.
 //
 // ## Where the reference's step differs from its own pass {#one_token_at_a_time_reference}
 //

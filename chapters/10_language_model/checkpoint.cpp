@@ -131,6 +131,7 @@ void refuse_stand_in(std::string_view beginning, const std::string& where) {
 // mamba2::TensorEntry. Where numbers lie in order, the last index fastest, the strides say nothing
 // new; but PyTorch can store a view of a tensor, its transpose for example, and then they matter.
 
+//: fold Sizes and names
 std::size_t element_size(ElementType type) {
   switch (type) {
     case ElementType::float16:
@@ -177,6 +178,7 @@ std::vector<std::size_t> contiguous_strides(const std::vector<std::size_t>& shap
 // Bytes become numbers one kind at a time. `memcpy` is how C++ says "these bytes are a float": it
 // compiles to a plain load, and does not mind where in the file the number lies.
 
+//: fold Four kinds of numbers
 namespace {
 
 template <class Stored, class Real, class Convert>
@@ -205,6 +207,9 @@ void decode(const std::byte* bytes, ElementType type, std::span<Real> out) {
 
 }  // namespace
 
+// A checkpoint is its files and the table of what lies in them, sorted by name.
+
+//: fold The table
 Checkpoint::Checkpoint(std::vector<std::unique_ptr<InputFile>> files, std::vector<TensorEntry> tensors)
     : files_(std::move(files)), tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(),
@@ -298,6 +303,7 @@ void Checkpoint::read(const TensorEntry& entry, std::span<Real> out) const {
 // descriptors. Nothing of this kind can be put in place; it is written straight. So the first
 // question is where a name leads.
 
+//: fold Where a name leads
 namespace {
 
 /// The descriptor that a name such as /dev/stdout or /dev/fd/3 stands for.
@@ -330,6 +336,7 @@ std::filesystem::path end_of_links(std::filesystem::path path) {
 // may do very little, but it may remove a file. So the names of files being written are kept where
 // a handler can read them.
 
+//: fold Names that a handler can read
 namespace {
 
 struct Unfinished {
@@ -369,6 +376,7 @@ void remove_unfinished_files() noexcept {
 // gets the permissions of the file that it will replace, and a file that may not be written is not
 // replaced either.
 
+//: fold Opening, and giving up
 NewFile::NewFile(std::filesystem::path path) : path_(std::move(path)), end_(end_of_links(path_)) {
   struct stat status{};
   const bool exists = ::stat(end_.c_str(), &status) == 0;
@@ -420,6 +428,9 @@ void NewFile::overwrite(std::size_t offset, std::span<const std::byte> bytes) {
   }
 }
 
+// At the end the file is put in place. Each of the steps can fail, and then the file aside is
+// removed.
+
 void NewFile::commit() {
   const bool straight = aside_.empty();  // pipes and devices need not know how to flush
   const bool flushed = straight || ::fsync(descriptor_) == 0;
@@ -444,6 +455,7 @@ void NewFile::commit() {
 
 // The numbers of a tensor go the way back, from `Real` to bytes.
 
+//: fold From numbers to bytes
 template <class Real>
 std::vector<std::byte> encode(std::span<const Real> values, ElementType type) {
   const std::size_t width = element_size(type);

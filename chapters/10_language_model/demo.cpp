@@ -5,12 +5,14 @@
 // files that lie.
 
 #include <demo/demo.hpp>
+#include <demo/refusal.hpp>
 #include <mamba2/cross_entropy.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/safetensors.hpp>
 
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -30,8 +32,62 @@ namespace fs = std::filesystem;
 using demo::relative_difference;
 using demo::yes;
 
-// The published sizes first, by parameter_count() alone.
+// A directory of its own, removed at the end.
 
+//: fold Scratch files
+struct Scratch {
+  fs::path path;
+  Scratch() {
+    std::string name = (fs::temp_directory_path() / "chapter-10-XXXXXX").string();
+    path = ::mkdtemp(name.data());
+  }
+  ~Scratch() { fs::remove_all(path); }
+};
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// First the comparison with the reference. A small model with random weights was saved and computed
+// by other programs, in double precision; its directory, some tokens and their logits lie in
+// `tests/golden`, as arrays in NumPy's format: a header of text, whose length stands at byte 8,
+// then the numbers.
+
+//: fold Reading NumPy's arrays; the comparison
+const fs::path golden =
+    fs::path(__FILE__).parent_path().parent_path().parent_path() / "tests/golden/lm";
+
+template <class Number, std::size_t N>
+Tensor<Number, N> golden_array(const char* name, const std::array<std::size_t, N>& shape) {
+  const std::string file = contents(golden / "tiny" / name);
+  std::uint16_t header = 0;
+  std::memcpy(&header, file.data() + 8, 2);
+  Tensor<Number, N> array(shape);
+  if (file.size() != 10 + header + array.size() * sizeof(Number))
+    throw mamba2::FileError(std::string(name) + ": expected another number of bytes");
+  std::memcpy(array.data(), file.data() + 10 + header, array.size() * sizeof(Number));
+  return array;
+}
+
+void show_reference() {
+  const auto ids = golden_array<std::int64_t, 2>("input_ids.npy", {2, 45});
+  const auto want = golden_array<double, 3>("logits.npy", {2, 45, 624});
+  const auto in_float = mamba2::load_language_model<float>(golden / "tiny-hf").forward(ids);
+  const auto in_double = mamba2::load_language_model<double>(golden / "tiny-hf").forward(ids);
+  std::printf("[reference]\nafter 45 tokens, token     the reference       float32       float64\n");
+  for (const std::size_t v : {0U, 1U, 2U, 622U})
+    std::printf("%25zu  %16.9f  %12.6f  %12.9f\n", v, want(1, 44, v),
+                static_cast<double>(in_float(1, 44, v)), in_double(1, 44, v));
+  std::printf(
+      "all %zu logits agree with the reference's to 2e-5 in float32: %s, to 1e-12 in float64: %s\n",
+      want.size(), yes(demo::relative_difference(in_float, want) < 2e-5),
+      yes(demo::relative_difference(in_double, want) < 1e-12));
+}
+
+// The published sizes, by parameter_count() alone.
+
+//: fold The sizes
 void show_sizes() {
   std::printf("[sizes]\n              d_model  layers     parameters\n");
   struct Size {
@@ -53,6 +109,7 @@ void show_sizes() {
 // The small model: four layers, a vocabulary of 60 tokens padded to 64, and a text of 37 tokens
 // that no chunk divides.
 
+//: fold The small model, and all forms
 mamba2::LanguageModelConfig small_config() {
   return {.n_layer = 4,
           .vocab_size = 60,
@@ -95,6 +152,7 @@ void show_forms(const mamba2::LanguageModel<double>& model) {
 // How good it is, beside models that only count. A text is cut into pieces; each different piece is
 // a token, and the logarithm of how often it occurs is its score, at every place.
 
+//: fold Cutting a text
 std::vector<std::string> cut(const std::string& text, bool words) {
   std::vector<std::string> pieces;
   for (const char letter : text) {
@@ -109,6 +167,9 @@ void show_row(const char* name, const mamba2::CrossEntropy& found, const char* b
               found.perplexity(), bits);
 }
 
+// Two models of such pieces: one that knows nothing, one that has counted.
+
+//: fold The two models, and the rows
 void show_counts(const std::string& text, bool words) {
   std::map<std::string, std::int64_t> tokens;
   std::vector<double> counts;
@@ -144,9 +205,9 @@ void show_good(const mamba2::LanguageModel<double>& model) {
   show_row("the model, 60 tokens, 4 padding", cross_entropy(model, some_text()), "");
 }
 
-// How the residual stream grows: a forward pass that keeps the stream as each layer finds it. Fresh
-// weights write little; so the program also shows the same model with every mixer writing ten times
-// as loud. That is a walk over the parameters, which looks for the weights by which mixers write.
+// How the residual stream grows: a forward pass that keeps the stream as each layer finds it; and
+// the same where every mixer writes ten times as loud. That is a walk over the parameters, which
+// looks for the weights by which mixers write.
 
 void show_stream(mamba2::LanguageModel<double> model, double loudness) {
   model.update([&](auto& parameters) {
@@ -169,28 +230,13 @@ void show_stream(mamba2::LanguageModel<double> model, double loudness) {
 
 // Numbers in sixteen bits, there and back.
 
+//: fold Halves; loading again
 void show_halves() {
   std::printf("[halves]\n    a float       bfloat16        float16\n");
   for (const float value : {1.0f, 0.1f, 3.14159265f, 1.00390625f, 1000.5f, 70000.0f, 1e-7f})
     std::printf("%11.7g  %13.7g  %13.7g\n", static_cast<double>(value),
                 static_cast<double>(mamba2::bfloat16_to_float(mamba2::float_to_bfloat16(value))),
                 static_cast<double>(mamba2::float16_to_float(mamba2::float_to_float16(value))));
-}
-
-// A directory of its own, removed at the end.
-
-struct Scratch {
-  fs::path path;
-  Scratch() {
-    std::string name = (fs::temp_directory_path() / "chapter-10-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Scratch() { fs::remove_all(path); }
-};
-
-std::string contents(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 bool same(const mamba2::LanguageModel<double>& a, const mamba2::LanguageModel<double>& b) {
@@ -220,6 +266,7 @@ void show_checkpoints(const mamba2::LanguageModel<double>& model, const fs::path
 
 // The beginning of a safetensors file: the header's length, and its first entries, one a line.
 
+//: fold The beginning of a file
 void show_header(const fs::path& path) {
   const std::string file = contents(path);
   std::uint64_t length = 0;
@@ -235,16 +282,9 @@ void show_header(const fs::path& path) {
 
 // And files that lie. Each is refused with its name, the place and the reason.
 
-template <class Read>
-void show_refusal(const char* what, Read read) {
-  try {
-    read();
-    std::printf("%s: ACCEPTED\n", what);
-  } catch (const mamba2::FileError& error) {
-    std::printf("%s:\n    %s\n", what, error.what());
-  }
-}
+// Three headers, each with one claim that is not true.
 
+//: fold Three lies
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
@@ -255,17 +295,17 @@ void show_lies() {
     const std::uint64_t length = text.size();
     return std::string(reinterpret_cast<const char*>(&length), 8) + text + std::string(8, '\0');
   };
-  show_refusal("a shape whose size overflows to the right one", [&] {
+  demo::show_refusal("a shape whose size overflows to the right one", [&] {
     const std::string file =
         header(R"({"w":{"dtype":"F32","shape":[4611686018427387906],"data_offsets":[0,8]}})");
     mamba2::read_safetensors({"weights", bytes_of(file)});
   });
-  show_refusal("two tensors on the same bytes", [&] {
+  demo::show_refusal("two tensors on the same bytes", [&] {
     const std::string file = header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
                                     R"("b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})");
     mamba2::read_safetensors({"weights", bytes_of(file)});
   });
-  show_refusal("a header longer than its file", [&] {
+  demo::show_refusal("a header longer than its file", [&] {
     const std::string file = header("{}").replace(0, 8, std::string(7, '\xff') + '\x7f');
     mamba2::read_safetensors({"weights", bytes_of(file)});
   });
@@ -273,9 +313,12 @@ void show_lies() {
 
 }  // namespace
 
+// One after the other:
+
 int main() {
   const mamba2::LanguageModel<double> model(small_config(), 10);
   const Scratch scratch;
+  show_reference();
   show_sizes();
   show_forms(model);
   show_good(model);
@@ -295,6 +338,11 @@ int main() {
 // four layers:
 //
 // @output stream
+//
+// An embedding with deviation 0.02 is soon drowned: the first layer already writes more than ten
+// times of what it finds, since it reads a norm of it. From then on the stream grows ever more
+// slowly, as a sum of independent terms does, about as the root of their number. That a fresh model
+// knows nothing is not because its blocks are quiet, but because what they say is random.
 //
 // A model that was saved is loaded as it was, to the last bit where doubles are stored, and to what
 // the format can hold otherwise:
@@ -331,8 +379,10 @@ int main() {
 // numbers, and refuse a file whose header or whose range is a lie.
 // :::
 //
-// ::: exercise 4 Tied scores
-// From the residual stream to the scores: norm, then the tied head, and only for tokens that exist.
+// ::: exercise 4 The residual loop
+// The whole of a model but for its mixers, which are given as functions: embedding, stream, norms,
+// the tied head, and scores only for tokens that exist. Your loop is fed the library's own mixers,
+// and has to give the library's logits.
 // :::
 //
 // ## Further reading {#language_model_reading}

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -35,11 +36,19 @@ std::size_t count_parameters(const Sizes& sizes);
 //   range does not lie in the data, or if shape and range do not belong together
 std::vector<double> read_tensor(const std::string& file, const std::string& name);
 
-// 4. Scores from the residual stream: norm, then the tied head, padding left out.
-//   x: (tokens, d_model); norm_f: weights of the norm, (d_model); eps: added to its mean square
+// A layer: the weights of its norm, (d_model), and its mixer, which makes (tokens, d_model) of (tokens, d_model).
+struct Layer {
+  Tensor<double, 1> norm;
+  std::function<Tensor<double, 2>(const Tensor<double, 2>&)> mixer;
+};
+
+// 4. The scores of a model after each token of a text, its head tied to the embedding, padding left out.
+//   ids: the tokens, each less than vocab_size
 //   embedding: (padded_vocab_size, d_model), whose first vocab_size rows belong to tokens
+//   norm_f: weights of the norm before the head, (d_model); eps: added to the mean square in every norm
 //   returns (tokens, vocab_size)
-Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1>& norm_f, double eps,
-                              const Tensor<double, 2>& embedding, std::size_t vocab_size);
+Tensor<double, 2> scores(const std::vector<std::size_t>& ids, const Tensor<double, 2>& embedding,
+                         const std::vector<Layer>& layers, const Tensor<double, 1>& norm_f, double eps,
+                         std::size_t vocab_size);
 
 }  // namespace exercises

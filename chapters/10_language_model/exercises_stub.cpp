@@ -38,10 +38,12 @@ std::vector<double> read_tensor(const std::string& file, const std::string& name
   throw not_implemented(3);
 }
 
-// 4. One row of scores for each row of x: the RMS norm of the row, then its dot product with the
-// row of each token. Only tokens that exist have a score here.
-Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1>& norm_f, double eps,
-                              const Tensor<double, 2>& embedding, std::size_t vocab_size) {
+// 4. Look up the rows, let each layer add what its mixer makes of the stream's norm, and at the end
+// take one more norm and a dot product with the row of each token. A norm divides each row by the
+// root of its mean square plus eps, and multiplies by the weights.
+Tensor<double, 2> scores(const std::vector<std::size_t>& ids, const Tensor<double, 2>& embedding,
+                         const std::vector<Layer>& layers, const Tensor<double, 1>& norm_f, double eps,
+                         std::size_t vocab_size) {
   throw not_implemented(4);
 }
 

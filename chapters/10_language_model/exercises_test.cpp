@@ -10,7 +10,9 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <memory>
 
 using mamba2::Tensor;
 using mamba2::zeros;
@@ -147,20 +149,62 @@ GRADE(3, "read a tensor") {
           "a header whose length wraps around, with the eight bytes before it, should be refused");
 }
 
-GRADE(4, "tied scores") {
-  demo::Random draw(7);
-  auto x = zeros<double>(3, 5);
-  auto norm_f = zeros<double>(5);
-  auto embedding = zeros<double>(8, 5);
-  demo::fill(x, draw, -0.1, 0.1);
-  demo::fill(norm_f, draw, 0.5, 1.5);
-  demo::fill(embedding, draw);
-  const double eps = 1e-3;
-  auto normed = zeros<double>(3, 5);
-  mamba2::rms_norm<double>(mamba2::as_matrix(std::as_const(x)), norm_f, eps, mamba2::as_matrix(normed));
-  auto expected = zeros<double>(3, 6);
-  for (std::size_t t = 0; t < 3; ++t)
-    for (std::size_t v = 0; v < 6; ++v)
-      for (std::size_t k = 0; k < 5; ++k) expected(t, v) += normed(t, k) * embedding(v, k);
-  grader::expect_close(exercises::tied_scores(x, norm_f, eps, embedding, 6), expected, "scores");
+// Exercise 4.
+
+namespace {
+
+using Ids = Tensor<std::int64_t, 2>;
+
+// The library's mixer of a branch, as a plain function.
+std::function<Tensor<double, 2>(const Tensor<double, 2>&)> as_function(
+    const mamba2::LanguageModel<double>& model, std::size_t branch) {
+  auto parameters = std::make_shared<mamba2::LanguageModelParameters<double>>(model.parameters());
+  const std::shared_ptr<mamba2::Mixer<double>> mixer = model.config().branches()[branch].mixer->make(
+      parameters->branches[branch].mixer, mamba2::full_weight<double>);
+  return [parameters, mixer, &model](const Tensor<double, 2>& u) {
+    Tensor<double, 2> y(u.shape());
+    mixer->forward({.u = mamba2::as_matrix(u), .batch = 1}, nullptr, model.operations(), nullptr,
+                   mamba2::as_matrix(y));
+    return y;
+  };
+}
+
+void expect_the_librarys(const mamba2::LanguageModelConfig& config, const std::string& what) {
+  mamba2::LanguageModel<double> model(config, 7);
+  model.update(
+      [](auto& parameters) {  // norms whose weights are not all one, an embedding that is heard
+        demo::Random draw(3);
+        demo::fill(parameters.embedding_weight, draw, -0.4, 0.4);
+        for (auto& branch : parameters.branches) demo::fill(branch.norm_weight, draw, 0.5, 1.5);
+        demo::fill(parameters.norm_f_weight, draw, 0.5, 1.5);
+      });
+  std::vector<exercises::Layer> layers;
+  for (std::size_t i = 0; i < model.parameters().branches.size(); ++i)
+    layers.push_back({model.parameters().branches[i].norm_weight, as_function(model, i)});
+  const std::vector<std::size_t> ids{3, 1, 4, 1, 5, 9, 2};
+  Ids batch({1, ids.size()});
+  std::copy(ids.begin(), ids.end(), batch.begin());
+  const auto logits = model.forward(batch);
+  Tensor<double, 2> expected({ids.size(), config.vocab_size});
+  for (std::size_t t = 0; t < ids.size(); ++t)
+    for (std::size_t v = 0; v < config.vocab_size; ++v) expected(t, v) = logits(0, t, v);
+  grader::expect_close(
+      exercises::scores(ids, model.parameters().embedding_weight, layers,
+                        model.parameters().norm_f_weight, config.norm_eps, config.vocab_size),
+      expected, what);
+}
+
+}  // namespace
+
+GRADE(4, "the residual loop") {
+  mamba2::LanguageModelConfig config{
+      .n_layer = 1,
+      .vocab_size = 11,
+      .norm_eps = 1e-2,
+      .mixer = mamba2::Mamba2Config{.d_model = 6, .d_state = 5, .headdim = 4}};
+  expect_the_librarys(config, "scores of a model of one layer");
+  config.n_layer = 3;
+  expect_the_librarys(config, "scores of a model of three layers");
+  config.d_intermediate = 8;
+  expect_the_librarys(config, "scores of a model whose layers have a second branch, an MLP");
 }

@@ -10,6 +10,7 @@
 // 128, as the reference does. Split over machines, each has a part of the hidden channels: rows of
 // $W_1$, once among the values and once among the gates, and columns of $W_2$.
 
+//: fold Its parameters
 #include <mamba2/error.hpp>
 #include <mamba2/gated_mlp.hpp>
 #include <mamba2/mixers.hpp>

@@ -10,6 +10,7 @@
 // things about one tensor is refused. Both are checked while parsing, in a callback that sees every
 // value as it is read.
 
+//: fold A watch over the parser
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
 #include <mamba2/mapped_file.hpp>
@@ -54,6 +55,7 @@ class Watch {  // called by the parser for each value, key, beginning and end
 // parsing; whoever expects a number may accept the text. Words inside strings stay as they are, so
 // the loop has to know when it is in one.
 
+//: fold Words in quotes
 std::string quote_python_numbers(std::string_view text) {
   std::string result;
   result.reserve(text.size());
@@ -79,6 +81,9 @@ std::string quote_python_numbers(std::string_view text) {
 
 }  // namespace
 
+// Then the parser may have the text. Its errors become ours.
+
+//: fold The parser
 nlohmann::json parse_json(std::string_view text, const std::string& where, const JsonLimits& limits) {
   refuse_stand_in(text, where);
   if (text.size() > limits.bytes)
@@ -106,6 +111,7 @@ nlohmann::json parse_json(std::string_view text, const std::string& where, const
 // value together with the way to it, such as `config.json: ssm_cfg.dt_limit`. Each step deeper adds
 // to the way, and every refusal begins with it.
 
+//: fold Steps and refusals
 JsonEntry::JsonEntry(const nlohmann::json& value, std::string where)
     : value_(&value), where_(std::move(where)) {}
 
@@ -166,6 +172,9 @@ const nlohmann::json& JsonEntry::array() const {
   return *value_;
 }
 
+// Numbers are asked for with what they may be at most.
+
+//: fold Numbers, truth values, texts
 std::size_t JsonEntry::whole(std::size_t most) const {
   if (!value_->is_number_unsigned() || value_->get<std::uint64_t>() > most)
     expected("a whole number from 0 to " + std::to_string(most));

@@ -33,6 +33,13 @@
 // | `logits` | (batch, seqlen, padded_vocab_size) | a score for every token that could come next |
 // :::
 //
+// ## The same numbers {#language_model_result}
+//
+// This is where the chapter leads: a model that others have saved is loaded, and the scores that it
+// gives are theirs. Four of the scores after one of the texts, and all of them together:
+//
+// @output reference
+//
 // ## Tokens in, scores out {#language_model_idea}
 //
 // A tokenizer, the subject of @chapter{text}, cuts a text into pieces and numbers them. For now a
@@ -48,7 +55,7 @@
 //
 // In formulas, with the token $t$ and the layers $i = 1 \dots n$:
 //
-// $$ x^{(0)} = E_t, \qquad x^{(i)} = x^{(i-1)} + \mathrm{mixer}_i(\mathrm{norm}_i(x^{(i-1)})), \qquad \mathrm{logits} = H\, \mathrm{norm}_f(x^{(n)}). $$ {#eq:language_model}
+// $$ \begin{aligned} x^{(0)} &= E_t, \\ x^{(i)} &= x^{(i-1)} + \mathrm{mixer}_i(\mathrm{norm}_i(x^{(i-1)})), \\ \mathrm{logits} &= H\, \mathrm{norm}_f(x^{(n)}). \end{aligned} $$ {#eq:language_model}
 //
 // Everything that mixes tokens is inside the mixers. The rest treats each token by itself.
 //
@@ -178,6 +185,8 @@ ParameterInfo table_info(const std::string& name, const LanguageModelConfig& con
 }
 
 }  // namespace
+
+// The list itself goes through the model from the embedding to the head.
 
 std::vector<ParameterInfo> parameter_list(const LanguageModelConfig& config) {
   config.check();
@@ -329,6 +338,8 @@ void Predictor<Real>::bind(const LanguageModelConfig& config, LanguageModelParam
   }
 }
 
+// A model brings its parameters along, given or drawn.
+
 template <class Real>
 LanguageModel<Real>::LanguageModel(const LanguageModelConfig& config,
                                    LanguageModelParameters<Real> parameters)
@@ -383,7 +394,7 @@ void Predictor<Real>::embed(std::span<const std::int64_t> ids, MatrixRef<Real> x
 // numbers for each token: blocks read from it and write to it, in turn.
 //
 // What grows is the blackboard's scale: each block adds something, and a sum of many terms is
-// larger than each of them. The program of this chapter prints how much. So each block looks at the
+// larger than each of them, as the program of this chapter shows. So each block looks at the
 // stream through a norm, which gives it inputs of one size whatever has been added before. The norm
 // stands *before* the block, on the branch, and not on the stream itself: the sum above stays a
 // sum.
@@ -567,6 +578,8 @@ void LanguageModelCache<Real>::take(std::size_t row, const LanguageModelCache& f
           "one of a cache of the same model", std::to_string(from_row));
   for (std::size_t i = 0; i < size(); ++i) branches_[i]->take(row, from[i], from_row);
 }
+
+// An empty one asks each mixer for its own; and a cache of another model is refused.
 
 template <class Real>
 LanguageModelCache<Real> Predictor<Real>::empty_cache(std::size_t batch) const {

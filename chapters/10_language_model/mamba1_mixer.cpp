@@ -23,6 +23,9 @@
 
 namespace mamba2 {
 
+// What makes no block is refused first.
+
+//: fold What a configuration must not be, and the rates
 void Mamba1Config::check() const {
   const auto positive = [](const char* field, std::size_t value) {
     require(value > 0, field, "at least 1", std::to_string(value));
@@ -58,6 +61,9 @@ std::vector<ParameterInfo> describe_pace(const Mamba1Config& c, const Split& cha
            .initial = constant(1)}};
 }
 
+// The way to the step size: through a bottleneck of `dt_rank` numbers.
+
+//: fold The step size
 std::vector<ParameterInfo> describe_step_size(const Mamba1Config& c, const Split& channels) {
   const double bound = c.dt_scale * root(c.rank());
   return {{.name = "x_proj.weight",
@@ -85,6 +91,10 @@ std::vector<ParameterInfo> describe_step_size(const Mamba1Config& c, const Split
 
 }  // namespace
 
+// All of them, in the order of a checkpoint. Split over machines, each has some of the inner
+// channels.
+
+//: fold All parameters
 std::vector<ParameterInfo> describe(const Mamba1Config& c) {
   using enum Split::How;
   c.check();
@@ -186,6 +196,8 @@ void Mamba1Mixer<Real>::leave(std::size_t batch, std::span<const std::int64_t> s
   out_proj_->multiply(as_matrix(a.gated), parameters_->out_proj_bias, y, operations);
 }
 
+// A text convolves and leaves the convolution's state behind; a token convolves with that state.
+
 template <class Real>
 void Mamba1Mixer<Real>::forward(const MixerInput<Real>& input, Cache* cache,
                                 const Operations<Real>& operations, Activations& a,
@@ -218,6 +230,9 @@ void Mamba1Mixer<Real>::step(MatrixRef<const Real> u, Cache& cache, const Operat
   leave(u.rows, {}, as_rows<1>(cache.ssm_state), operations, a, y);
 }
 
+// The cache has two tensors, whose sizes do not depend on how much has been read.
+
+//: fold The cache
 template <class Real>
 Mamba1Cache<Real> Mamba1Mixer<Real>::empty_cache(std::size_t batch) const {
   return {zeros<Real>(batch, config_.d_inner(), config_.d_conv),

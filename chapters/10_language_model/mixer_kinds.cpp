@@ -29,6 +29,9 @@ void refuse_others(const JsonEntry& options) {
     options.at(key).refuse("an option that is not known");
 }
 
+// In the reference's file all options have the names that they have here.
+
+//: fold Reading
 Json limits(double low, double high) {  // an infinite limit is written in words
   Json pair = {low, high};
   if (std::isinf(high)) pair[1] = "Infinity";
@@ -60,6 +63,9 @@ MixerConfig read_mamba2(const JsonEntry& options, std::size_t d_model) {
   return block;
 }
 
+// And back. What this file cannot say is refused.
+
+//: fold Writing
 Json write_mamba2(const MixerConfig& mixer) {
   const auto& block = mixer.as<Mamba2Config>();
   const char* layout = " in the reference's layout";
@@ -90,6 +96,7 @@ Json write_mamba2(const MixerConfig& mixer) {
 // but Hugging Face's code multiplies by the gate first, whatever the file says. We do what that
 // code does. Only where the file has `rmsnorm` as well was it written by code that means it.
 
+//: fold Reading
 MixerConfig read_hugging_face_mamba2(const JsonEntry& file, std::size_t d_model, double norm_eps) {
   Mamba2Config block{.d_model = d_model, .ngroups = 8, .norm_eps = norm_eps};
   read_option(file.at("state_size"), block.d_state);
@@ -122,6 +129,9 @@ MixerConfig read_hugging_face_mamba2(const JsonEntry& file, std::size_t d_model,
   return block;
 }
 
+// And back:
+
+//: fold What cannot be said
 void require_hugging_face_words(const Mamba2Config& block, double norm_eps) {
   const char* layout = " in Hugging Face's layout";
   require(block.d_ssm == 0, "d_ssm", "0, all channels,"s + layout, std::to_string(block.d_ssm));
@@ -132,6 +142,9 @@ void require_hugging_face_words(const Mamba2Config& block, double norm_eps) {
           Json(block.norm_eps).dump() + " in the block and " + Json(norm_eps).dump());
 }
 
+// What it can say is written under its own names.
+
+//: fold Writing
 void write_hugging_face_mamba2(const MixerConfig& mixer, double norm_eps, Json& file) {
   const Mamba2Config &block = mixer.as<Mamba2Config>(), usual;
   require_hugging_face_words(block, norm_eps);
@@ -169,6 +182,7 @@ MixerKind mamba2_kind() {
 
 // And Mamba-1's. The width of the bottleneck may be written as `"auto"`.
 
+//: fold Words of their own
 namespace {
 
 void read_rank(const JsonEntry& entry, std::size_t& rank) {
@@ -188,6 +202,9 @@ Json rank_json(const Mamba1Config& block) {
   return block.dt_rank == 0 ? Json("auto") : Json(block.dt_rank);
 }
 
+// Then as before: read and write in the one dialect,
+
+//: fold Reading and writing
 MixerConfig read_mamba1(const JsonEntry& options, std::size_t d_model) {
   Mamba1Config block{.d_model = d_model};
   read_option(options.at("d_state"), block.d_state);
@@ -221,6 +238,9 @@ Json write_mamba1(const MixerConfig& mixer) {
           {"conv_bias", block.conv_bias}};
 }
 
+// and in the other.
+
+//: fold Reading
 MixerConfig read_hugging_face_mamba1(const JsonEntry& file, std::size_t d_model, double) {
   Mamba1Config block{.d_model = d_model};
   read_option(file.at("state_size"), block.d_state);
@@ -238,6 +258,9 @@ MixerConfig read_hugging_face_mamba1(const JsonEntry& file, std::size_t d_model,
   return block;
 }
 
+// The last of the four.
+
+//: fold Writing
 void write_hugging_face_mamba1(const MixerConfig& mixer, double, Json& file) {
   const auto& block = mixer.as<Mamba1Config>();
   file.update({{"state_size", block.d_state},

@@ -132,6 +132,7 @@ const std::set<std::string> keys_without_meaning = {"attn_cfg",
 // The words of a key, in lower case, with and without the s of a plural; and two neighbours as one,
 // so that `time_step` and `timestep` are the same.
 
+//: fold Words of meaning
 std::set<std::string> words_of(const std::string& key) {
   std::set<std::string> words;
   std::string word, last;
@@ -171,6 +172,7 @@ void refuse_unknown_meaning(const JsonEntry& file) {
 // means a Mamba-1 block: the reference's default is older than Mamba-2. What the arguments of each
 // are called is a matter of its own, further down.
 
+//: fold Which kind of layer
 std::string layer_names() {
   std::string names;
   for (const MixerKind& kind : mixer_kinds())
@@ -224,6 +226,7 @@ JsonEntry one_of(const JsonEntry& file, std::initializer_list<const char*> names
 
 // One size follows from two others and is written all the same. It has to agree with them.
 
+//: fold Sizes that are said twice; which model
 void check_intermediate_size(const JsonEntry& file, std::size_t d_inner) {
   for (const char* name : {"intermediate_size", "d_inner"}) {
     std::size_t stated = d_inner;
@@ -250,6 +253,7 @@ const MixerKind& kind_of_model(const JsonEntry& model_type) {
 // `vocab_size` is the number of rows here, padding included, and the number of tokens is not
 // written. We write it ourselves, under two names that are passed over elsewhere.
 
+//: fold Hugging Face's file
 void read_vocabulary(const JsonEntry& file, LanguageModelConfig& config) {
   config.vocab_size = file.require("vocab_size").whole(largest_size);
   const std::size_t rows = config.vocab_size;
@@ -290,6 +294,7 @@ LanguageModelConfig read_hugging_face(const JsonEntry& file, bool head_stored) {
 // `eos_token_id` is a number or a list of them. A number that no token has would never come, and
 // the text would never end.
 
+//: fold Ends of texts; both dialects
 void read_ends_of_text(const JsonEntry& file, LanguageModelConfig& config) {
   const JsonEntry entry = file.at("eos_token_id");
   const auto add = [&](const JsonEntry& number) {
@@ -363,6 +368,9 @@ Json ids_json(const std::vector<std::int64_t>& ids) {
   return ids.size() == 1 ? Json(ids.front()) : Json(ids);
 }
 
+// The reference's file has a part for the mixer.
+
+//: fold The reference's layout
 std::string reference_text(const LanguageModelConfig& config) {
   const char* layout = " in the reference's layout";
   const MixerKind& kind = kind_of(config.mixer);
@@ -386,6 +394,9 @@ std::string reference_text(const LanguageModelConfig& config) {
                {"tie_embeddings", config.tie_embeddings}});
 }
 
+// Hugging Face's has one level.
+
+//: fold Hugging Face's layout
 std::string hugging_face_text(const LanguageModelConfig& config) {
   const char* layout = " in Hugging Face's layout";
   const MixerKind& kind = kind_of(config.mixer);

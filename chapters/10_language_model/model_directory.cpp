@@ -58,6 +58,7 @@ std::map<std::string, std::string> read_index(const Path& path) {
 // Index and files must agree in both directions: every tensor of the index is in the file it names,
 // and every tensor of a file is in the index, under that file.
 
+//: fold Index and files
 Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
   const auto index = read_index(path);
   const std::string extension = Path(format.file).extension();
@@ -85,6 +86,8 @@ Checkpoint open_index(const CheckpointFormat& format, const Path& path) {
       throw FileError(path.string() + ": tensor '" + tensor + "' is not in '" + name + "'");
   return checkpoint;
 }
+
+// The name of an index follows from that of the file it stands for.
 
 std::string index_of(const CheckpointFormat& format) {
   return std::string(format.file) + ".index.json";
@@ -124,6 +127,8 @@ const TensorEntry* find_parameter(const Checkpoint& checkpoint, const std::strin
 
 namespace {
 
+// A message names at most a dozen of each sort.
+
 std::string listed(const char* what, const std::vector<std::string>& items) {
   if (items.empty()) return "";
   std::string text = std::string("\n  ") + what + " (" + std::to_string(items.size()) + "):";
@@ -131,6 +136,8 @@ std::string listed(const char* what, const std::vector<std::string>& items) {
   for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? " " : ", ") + items[i];
   return text + (shown < items.size() ? ", ..." : "");
 }
+
+// The two tables are compared by name, then by shape.
 
 void check_fit(const LanguageModelConfig& config, const Checkpoint& checkpoint, const Path& directory) {
   std::vector<std::string> missing, misshapen, surplus;
@@ -182,6 +189,9 @@ std::size_t covered(std::vector<Range> ranges) {  // each byte counted once
   return sum;
 }
 
+// What they claim is counted as each says it, what they cover as it lies.
+
+//: fold Claimed and covered
 void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) {
   std::vector<Range> ranges;
   std::size_t claimed = 0;  // bytes; nothing overflows, since every tensor lies inside its file
@@ -211,6 +221,7 @@ void refuse_shared_numbers(const Checkpoint& checkpoint, const Path& directory) 
 // largest number in its file. Where no tokenizer is there, or one that cannot be read, all rows
 // count; whoever needs the tokenizer will be told what is wrong with it.
 
+//: fold How many tokens a tokenizer has
 namespace {
 
 std::string read_config_file(const Path& path) {
@@ -235,6 +246,7 @@ std::size_t tokens_of(const Path& path) {
 // Fewer tokens, the same rows: the smallest multiple that pads the one to the other, as a rule a
 // power of two.
 
+//: fold Fewer tokens
 void limit_tokens(LanguageModelConfig& config, std::size_t tokens) {
   const std::size_t rows = config.padded_vocab_size();
   if (tokens == 0 || tokens >= config.vocab_size) return;
@@ -276,6 +288,7 @@ ModelDirectory open_model(const Path& directory) {
 // A tied head that is stored apart from the embedding must hold the same numbers; if it does not,
 // the configuration is wrong about it, and one of the two would be lost.
 
+//: fold A tied head
 namespace {
 
 template <class Real>
@@ -302,6 +315,8 @@ void require_tied(const ModelDirectory& source, std::span<const Real> embedding_
 }
 
 }  // namespace
+
+// What reads knows how much it has read, and looks at the head when it has the embedding.
 
 template <class Real>
 ParameterSource<Real> parameter_source(const ModelDirectory& source, const Progress& progress) {
@@ -330,6 +345,7 @@ LanguageModel<Real> load_language_model(const Path& directory, const Progress& p
 // another file are already there, the loader might take them for the model's; so nothing is written
 // beside them.
 
+//: fold Names; what must not be there
 namespace {
 
 template <class Real>
@@ -422,22 +438,25 @@ void save_language_model(const LanguageModel<Real>& model, const Path& directory
 // the algorithm; weights rounded to float16 and bfloat16 are further off by the digits they lack.
 // :::
 //
-// So here is a scale to judge by, for the relative error $\lVert a - b \rVert / \lVert b \rVert$ of
-// all logits:
+// So compute **both in float32** first, as \ref mamba2_block_differ "@chapter{mamba2_block}" has it
+// for a single block. Then the relative error $\lVert a - b \rVert / \lVert b \rVert$ of all logits
+// tells rounding from mistakes, which begin at a thousandth:
 //
-// | relative error | what it means |
+// | both in float32 | what it means |
 // |---|---|
-// | below $10^{-5}$ | float32 against double or another float32: rounding |
-// | about $10^{-3}$ | somebody computes or stores in float16 |
-// | about $10^{-2}$ | somebody computes or stores in bfloat16 |
+// | below $10^{-5}$ | rounding |
+// | about $10^{-3}$ | weights that went through float16 on one side; or a small mistake, such as another `eps` |
+// | about $10^{-2}$ | weights that went through bfloat16 on one side; or a mistake |
 // | above $10^{-1}$, or growing along the text | a mistake |
+//
+// In sixteen bits the first line is gone, and rounding and small mistakes cannot be told apart.
 //
 // The usual mistakes, in the order of how often they are made: the wrong order of the pieces of the
 // input projection; the gate before instead of after the norm, or the other way round; another
 // `eps`; the last tokens of a chunk wrong because padding was not given a step size of zero; groups
-// of heads read as interleaved. Each of them is far above the scale of rounding in the first layer
-// already. That is how to find them: compare layer by layer, and look where the first difference is
-// that no rounding explains.
+// of heads read as interleaved. In float32 each of them is far above the scale of rounding in the
+// first layer already. That is how to find them: compare layer by layer, and look where the first
+// difference is that no rounding explains.
 //
 // One disagreement is real and known. With more than one group, the reference's gated norm takes
 // the mean square of each group, Hugging Face's plain path that of all channels together

@@ -39,6 +39,7 @@
 // numbers of two bytes before a number of four are a valid file, and whoever wants aligned numbers
 // has to copy them, as we do.
 
+//: fold Names of kinds of numbers
 #include <mamba2/error.hpp>
 #include <mamba2/json.hpp>
 #include <mamba2/safetensors.hpp>
@@ -119,6 +120,7 @@ TensorEntry parse_entry(const std::string& name, const JsonEntry& json, std::siz
 // Nothing lies twice, and nothing lies between. In the order of their places each tensor has to
 // begin where the one before ends.
 
+//: fold No overlap, no hole
 void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, std::size_t file_size,
                      const std::string& file) {
   std::vector<const TensorEntry*> in_order;
@@ -147,6 +149,8 @@ void require_no_gaps(const std::vector<TensorEntry>& entries, std::size_t data, 
 }
 
 }  // namespace
+
+// The reader goes through the claims in the order in which the file makes them.
 
 std::vector<TensorEntry> read_safetensors(const InputFile& file) {
   const std::string where = file.path().string();

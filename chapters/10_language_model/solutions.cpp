@@ -75,19 +75,38 @@ std::vector<double> read_tensor(const std::string& file, const std::string& name
 //: end
 
 //: 4
-Tensor<double, 2> tied_scores(const Tensor<double, 2>& x, const Tensor<double, 1>& norm_f, double eps,
-                              const Tensor<double, 2>& embedding, std::size_t vocab_size) {
-  const std::size_t tokens = x.shape(0), d_model = x.shape(1);
-  auto scores = zeros<double>(tokens, vocab_size);
-  for (std::size_t t = 0; t < tokens; ++t) {
+namespace {
+
+Tensor<double, 2> rms_norm(const Tensor<double, 2>& x, const Tensor<double, 1>& weights, double eps) {
+  Tensor<double, 2> normed = x;
+  for (std::size_t t = 0; t < x.shape(0); ++t) {
     double squares = 0;
-    for (std::size_t k = 0; k < d_model; ++k) squares += x(t, k) * x(t, k);
-    const double scale = 1 / std::sqrt(squares / static_cast<double>(d_model) + eps);
-    for (std::size_t v = 0; v < vocab_size; ++v)
-      for (std::size_t k = 0; k < d_model; ++k)
-        scores(t, v) += scale * x(t, k) * norm_f(k) * embedding(v, k);
+    for (std::size_t k = 0; k < x.shape(1); ++k) squares += x(t, k) * x(t, k);
+    const double scale = 1 / std::sqrt(squares / static_cast<double>(x.shape(1)) + eps);
+    for (std::size_t k = 0; k < x.shape(1); ++k) normed(t, k) = scale * x(t, k) * weights(k);
   }
-  return scores;
+  return normed;
+}
+
+}  // namespace
+
+Tensor<double, 2> scores(const std::vector<std::size_t>& ids, const Tensor<double, 2>& embedding,
+                         const std::vector<Layer>& layers, const Tensor<double, 1>& norm_f, double eps,
+                         std::size_t vocab_size) {
+  const std::size_t tokens = ids.size(), d_model = embedding.shape(1);
+  auto x = zeros<double>(tokens, d_model);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t k = 0; k < d_model; ++k) x(t, k) = embedding(ids[t], k);
+  for (const Layer& layer : layers) {
+    const auto normed = rms_norm(x, layer.norm, eps);
+    x += layer.mixer(normed);
+  }
+  const auto last = rms_norm(x, norm_f, eps);
+  auto result = zeros<double>(tokens, vocab_size);
+  for (std::size_t t = 0; t < tokens; ++t)
+    for (std::size_t v = 0; v < vocab_size; ++v)
+      for (std::size_t k = 0; k < d_model; ++k) result(t, v) += last(t, k) * embedding(v, k);
+  return result;
 }
 //: end
 

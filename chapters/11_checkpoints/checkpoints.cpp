@@ -74,8 +74,8 @@
 // another reads a different one.
 //
 // ::: figure two_stories
-// An archive that tells two stories. Who lists it by the central directory sees a file of 24 bytes
-// at one place; who walks from header to header finds another name and another size there. A
+// An archive that tells two stories. Who begins at the end, with the central directory, finds a
+// `data.pkl` of 24 bytes; who walks from header to header meets another of that name first. A
 // scanner that does the one does not see what a loader that does the other will load.
 // :::
 //
@@ -142,6 +142,7 @@ struct Directory {
 // bits. An archive beyond four gigabytes, and every one that PyTorch writes, has a second end
 // record with 64-bit fields, found by way of a *locator* just before the first.
 
+//: fold From the end to the directory
 Directory read_end64(const InputFile& file, const Piece& tail, std::size_t locator) {
   const auto end64 = tail.get<std::uint64_t>(locator + 8);
   if (end64 > locator || locator - end64 < 56)
@@ -186,6 +187,7 @@ Directory find_directory(const InputFile& file) {
 // in an *extra field* of kind 1, in a fixed order: size, stored size, place of the local header;
 // only those that are needed.
 
+//: fold A header, and its zip64 field
 struct Header {
   std::string name;
   std::uint16_t flags, method;
@@ -216,6 +218,7 @@ void read_zip64_field(const Piece& piece, std::size_t at, std::size_t length, He
 // The fields that both kinds have begin at `at`: flags, method, time, check sum, stored size, size,
 // and the lengths of the name and of the extra field.
 
+//: fold The fields of both kinds
 Header read_header(const Piece& piece, std::size_t at, std::size_t name_at, std::uint64_t local) {
   const std::size_t name = piece.get<std::uint16_t>(at + 20), extra = piece.get<std::uint16_t>(at + 22);
   Header header{.name = piece.text(name_at, name),
@@ -354,6 +357,7 @@ std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t crc) {
 // byte is written; so its local header is written with zeros and corrected afterwards. Where a
 // number does not fit into 32 bits, the zip64 field takes it.
 
+//: fold Fields of a header
 namespace {
 
 class Fields {
@@ -364,8 +368,7 @@ class Fields {
   }
   template <class Integer>
   void append(Integer field) {
-    const auto bytes = std::as_bytes(std::span(&field, 1));
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    for (const std::byte byte : std::as_bytes(std::span(&field, 1))) bytes_.push_back(byte);
   }
   operator std::span<const std::byte>() const { return bytes_; }
   std::size_t size() const { return bytes_.size(); }
@@ -386,6 +389,7 @@ U32 at_most_32_bits(std::size_t value) {
 
 // A file begins with its local header, padded so that its bytes begin at a multiple of 64.
 
+//: fold Beginning a file
 void ZipWriter::begin(const std::string& name) {
   end();
   open_ = true;
@@ -405,6 +409,7 @@ void ZipWriter::begin(const std::string& name) {
 // Bytes are appended as they come, and the sum goes along. At the end of a file its header is
 // completed.
 
+//: fold Its bytes
 void ZipWriter::append(std::span<const std::byte> bytes) {
   Entry& entry = entries_.back();
   entry.crc = crc32(bytes, entry.crc);
@@ -421,6 +426,7 @@ void ZipWriter::end() {
 
 // At the end of the archive comes the directory, and behind it both kinds of end record.
 
+//: fold The directory and the end
 void ZipWriter::finish() {
   end();
   const std::size_t begin = file_.size();

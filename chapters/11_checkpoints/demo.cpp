@@ -4,6 +4,7 @@
 // then changes it in six ways.
 
 #include <demo/demo.hpp>
+#include <demo/refusal.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/pickle.hpp>
@@ -27,6 +28,7 @@ using demo::yes;
 
 // A directory of its own, removed at the end.
 
+//: fold Scratch files
 struct Scratch {
   fs::path path;
   Scratch() {
@@ -42,6 +44,7 @@ std::span<const std::byte> bytes_of(const std::string& text) {
 
 // Two tensors, of six numbers and of two, and a third name for the first: a tied head.
 
+//: fold Writing it, looking into it
 const std::vector<float> six{0.5F, -1, 2, 3.25F, -4, 5}, two{7, 8};
 
 std::string checkpoint(const Scratch& scratch) {
@@ -67,6 +70,7 @@ void show_archive(const std::string& archive) {
 // an argument may follow: a text of a known length, a number, or, in the oldest instructions, text
 // up to the end of the line.
 
+//: fold The instructions and their arguments
 struct Instruction {
   const char* name;
   int effect;  // on the number of values on the stack, if it does not take all up to a mark
@@ -106,6 +110,7 @@ std::string argument_of(const std::string& program, std::size_t& at) {
 
 // The machine's stack, followed in a picture: how many values lie on it after each instruction.
 
+//: fold The listing
 void show_program(const std::string& program) {
   std::printf("[program]\n byte  instruction  argument                         values\n");
   int depth = 0;
@@ -158,16 +163,12 @@ std::string changed(std::string bytes, const std::string& what, const std::strin
 }
 
 void show_refusal(const char* what, const std::string& archive) {
-  try {
-    mamba2::read_pytorch_file({"m.bin", bytes_of(archive)});
-    std::printf("%s:\n    ACCEPTED\n", what);
-  } catch (const mamba2::FileError& error) {
-    std::printf("%s:\n    %s\n", what, error.what());
-  }
+  demo::show_refusal(what, [&] { mamba2::read_pytorch_file({"m.bin", bytes_of(archive)}); });
 }
 
 // An archive with a pickle of our own:
 
+//: fold Making the six files
 std::string archive_of(const Scratch& scratch, const std::string& pickle) {
   mamba2::NewFile file(scratch.path / "own.bin");
   mamba2::ZipWriter zip(file);

@@ -114,6 +114,7 @@ using Value = std::variant<None, bool, std::int64_t, double, std::string, Tuple,
 
 // The list of names is short. A file that asks for anything else is refused.
 
+//: fold The list of names
 const std::unordered_map<std::string, Global> allowed_globals = {
     {"collections OrderedDict", {Word::ordered_dict}},
     {"torch._utils _rebuild_tensor_v2", {Word::rebuild_tensor}},
@@ -143,6 +144,7 @@ const std::unordered_map<std::string, Global> allowed_globals = {
 // of pairs began), and a *memo*, in which the program keeps values to use them again: that is how
 // two tensors share a storage. The number of values is limited.
 
+//: fold What the machine holds
 class PickleMemory {
  protected:
   PickleMemory(std::span<const std::byte> program, const std::string& where)
@@ -205,6 +207,7 @@ std::string PickleMemory::line() {
 
 // Whoever takes from the stack takes something that is there, or the program is refused.
 
+//: fold The stack
 void PickleMemory::push_new(Value value) {
   if (heap_.size() >= most_values) refuse("more than " + std::to_string(most_values) + " values");
   heap_.push_back(std::move(value));
@@ -235,6 +238,7 @@ std::vector<Ref> PickleMemory::pop_to_mark() {
 // What a value is called in a message, and the two kinds of values that are asked for by what is in
 // them: a size, and a tuple of sizes.
 
+//: fold Names of kinds; sizes
 std::string PickleMemory::kind_of(Ref ref) const {
   static const char* names[] = {"None",   "a truth value", "a whole number", "a number",
                                 "a text", "a tuple",       "a list",         "a dict",
@@ -336,6 +340,7 @@ void PickleMachine::execute() {
 
 // Instructions that push a value. A `GLOBAL` is one of them: here it pushes a word.
 
+//: fold Constants
 bool PickleMachine::push_constant(unsigned char opcode) {
   switch (opcode) {
     case 'N':  // NONE
@@ -375,6 +380,7 @@ bool PickleMachine::push_constant(unsigned char opcode) {
 
 // Instructions that make or fill something that holds values.
 
+//: fold Containers
 bool PickleMachine::make_container(unsigned char opcode) {
   switch (opcode) {
     case '(':  // MARK
@@ -408,6 +414,7 @@ bool PickleMachine::make_container(unsigned char opcode) {
 
 // And those that keep a value and fetch it again.
 
+//: fold The memo
 void PickleMachine::recall(std::uint32_t key) {
   const auto found = memo_.find(key);
   if (found == memo_.end()) refuse("recalls memo " + std::to_string(key) + ", which was never kept");
@@ -434,6 +441,7 @@ bool PickleMachine::use_memo(unsigned char opcode) {
 // The instructions' parts that take more than a line: tuples of known length, whole numbers of any
 // length, numbers with a fraction, names, and what fills lists and dicts.
 
+//: fold Tuples, numbers, names
 void PickleMachine::push_tuple(std::size_t length) {
   std::vector<Ref> items(length);
   for (std::size_t i = length; i-- > 0;) items[i] = pop();
@@ -625,7 +633,7 @@ std::vector<PickledTensor> PickleMachine::state_dict(Ref dict) {
   std::unordered_set<std::string> names;
   for (const auto& [key, value] : as<Dict>(dict, "a dict of tensors").items) {
     const std::string& name = as<std::string>(key, "a tensor's name");
-    const std::string which = "'" + name.substr(0, 200) + "'";
+    const std::string which = std::string("'").append(name, 0, 200).append("'");
     if (!names.insert(name).second) refuse("tensor " + which + " comes twice");
     const View* view = std::get_if<View>(&heap_[value]);
     if (view == nullptr) refuse("expected a tensor under the key " + which + ", got " + kind_of(value));
@@ -652,6 +660,7 @@ std::vector<PickledTensor> read_state_dict(std::span<const std::byte> pickle,
 // torch.load() keeps one storage for each *key*, so two tensors that name the same key share their
 // numbers again without it.
 
+//: fold Texts, numbers, sizes
 namespace {
 
 void put_text(std::string& out, const std::string& text) {

@@ -83,6 +83,7 @@ std::vector<TensorEntry> read_pytorch_file(const InputFile& file) {
 // Writing goes the other way: tensors that share their memory share a storage, then one file for
 // the pickle and one for each storage.
 
+//: fold Writing the archive
 template <class Real>
 void write_pytorch_file(const std::filesystem::path& path,
                         const std::vector<NamedTensor<Real>>& tensors, ElementType type) {

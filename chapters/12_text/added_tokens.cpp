@@ -7,8 +7,9 @@
 //
 // For indented code this overrules what was said of spaces. By the rule of words, the last of
 // several spaces goes with the word behind it: eight spaces and `return` would be seven spaces and
-// ` return`. But the run of eight is an added token, and is taken before there are words, so the
-// word is `return` without a space, another token than in the middle of a line:
+// `·return`, with a dot for the space. But the run of eight is an added token, and is taken before
+// there are words. So what is left is `return` without a space, and begins with another token than
+// in the middle of a line:
 //
 // @output indented
 //
@@ -57,6 +58,7 @@ AddedTokens::Match AddedTokens::find(std::string_view text, std::size_t from) co
 // behind it along. The published models use none of them, but their relatives do, and a wish that
 // is ignored is a wrong number that nobody notices.
 
+//: fold What stands beside a token
 namespace {
 
 bool in_word(std::uint32_t code_point) {
@@ -92,6 +94,7 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
 // *itself*, not behind the space that this one has taken along. Where spaces are added tokens too,
 // they are found although they are taken, and both are given.
 
+//: fold Cutting at added tokens
 std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text, bool special) const {
   std::vector<Piece> pieces;
   std::size_t done = 0, spaces_end = 0;  // all before it is in a piece; where the last spaces ended

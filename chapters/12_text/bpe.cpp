@@ -20,6 +20,7 @@
 // word decides about its beginning, because a merge with a lower number goes first wherever it is.
 // So there is no way to read a word from left to right and be done.
 
+//: fold The table of merges
 #include <mamba2/bpe.hpp>
 
 #include <queue>
@@ -54,6 +55,7 @@ const MergeTable::Merge* MergeTable::find(std::int64_t left, std::int64_t right)
 // are recognised when they come to the front: the tokens at their place are not what they were.
 // With at most $3n$ entries in the queue, the whole takes time $n \log n$.
 
+//: fold The chain and the queue
 namespace {
 
 struct Link {  // of the chain; the tokens that are left of a word

@@ -23,12 +23,18 @@ using Ids = std::vector<std::int64_t>;
 using demo::yes;
 
 // A piece of text as it can be shown on one line: a dot for a space, an arrow for the end of a
-// line.
+// line, Unicode's pictures for what would control a terminal.
 
+//: fold What it prints of texts and tokens
 std::string visible(std::string_view bytes) {
   std::string text;
-  for (const char byte : mamba2::mended_utf8(bytes))
-    text += byte == ' ' ? "\u00b7" : byte == '\n' ? "\u2193" : std::string(1, byte);
+  for (const char byte : mamba2::mended_utf8(bytes)) {
+    const auto code = static_cast<unsigned char>(byte);
+    if (byte == ' ' || byte == '\n')
+      text += byte == ' ' ? "\u00b7" : "\u2193";
+    else
+      text += code < 0x20 ? mamba2::utf8(0x2400u + code) : std::string(1, byte);
+  }
   return text;
 }
 
@@ -80,12 +86,12 @@ void show_tokens(const Tokenizer& tokenizer) {
 void show_indented(const Tokenizer& tokenizer) {
   std::printf("[indented]\n");
   for (const char* text : {"we return", "we        return"}) {
-    std::printf("%-24s words ", visible(text).c_str());
-    for (const auto word : mamba2::split_words(text)) std::printf("|%s", visible(word).c_str());
-    std::printf("|\n%24s tokens", "");
+    std::printf("%s\n  words   |", visible(text).c_str());
+    for (const auto word : mamba2::split_words(text)) std::printf("%s|", visible(word).c_str());
+    std::printf("\n  tokens  |");
     for (const std::int64_t id : tokenizer.encode(text))
-      std::printf(" |%s", visible(tokenizer.bytes(id)).c_str());
-    std::printf("|\n");
+      std::printf("%s|", visible(tokenizer.bytes(id)).c_str());
+    std::printf("\n");
   }
 }
 
@@ -110,6 +116,7 @@ void show_stream(const Tokenizer& tokenizer) {
 
 // Eight tokens, their scores made up.
 
+//: fold Filters and draws
 const std::vector<double> scores = {4.0, 3.2, 3.0, 1.9, 1.5, 0.4, -0.6, -2.0};
 
 void show_filters() {

@@ -41,6 +41,7 @@ std::vector<std::int64_t> Tokenizer::encode(std::string_view text, const EncodeO
 // for a thousand letters in place of every space, and for that several times over: there is a
 // limit.
 
+//: fold Rewriting, and cutting into words
 namespace {
 
 std::string replaced(const std::string& text, const std::string& from, const std::string& to,
@@ -106,6 +107,7 @@ void Tokenizer::encode_word(std::string_view word, std::vector<std::int64_t>& id
 // have none either, a tokenizer may have a token that says *unknown*, and one that has not cannot
 // write the text at all.
 
+//: fold The letters of a word
 std::vector<std::int64_t> Tokenizer::letters_of(std::string_view word) const {
   std::vector<std::int64_t> letters;
   bool unknown_before = false;
@@ -158,6 +160,7 @@ std::vector<std::int64_t> StreamEncoder::encode(std::string_view text, bool firs
 
 // A character that is cut off at the end of what waits is not broken: its rest may come.
 
+//: fold Where the text is cut
 void StreamEncoder::check() {
   while (checked_ < waiting_.size()) {
     const Utf8Character character = next_character(waiting_, checked_);
@@ -210,7 +213,7 @@ std::vector<std::int64_t> StreamEncoder::finish() {
   if (checked_ < waiting_.size())
     throw ValueError("text: expected UTF-8, got a broken character at byte " +
                      std::to_string(done_ + checked_));
-  const auto ids = encode(waiting_, done_ == 0, true);
+  auto ids = encode(waiting_, done_ == 0, true);
   done_ += waiting_.size();
   checked_ = 0;
   waiting_.clear();

@@ -43,6 +43,7 @@ LanguageModelCache<Real> gather_cache(std::span<const CacheRow<Real>> rows) {
 // their cache and their scores. It reads the prompts, and then does three things in turn: choose a
 // token for each text, leave out those that have ended, take one step with the others.
 
+//: fold The writer and what it holds
 namespace {
 
 template <class Real>
@@ -60,17 +61,7 @@ class Writer {
     check("never_ids", options.never_ids);
   }
 
-  std::vector<Generated> write(const std::vector<std::vector<std::int64_t>>& prompts) {
-    read(prompts);
-    leave_out();  // all of them, where no token is wanted
-    while (!texts_.empty()) {
-      for (std::size_t i = 0; i < texts_.size() && !interrupted_; ++i) choose(i);
-      leave_out();
-      if (!texts_.empty()) step();
-    }
-    if (states_) *states_ = std::move(ends_);
-    return std::move(results_);
-  }
+  std::vector<Generated> write(const std::vector<std::vector<std::int64_t>>& prompts);
 
  private:
   struct Text {
@@ -81,118 +72,14 @@ class Writer {
     bool ended = false;
   };
 
-  void check(const char* option, const std::vector<std::int64_t>& ids) const {
-    const auto most = static_cast<std::int64_t>(model_.config().padded_vocab_size()) - 1;
-    for (const std::int64_t id : ids)
-      require(id >= 0 && id <= most, option, "0 to " + std::to_string(most), std::to_string(id));
-  }
-
-  // Reads each prompt by itself, and puts as many rows below each other as texts are wanted.
-  void read(const std::vector<std::vector<std::int64_t>>& prompts) {
-    const std::size_t samples = options_.samples, count = prompts.size() * samples;
-    const bool go_on = states_ && !states_->empty();
-    if (go_on)
-      require(states_->size() == prompts.size(), "states", "one for each prompt",
-              std::to_string(states_->size()));
-    logits_ = Tensor<Real, 2>::from_shape({count, model_.config().padded_vocab_size()});
-    std::vector<TextState<Real>> read;
-    std::vector<CacheRow<Real>> rows;
-    for (std::size_t i = 0; i < prompts.size(); ++i)
-      read.push_back(read_prompt(prompts[i], go_on ? &(*states_)[i] : nullptr));
-    for (std::size_t number = 0; number < count; ++number) {
-      const TextState<Real>& state = read[number / samples];
-      require(state.scores.size() == logits_.shape(1), "states", "scores of all tokens",
-              std::to_string(state.scores.size()));
-      std::copy(state.scores.begin(), state.scores.end(), &logits_(number, 0));
-      rows.push_back({&state.cache, 0});
-      texts_.push_back({.number = number,
-                        .sampler = Sampler(options_.sampling, options_.seed + number),
-                        .ended = options_.max_new_tokens == 0});
-      texts_.back().sampler.saw(state.seen);
-    }
-    cache_ = gather_cache<Real>(rows);
-    results_.assign(count, {{}, options_.max_new_tokens == 0 ? Finish::length : Finish::interrupted});
-    if (states_) ends_.resize(count);
-  }
-
-  TextState<Real> read_prompt(const std::vector<std::int64_t>& prompt, TextState<Real>* before) const {
-    if (before && prompt.empty()) return std::move(*before);
-    TextState<Real> state;
-    if (before) state = std::move(*before);
-    if (!before) state.cache = model_.empty_cache(1);
-    const bool begins = prompt.empty() && options_.beginning;
-    require(begins || !prompt.empty(), "prompt", "at least one token", "none");
-    const std::span<const std::int64_t> tokens =
-        begins ? std::span(&*options_.beginning, 1) : std::span(prompt);
-    auto ids = Tensor<std::int64_t, 2>::from_shape({1, tokens.size()});
-    std::copy(tokens.begin(), tokens.end(), ids.begin());
-    const Tensor<Real, 2> scores = model_.prefill(ids, state.cache, options_.model);
-    state.scores.assign(scores.begin(), scores.end());
-    state.seen.insert(state.seen.end(), tokens.begin(), tokens.end());
-    return state;
-  }
-
-  // A token for a text. Padding of the vocabulary stands behind the scores that are handed on.
-  void choose(std::size_t i) {
-    Text& text = texts_[i];
-    Generated& result = results_[text.number];
-    const std::span<Real> scores(&logits_(i, 0), logits_.shape(1));
-    for (const std::int64_t id : options_.never_ids)
-      scores[static_cast<std::size_t>(id)] = -std::numeric_limits<Real>::infinity();
-    text.next = text.sampler.choose(std::span<const Real>(scores.first(choices_)));
-    const auto& stops = options_.stop_ids;
-    if (std::find(stops.begin(), stops.end(), text.next) != stops.end()) return end(text, Finish::stop);
-    result.ids.push_back(text.next);
-    text.unread = true;
-    const GoOn answer = listener_ ? listener_(text.number, text.next) : GoOn::yes;
-    interrupted_ = answer == GoOn::no;
-    if (answer == GoOn::others) return end(text, Finish::stop);
-    if (result.ids.size() == options_.max_new_tokens) end(text, Finish::length);
-  }
-
-  void end(Text& text, Finish why) {
-    results_[text.number].finish = why;  // it says `interrupted` of those that never get here
-    text.ended = true;
-  }
-
-  void leave_out() {
-    std::vector<Text> going;
-    std::vector<CacheRow<Real>> rows;
-    for (std::size_t i = 0; i < texts_.size(); ++i) {
-      if (texts_[i].ended || interrupted_) {
-        if (states_) ends_[texts_[i].number] = state(i);
-      } else {
-        rows.push_back({&cache_, i});
-        going.push_back(std::move(texts_[i]));
-      }
-    }
-    const bool fewer = rows.size() < texts_.size();
-    texts_ = std::move(going);
-    if (fewer && !texts_.empty()) cache_ = gather_cache<Real>(rows);
-  }
-
-  // All that is needed to go on with a text: its last token is read for that.
-  TextState<Real> state(std::size_t i) const {
-    const Text& text = texts_[i];
-    const CacheRow<Real> row{&cache_, i};
-    TextState<Real> state{gather_cache<Real>(std::span(&row, 1)), {}, {}};
-    state.scores.assign(&logits_(i, 0), &logits_(i, 0) + logits_.shape(1));
-    state.seen.assign(text.sampler.seen().begin(), text.sampler.seen().end());
-    std::sort(state.seen.begin(), state.seen.end());
-    const std::size_t vocab = state.scores.size();
-    if (text.unread) model_.step({&text.next, 1}, state.cache, {state.scores.data(), 1, vocab, vocab});
-    return state;
-  }
-
-  void step() {
-    std::vector<std::int64_t> ids;
-    for (Text& text : texts_) {
-      ids.push_back(text.next);
-      text.unread = false;
-    }
-    logits_.resize({texts_.size(), logits_.shape(1)});
-    model_.step(ids, cache_, as_matrix(logits_));
-  }
+  void check(const char* option, const std::vector<std::int64_t>& ids) const;
+  void read(const std::vector<std::vector<std::int64_t>>& prompts);
+  TextState<Real> read_prompt(const std::vector<std::int64_t>& prompt, TextState<Real>* before) const;
+  void choose(std::size_t i);
+  void end(Text& text, Finish why);
+  void leave_out();
+  TextState<Real> state(std::size_t i) const;
+  void step();
 
   const Predictor<Real>& model_;
   const GenerationOptions& options_;
@@ -206,6 +93,153 @@ class Writer {
   std::vector<TextState<Real>> ends_;  // where somebody wants to know
   bool interrupted_ = false;
 };
+
+// This is the loop:
+
+template <class Real>
+std::vector<Generated> Writer<Real>::write(const std::vector<std::vector<std::int64_t>>& prompts) {
+  read(prompts);
+  leave_out();  // all of them, where no token is wanted
+  while (!texts_.empty()) {
+    for (std::size_t i = 0; i < texts_.size() && !interrupted_; ++i) choose(i);
+    leave_out();
+    if (!texts_.empty()) step();
+  }
+  if (states_) *states_ = std::move(ends_);
+  return std::move(results_);
+}
+
+// The prompts first. Each is read by itself, with its state before it where it goes on with one,
+// and as many rows are put below each other as texts are wanted.
+
+template <class Real>
+void Writer<Real>::read(const std::vector<std::vector<std::int64_t>>& prompts) {
+  const std::size_t samples = options_.samples, count = prompts.size() * samples;
+  const bool go_on = states_ && !states_->empty();
+  if (go_on)
+    require(states_->size() == prompts.size(), "states", "one for each prompt",
+            std::to_string(states_->size()));
+  logits_ = Tensor<Real, 2>::from_shape({count, model_.config().padded_vocab_size()});
+  std::vector<TextState<Real>> read;
+  std::vector<CacheRow<Real>> rows;
+  for (std::size_t i = 0; i < prompts.size(); ++i)
+    read.push_back(read_prompt(prompts[i], go_on ? &(*states_)[i] : nullptr));
+  for (std::size_t number = 0; number < count; ++number) {
+    const TextState<Real>& state = read[number / samples];
+    require(state.scores.size() == logits_.shape(1), "states", "scores of all tokens",
+            std::to_string(state.scores.size()));
+    std::copy(state.scores.begin(), state.scores.end(), &logits_(number, 0));
+    rows.push_back({&state.cache, 0});
+    texts_.push_back({.number = number,
+                      .sampler = Sampler(options_.sampling, options_.seed + number),
+                      .ended = options_.max_new_tokens == 0});
+    texts_.back().sampler.saw(state.seen);
+  }
+  cache_ = gather_cache<Real>(rows);
+  results_.assign(count, {{}, options_.max_new_tokens == 0 ? Finish::length : Finish::interrupted});
+  if (states_) ends_.resize(count);
+}
+
+// An empty prompt begins with the token that texts begin with, or goes on where it stood.
+
+template <class Real>
+TextState<Real> Writer<Real>::read_prompt(const std::vector<std::int64_t>& prompt,
+                                          TextState<Real>* before) const {
+  if (before && prompt.empty()) return std::move(*before);
+  TextState<Real> state;
+  if (before) state = std::move(*before);
+  if (!before) state.cache = model_.empty_cache(1);
+  const bool begins = prompt.empty() && options_.beginning;
+  require(begins || !prompt.empty(), "prompt", "at least one token", "none");
+  const std::span<const std::int64_t> tokens =
+      begins ? std::span(&*options_.beginning, 1) : std::span(prompt);
+  auto ids = Tensor<std::int64_t, 2>::from_shape({1, tokens.size()});
+  std::copy(tokens.begin(), tokens.end(), ids.begin());
+  const Tensor<Real, 2> scores = model_.prefill(ids, state.cache, options_.model);
+  state.scores.assign(scores.begin(), scores.end());
+  state.seen.insert(state.seen.end(), tokens.begin(), tokens.end());
+  return state;
+}
+
+// Then a token for each text. What is never to be chosen gets a score of $-\infty$; the padding of
+// the vocabulary stands behind the scores that are handed on. Whoever listens is asked whether the
+// text goes on. Every text is taken to be interrupted until something else is known, so one that
+// has ended stays as it was, whatever happens to the others in the same round.
+
+template <class Real>
+void Writer<Real>::choose(std::size_t i) {
+  Text& text = texts_[i];
+  Generated& result = results_[text.number];
+  const std::span<Real> scores(&logits_(i, 0), logits_.shape(1));
+  for (const std::int64_t id : options_.never_ids)
+    scores[static_cast<std::size_t>(id)] = -std::numeric_limits<Real>::infinity();
+  text.next = text.sampler.choose(std::span<const Real>(scores.first(choices_)));
+  const auto& stops = options_.stop_ids;
+  if (std::find(stops.begin(), stops.end(), text.next) != stops.end()) return end(text, Finish::stop);
+  result.ids.push_back(text.next);
+  text.unread = true;
+  const GoOn answer = listener_ ? listener_(text.number, text.next) : GoOn::yes;
+  interrupted_ = answer == GoOn::no;
+  if (answer == GoOn::others) return end(text, Finish::stop);
+  if (result.ids.size() == options_.max_new_tokens) end(text, Finish::length);
+}
+
+template <class Real>
+void Writer<Real>::end(Text& text, Finish why) {
+  results_[text.number].finish = why;  // it says `interrupted` of those that never get here
+  text.ended = true;
+}
+
+// Texts that have ended leave the batch, and their rows leave the cache. Where somebody wants to go
+// on with them later, a last step reads their last token.
+
+template <class Real>
+void Writer<Real>::leave_out() {
+  std::vector<Text> going;
+  std::vector<CacheRow<Real>> rows;
+  for (std::size_t i = 0; i < texts_.size(); ++i) {
+    if (texts_[i].ended || interrupted_) {
+      if (states_) ends_[texts_[i].number] = state(i);
+    } else {
+      rows.push_back({&cache_, i});
+      going.push_back(std::move(texts_[i]));
+    }
+  }
+  const bool fewer = rows.size() < texts_.size();
+  texts_ = std::move(going);
+  if (fewer && !texts_.empty()) cache_ = gather_cache<Real>(rows);
+}
+
+template <class Real>
+TextState<Real> Writer<Real>::state(std::size_t i) const {
+  const Text& text = texts_[i];
+  const CacheRow<Real> row{&cache_, i};
+  TextState<Real> state{gather_cache<Real>(std::span(&row, 1)), {}, {}};
+  state.scores.assign(&logits_(i, 0), &logits_(i, 0) + logits_.shape(1));
+  state.seen.assign(text.sampler.seen().begin(), text.sampler.seen().end());
+  std::sort(state.seen.begin(), state.seen.end());
+  const std::size_t vocab = state.scores.size();
+  if (text.unread) model_.step({&text.next, 1}, state.cache, {state.scores.data(), 1, vocab, vocab});
+  return state;
+}
+
+template <class Real>
+void Writer<Real>::check(const char* option, const std::vector<std::int64_t>& ids) const {
+  const auto most = static_cast<std::int64_t>(model_.config().padded_vocab_size()) - 1;
+  for (const std::int64_t id : ids)
+    require(id >= 0 && id <= most, option, "0 to " + std::to_string(most), std::to_string(id));
+}
+
+template <class Real>
+void Writer<Real>::step() {
+  std::vector<std::int64_t> ids;
+  for (Text& text : texts_) {
+    ids.push_back(text.next);
+    text.unread = false;
+  }
+  logits_.resize({texts_.size(), logits_.shape(1)});
+  model_.step(ids, cache_, as_matrix(logits_));
+}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 // million words of English have some thirty thousand different ones. Of two pairs that are equally
 // frequent the alphabetically first is taken, so that the result never depends on chance.
 
+//: fold One merge in one word
 #include <mamba2/bpe.hpp>
 
 #include <algorithm>
@@ -45,6 +46,7 @@ bool contains(const std::vector<std::int64_t>& tokens, Pair pair) {
 // The plain way counts all pairs anew for each merge. But a merge changes few words. So the counts
 // are kept: the pairs of a word that changes are taken out, and put in again when it has changed.
 
+//: fold The learner
 namespace {
 
 class Learner {

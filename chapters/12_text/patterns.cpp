@@ -10,6 +10,7 @@
 // Oniguruma. For it `^` and `$` are the ends of lines; for ICU they are if one asks for it. `\h` is
 // a hexadecimal digit for one and a space for the other; a pattern with such a letter is refused.
 
+//: fold A pattern, compiled by ICU
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
 
@@ -29,6 +30,7 @@ struct WordPattern::Compiled {
 namespace {
 
 // The rule of the last section, as GPT-2 and others write it.
+//: fold Reading a pattern
 constexpr std::array<std::string_view, 2> gpt2 = {
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
     R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"};
@@ -70,6 +72,7 @@ WordPattern::WordPattern(const std::string& pattern, Keep keep) : keep_(keep) {
 // every letter `a`, and the file with the pattern comes from somebody else. ICU counts its tries,
 // and gives up when they are out of all proportion to the length of the text.
 
+//: fold Cutting by a pattern
 std::vector<std::string_view> WordPattern::split(std::string_view text) const {
   if (!compiled_) return split_words(text);
   require(text.size() <= std::numeric_limits<std::int32_t>::max(), "text", "at most two gigabytes",

@@ -17,6 +17,7 @@
 // are ways between the two, and each of them is a few lines that take a list of candidates and
 // change it.
 
+//: fold An order of candidates
 #include <mamba2/error.hpp>
 #include <mamba2/sampling.hpp>
 
@@ -213,8 +214,8 @@ std::int64_t likeliest(const std::vector<Candidate>& tokens) {
 // Settings that were found elsewhere have to be read with care all the same. That library keeps the
 // 50 likeliest tokens unless it is told `top_k=0`, so a text written "with top-p only" was written
 // with both. And llama.cpp applies the temperature last: its filters see the model's own
-// distribution, and a high temperature cannot let tokens in that they have cut off. @exercise{2} is
-// about how much that changes.
+// distribution, and a high temperature cannot let tokens in that they have cut off. How much that
+// changes is the question of @exercise{2}.
 
 template <class Real>
 std::int64_t Sampler::choose(std::span<const Real> logits) {

@@ -130,6 +130,7 @@ Utf8Character next_character(std::string_view bytes, std::size_t at) {
 
 // The way back, and a whole text mended:
 
+//: fold Characters as bytes
 std::string utf8(std::uint32_t code_point) {
   const auto byte = [](std::uint32_t bits) { return static_cast<char>(bits); };
   const auto following = [&](int shift) { return byte(0x80 | (code_point >> shift & 0x3f)); };

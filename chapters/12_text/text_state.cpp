@@ -12,6 +12,7 @@
 // carries two numbers of 64 bits: one that is computed from all other numbers in the file, and one
 // from the model.
 
+//: fold A hash
 #include <mamba2/error.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/text_state.hpp>
@@ -50,6 +51,7 @@ class Hash {
 // read them takes no time. How the numbers are kept in memory, and in which of the two layouts the
 // files are written, makes no difference.
 
+//: fold What tells models apart
 std::uint64_t fingerprint(const ModelDirectory& model) {
   constexpr std::size_t small = 1 << 16;
   Hash hash;
@@ -70,6 +72,7 @@ std::uint64_t fingerprint(const ModelDirectory& model) {
 
 // The format knows floating-point numbers only, so a number of 64 bits goes in as four of 16.
 
+//: fold The tensors of a state, and saving
 namespace {
 
 template <class Real>
@@ -117,6 +120,7 @@ void save_state(const std::filesystem::path& path, TextState<Real> state, std::u
 // To read it, we make an empty state of the model and ask for each of its tensors by name and
 // shape.
 
+//: fold Reading it back
 template <class Real>
 TextState<Real> load_state(const std::filesystem::path& path, const Predictor<Real>& model,
                            std::uint64_t mark) {
@@ -133,7 +137,7 @@ TextState<Real> load_state(const std::filesystem::path& path, const Predictor<Re
       refuse("is no state of a text, or of another model: it has no tensor " + name);
     return *entry;
   };
-  const auto read = [&](const std::string& name, std::vector<std::size_t> shape,
+  const auto read = [&](const std::string& name, const std::vector<std::size_t>& shape,
                         std::span<Real> values) {
     const TensorEntry& entry = find(name);
     if (entry.shape != shape)

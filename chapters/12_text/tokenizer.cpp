@@ -68,6 +68,7 @@ std::optional<std::string> token_bytes(const std::string& written) {
 // A refusal should say where. So a value of the file travels with its path, such as
 // `model.merges[7]`:
 
+//: fold The value of a key, and what is refused
 namespace {
 
 using Json = nlohmann::json;
@@ -171,6 +172,7 @@ class Tokenizer::Entry {
 // and `padding` are what somebody wanted who saved the file; libraries set both anew at each call,
 // and so they are not looked at.
 
+//: fold The parts of the reader
 class Tokenizer::Reader {
  public:
   Reader(Tokenizer& tokenizer, const Entry& file) : t_(tokenizer), file_(file) {}
@@ -226,6 +228,7 @@ void Tokenizer::Reader::read() {
 // that the vocabulary does not have falls back on its bytes, which are tokens as well, written
 // `<0x0A>`. For us this is one more rewriting of the text, and one more kind of letter.
 
+//: fold Rewriting
 void Tokenizer::Reader::read_rewriting(const Entry& step) {
   const std::string type = step.type({"NFC", "Prepend", "Replace"});
   using Kind = Rewriting::Kind;
@@ -274,6 +277,7 @@ void Tokenizer::Reader::read_split(const Entry& step) {
 // that the space in front of the text was none. Only in this order do the steps make sense one
 // token at a time.
 
+//: fold The way back
 void Tokenizer::Reader::read_decoder(const Entry& decoder) {
   if (t_.byte_level_)
     return decoder.each_step("decoders", [](const Entry& step) { step.type({"ByteLevel", "Fuse"}); });
@@ -307,6 +311,7 @@ void Tokenizer::Reader::read_strip(const Entry& step) {
 // Then come the tokens and their numbers. No number may come twice, or nobody knows what it means
 // on the way back; gaps are allowed.
 
+//: fold The vocabulary
 void Tokenizer::Reader::read_model(const Entry& model) {
   model.type({"BPE"});
   for (const char* option : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"})
@@ -366,6 +371,7 @@ void Tokenizer::Reader::read_vocabulary(const Entry& vocab) {
 
 // Words are spelt with those tokens that are one byte or one character.
 
+//: fold Letters
 void Tokenizer::Reader::add_letter(const std::string& written, std::int64_t id) {
   if (t_.byte_level_) {
     if (const auto bytes = token_bytes(written); bytes && bytes->size() == 1)
@@ -390,6 +396,7 @@ void Tokenizer::Reader::read_unknown(const Entry& unknown) {
 
 // A merge is written as "a b" in older files, as ["a", "b"] in newer ones.
 
+//: fold Merges
 std::pair<std::string, std::string> Tokenizer::Reader::parts(const Entry& entry, const Json& merge) {
   if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string())
     return {merge[0].get<std::string>(), merge[1].get<std::string>()};
@@ -413,6 +420,7 @@ void Tokenizer::Reader::read_merges(const Entry& merges) {
 // An added token may stand in the vocabulary too, with the same number. Where it is found, it
 // stands for itself, whatever its letters would mean as bytes.
 
+//: fold An added token
 void Tokenizer::Reader::read_added_token(const Entry& entry) {
   AddedToken token{.id = entry.at("id").number(most_tokens - 1),
                    .content = entry.at("content").text(1, longest),
@@ -439,6 +447,7 @@ void Tokenizer::Reader::read_added_token(const Entry& entry) {
 // Last of all, what is put around every text. A model that was trained with a token at the
 // beginning of each text expects it there, and is a little worse without.
 
+//: fold Tokens around a text
 void Tokenizer::Reader::read_around(const Entry& step) {
   if (step.type({"ByteLevel", "TemplateProcessing"}) == "ByteLevel") return;  // corrects positions only
   const Entry pieces = step.at("single");
@@ -482,6 +491,7 @@ Tokenizer load_tokenizer(const std::filesystem::path& directory) {
 // hand: cut the text into words, count them, learn merges, and write the file that we have just
 // learnt to read. Special tokens come first, then the bytes, then what the merges make.
 
+//: fold Writing the file
 namespace {
 
 std::string written(std::string_view bytes) {

@@ -16,6 +16,7 @@
 // better, and ICU finds them sorted. Marks are told from letters by their *combining class*, which
 // is zero for everything that is no mark; marks of the same class must keep their order.
 
+//: fold Marks in order, and the call of ICU
 #include <mamba2/error.hpp>
 #include <mamba2/tokenizer.hpp>
 

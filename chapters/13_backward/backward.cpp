@@ -530,7 +530,7 @@ Cost cost_chunked_gradient(double seqlen, double d_state, double headdim, double
 template <class Real>
 static void packed_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY,
                             std::span<const std::size_t> bounds, const ScanOptions& options,
-                            Tensor<double, 2> before, MatrixRef<double> dstate,
+                            const Tensor<double, 2>& before, MatrixRef<double> dstate,
                             const ScanChunkGradient<Real>& gradient) {
   const Tensor<double, 2> nothing = zeros<double>(dstate.rows, dstate.columns);
   for (std::size_t i = bounds.size() - 1; i-- > 0;) {

@@ -1,4 +1,3 @@
-# The inner loops are compiled once more for each newer level of the instruction set; the program picks one when it starts.
 find_package(Threads REQUIRED)
 set(chapter_libraries Threads::Threads)
 # Products by oneDNN, where it is installed (Debian: libdnnl-dev). Its own CMake file asks for OpenCL, which is not needed.
@@ -28,15 +27,4 @@ if(MAMBA2_ONEDNN)
   endif()
 endif()
 
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  literate_source(kernels "${here}/kernels.cpp")
-  foreach(level IN ITEMS x86-64-v3 x86-64-v4)
-    string(REPLACE "-" "_" set ${level})
-    add_library(mamba2_${number}_${set} OBJECT "${kernels}")
-    target_link_libraries(mamba2_${number}_${set} PRIVATE mamba2_settings)
-    target_compile_definitions(mamba2_${number}_${set} PRIVATE MAMBA2_INSTRUCTION_SET=${set})
-    target_compile_options(mamba2_${number}_${set} PRIVATE -march=${level})
-    set_target_properties(mamba2_${number}_${set} PROPERTIES POSITION_INDEPENDENT_CODE ON)
-    list(APPEND objects mamba2_${number}_${set})
-  endforeach()
-endif()
+compile_for_newer_processors(kernels.cpp)

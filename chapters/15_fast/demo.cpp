@@ -6,7 +6,7 @@
 #include <demo/demo.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
-#include <mamba2/compact.hpp>
+#include <mamba2/costs.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -48,29 +48,40 @@ void cost() {
     std::printf("  %-24s %8.0f  %5.1f %%\n", item.what, item.count, 100 * item.count / total);
 }
 
-// Every entry of a mask, made both ways in float and compared with double. The decay is strong at
-// some steps and weak at others.
+// Every entry of a mask, made as the scan makes it, in float and by its own exponential, and
+// compared with double. If all steps decay alike, the exponential is off by the same each time, and
+// its error adds up; so this is tried for weak decays and strong ones.
+
+double error_of_mask(const Tensor<double, 1>& dA) {
+  const std::size_t Q = dA.size();
+  const Tensor<double, 2> exact = decay_mask(dA);
+  std::vector<float> scores(Q * Q, 1.0F), M(Q * Q), a(dA.begin(), dA.end()), dt(Q, 1.0F), decay(Q);
+  kernels<float>().exponential(a.data(), a.data(), Q);
+  kernels<float>().masked_scores(scores.data(), Q, a.data(), dt.data(), decay.data(), M.data(), Q, Q);
+  double worst = std::equal(decay.begin(), decay.end(), &M[(Q - 1) * Q]) ? 0 : 1;  // see above
+  for (std::size_t i = 0; i < Q; ++i)
+    for (std::size_t j = 0; j <= i; ++j)
+      if (exact(i, j) > 1e-29)
+        worst = std::max(worst, std::abs(static_cast<double>(M[i * Q + j]) / exact(i, j) - 1));
+  return worst;
+}
 
 void mask() {
   const std::size_t Q = 64;
   Random random(1);
   auto dA = zeros<double>(Q);
-  for (std::size_t i = 0; i < Q; ++i) dA(i) = -std::exp(random(-8, 2));
-  const Tensor<double, 2> exact = decay_mask(dA);
-  std::vector<float> scores(Q * Q, 1.0F), M(Q * Q), a(Q), dt(Q, 1.0F), decay(Q);
-  for (std::size_t i = 0; i < Q; ++i) a[i] = std::exp(static_cast<float>(dA(i)));
-  kernels<float>().masked_scores(scores.data(), Q, a.data(), dt.data(), decay.data(), M.data(), Q, Q);
-  double worst = 0;
-  for (std::size_t i = 0; i < Q; ++i)
-    for (std::size_t j = 0; j <= i; ++j)
-      if (exact(i, j) > 1e-30)
-        worst = std::max(worst, std::abs(static_cast<double>(M[i * Q + j]) / exact(i, j) - 1));
+  for (double& entry : dA) entry = -static_cast<float>(std::exp(random(-8, 2)));
+  const double mixed = error_of_mask(dA);
+  double alike = 0;
+  for (double decay = 0.001; decay < 4; decay *= 1.01) {
+    dA.fill(-static_cast<float>(decay));
+    alike = std::max(alike, error_of_mask(dA));
+  }
   std::printf("exponentials in a mask of %zu rows: one an entry %zu, one a row %zu\n", Q,
               Q * (Q - 1) / 2, Q);
-  std::printf("running products in float, relative error of every entry below 5e-6: %s\n",
-              yes(worst < 5e-6));
-  std::printf("the last row is what each token leaves behind: %s\n",
-              yes(std::equal(decay.begin(), decay.end(), &M[(Q - 1) * Q])));
+  std::printf("entries in float and in double, relative to their size\n");
+  std::printf("  steps that decay differently: agree to 5e-6: %s\n", yes(mixed < 5e-6));
+  std::printf("  steps that all decay alike:   agree to 2e-5: %s\n", yes(alike < 2e-5));
 }
 
 // The operator with everything at once: two groups, a ragged last chunk, an initial state, packed
@@ -123,38 +134,22 @@ void blocks() {
               yes(relative_difference(fast.y, plain.y) < 1e-12));
 }
 
-// A small language model with random weights, and the same with its large weights in fewer bytes.
-
-void rounding() {
-  const LanguageModel<double> model(
-      {.n_layer = 4, .vocab_size = 200, .mixer = Mamba2Config{.d_model = 64, .headdim = 16}}, 5);
-  auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
-  for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
-  const Tensor<double, 3> exact = model.forward(ids);
-  for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
-    const CompactLanguageModel<double> compact(LanguageModel<double>(model), type);
-    const Tensor<double, 3> rounded = compact.forward(ids);
-    double squares = 0, error = 0;
-    for (std::size_t i = 0; i < exact.size(); ++i) {
-      const double d = rounded.data()[i] - exact.data()[i];
-      squares += exact.data()[i] * exact.data()[i], error += d * d;
-    }
-    std::printf("weights in %-8s move the scores by %.2f %% of their size\n", name_of(type),
-                100 * std::sqrt(error / squares));
-  }
-}
-
-// What one token costs in bytes, for the 130M model: all parameters, and the states of 24 layers
+// What one token costs in bytes, for the 130M model: all parameters, and the states of its layers
 // read and written.
 
 void bytes() {
-  const double parameters = 128989632, state = 24.0 * 24 * 64 * 128;
+  const LanguageModelConfig config{.n_layer = 24,
+                                   .vocab_size = 50277,
+                                   .pad_vocab_size_multiple = 16,
+                                   .mixer = Mamba2Config{.d_model = 768}};
+  const auto MB = [&](double width, std::size_t batch) {
+    return step_bytes(config, width, batch) / 1e6;
+  };
   std::printf("one token reads and writes, in MB (10^6 bytes)\n");
-  for (const int width : {4, 2, 1}) {
-    const double weights = width * parameters / 1e6, states = 2 * 4 * state / 1e6;
-    std::printf("  weights of %d byte%s %6.1f for the weights, %5.1f for the states, %6.1f in all\n",
-                width, width == 1 ? ": " : "s:", weights, states, weights + states);
-  }
+  std::printf("  %.1f for the weights, %.1f for the states, %.1f in all\n", MB(4, 0), MB(0, 1),
+              MB(4, 1));
+  std::printf("eight sequences at once: %.1f, for %.1f times the tokens of one at most\n", MB(4, 8),
+              8 * MB(4, 1) / MB(4, 8));
 }
 
 }  // namespace
@@ -168,8 +163,6 @@ int main() {
   operators();
   std::printf("[blocks]\n");
   blocks();
-  std::printf("[rounding]\n");
-  rounding();
   std::printf("[bytes]\n");
   bytes();
 }
@@ -186,17 +179,9 @@ int main() {
 //
 // ## Step by step {#fast_steps}
 //
-// Here is the way from the clear form to the fast one, on the operator alone, with the sizes of the
-// 130M model and a prompt of 2048 tokens. Each bar is measured while this book is built, on the
-// machine that builds it. There are two limits for one thread: the scan's own products with nothing
-// in between, and its multiply-adds at the product peak, which large square matrices reach and the
-// scan's smaller ones do not. (Where other programs run meanwhile, every bar is shorter, and those
-// of several threads most of all: they are as fast as the slowest of them.)
-//
-// ::: figure ladder
-// Thousands of tokens per second of the operator, from the recurrence to all threads. The limits
-// are those of one thread.
-// :::
+// Here are the numbers behind @figref{ladder}, measured while this book is built, on the machine
+// that builds it. (Where other programs run meanwhile, every rate is lower, and those of several
+// threads most of all: they are as fast as the slowest of them.)
 //
 // @measured operator
 //
@@ -248,9 +233,9 @@ int main() {
 // BLAS's product of two matrices is not made for this: it copies a matrix into an order of its own
 // before it begins. Between the second and the third line nothing has changed but *which* four rows
 // are taken. A second thread brings little where one of them can ask for nearly all that memory
-// gives; how much that is, is a matter of the machine. No cleverness gets past the limit except
-// reading less: weights of two bytes give about twice the speed, and of one byte twice that. (The
-// last column is relative to reading floats with one thread; the last lines read with all threads.)
+// gives; how much that is, is a matter of the machine. No cleverness gets past the limit, except
+// reading less. (The last column is relative to reading with
+// one thread; the last lines read with all threads.)
 //
 // Several sequences at once share what is read:
 //
@@ -261,42 +246,27 @@ int main() {
 // :::
 //
 // Eight sequences do not write eight times as much text as one. Each has states of its own to read
-// and write: by the table above, a step of eight moves $516 + 8 \cdot 37.7 = 818$ MB in place of
-// 554, so it can write at most 5.4 times as much, and with weights of two bytes 4.2 times. And the
-// multiplications, eight for every weight that is read, take as long as the reading by now.
-//
-// And the price of the rounding, on a small model with random weights:
-//
-// @output rounding
-//
-// For a given model the price is a matter of its weights, and worth a look before one relies on it:
-// `mamba2 logits --dtype int8` gives the scores to compare.
+// and write, as the last line above says. And the multiplications, eight for every weight that is
+// read, take as long as the reading by now.
 //
 // ## A whole model {#fast_model}
 //
-// Put together, in a model with the widths of the 130M one but half of its layers and of its
-// vocabulary, so that this build need not wait for it. A prompt of 512 tokens is held against the
-// product peak, writing against the read bandwidth, each measured right before and after.
-//
-// ::: figure model
-// Tokens per second of half of the 130M model, as a share of the limit for as many threads and
-// weights of that type. Beside each bar: the tokens per second. (A bar can pass the line a little:
-// the limit is a measurement as well, and of small weights a part may stay in the cache from token
-// to token.)
-// :::
+// All of it put together is @figref{model}: a model with the widths of the 130M one but half of its
+// layers and of its vocabulary, so that this build need not wait for it. A prompt of 512 tokens is
+// held against the product peak, writing against the read bandwidth, each measured right before and
+// after.
 //
 // For models of your own, and for the full sizes, there is a command. It prints such a table, with
 // the limits measured between the runs:
 //
 // ```
-// build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32 --dtype bfloat16
+// build/bin/mamba2 bench --size 130m --prefill 512,2048 --decode 32
 // ```
 //
 // What is between the bars and the line? In a prompt: the scan, whose products are small; and the
 // convolution, the norms and the gate, which are little arithmetic, but every number they touch
-// comes from memory and goes back there. Where products with weights are twice as fast, in
-// bfloat16, all else takes twice the share. In writing, the short loops around the products,
-// between which the threads wait for each other.
+// comes from memory and goes back there. In writing, the short loops around the products, between
+// which the threads wait for each other.
 //
 // Some things were tried and left out. Pages of 2 MB instead of 4 kB, which often help to read
 // memory faster, gave hardly anything once every thread reads four long streams. Keeping all
@@ -309,16 +279,10 @@ int main() {
 // Not one result, up to rounding: the tests hold the fast operations to the golden data with the
 // tolerances of the plain ones. Not the state, not the cache, not the checkpoint. The plain forms
 // stay, as oracles and as the explanation. A program that links the whole library computes with the
-// fast table; one line goes back,
+// fast table; one line goes back:
 //
 // ```cpp
 // model.use(mamba2::plain_operations<float>());
-// ```
-//
-// and another halves the memory, which is a choice, as it rounds, and so has a type of its own:
-//
-// ```cpp
-// mamba2::CompactLanguageModel<float> small(std::move(model), mamba2::WeightType::bfloat16);  // or int8
 // ```
 //
 // ## Exercises {#fast_exercises}
@@ -330,16 +294,15 @@ int main() {
 // power of two from 1 to 1024 with the smallest cost per token.
 // :::
 //
-// ::: exercise 2 The mask by running products
-// Write the masked scores of one head without a mask:
-// $M_{ij} = G_{ij} \Delta_j \prod_{k=j+1}^{i} a_k$ for $j \le i$, zero above the diagonal. You may
-// not call `exp` or `pow`; one multiplication for each entry of the mask will do.
+// ::: exercise 2 A parallel loop that is wrong
+// Twelve lines that look like *Threads that share a list*, with four mistakes in them. The stub
+// shows them. Find all four; a test that passes once proves nothing here.
 // :::
 //
-// ::: exercise 3 The speed of writing
-// How many tokens per second can a model write at most, all sequences of the batch together, if
-// reading its weights and reading and writing the states is all that takes time? The weights are
-// read once for the whole batch; each sequence has its own states, of float.
+// ::: exercise 3 All heads in one product
+// Write a chunk of the wide scan: outputs and the state after it, for all heads of a group, with a
+// product that you are given. Its calls are counted. For $H$ heads $H + 3$ are enough; a function
+// with four for each head is right, and refused.
 // :::
 //
 // ## Further reading {#fast_further_reading}

@@ -5,6 +5,7 @@
 // itself. So one program runs everywhere and at full speed almost everywhere.
 
 #include <mamba2/error.hpp>
+#include <mamba2/instruction_set.hpp>
 #include <mamba2/kernels.hpp>
 
 #include <algorithm>
@@ -28,51 +29,61 @@ MAMBA2_DECLARE(x86_64_v4)
 
 namespace {
 
-struct Set {
-  std::string_view name;
-  bool runs;  // on this processor
-  const Kernels<float>& (*single)();
-  const Kernels<double>& (*both)();
-};
-
-// The best first.
-const std::array sets{
+bool runs(InstructionSet set) {
 #ifdef __x86_64__
-    Set{"x86_64_v4",
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-            __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl"),
-        x86_64_v4::float_kernels, x86_64_v4::double_kernels},
-    Set{"x86_64_v3",
-        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-            __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"),
-        x86_64_v3::float_kernels, x86_64_v3::double_kernels},
+  if (set == InstructionSet::x86_64_v4)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+  if (set == InstructionSet::x86_64_v3)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 #endif
-    Set{"baseline", true, baseline::float_kernels, baseline::double_kernels}};
+  return set == InstructionSet::baseline;
+}
 
-std::atomic<const Set*>& chosen() {
-  static std::atomic<const Set*> set =
-      std::find_if(sets.begin(), sets.end(), [](const Set& s) { return s.runs; });
+constexpr std::array best_first{InstructionSet::x86_64_v4, InstructionSet::x86_64_v3,
+                                InstructionSet::baseline};
+
+std::atomic<InstructionSet>& chosen() {
+  static std::atomic set = *std::find_if(best_first.begin(), best_first.end(), runs);
   return set;
 }
 
 }  // namespace
 
+InstructionSet instruction_set() {
+  return chosen();
+}
+
+const char* name_of(InstructionSet set) {
+  if (set == InstructionSet::baseline) return "baseline";
+  return set == InstructionSet::x86_64_v3 ? "x86_64_v3" : "x86_64_v4";
+}
+
 void use_instruction_set(std::string_view name) {
-  const auto set = std::find_if(sets.begin(), sets.end(), [&](const Set& s) {
-    return s.runs && (name.empty() || s.name == name);
+  const auto set = std::find_if(best_first.begin(), best_first.end(), [&](InstructionSet s) {
+    return runs(s) && (name.empty() || name_of(s) == name);
   });
-  require(set != sets.end(), "instruction set", "one that this processor has", std::string(name));
-  chosen() = &*set;
+  require(set != best_first.end(), "instruction set", "one that this processor has", std::string(name));
+  chosen() = *set;
 }
 
 template <>
 const Kernels<float>& kernels<float>() {
-  return chosen().load()->single();
+#ifdef __x86_64__
+  if (instruction_set() == InstructionSet::x86_64_v4) return x86_64_v4::float_kernels();
+  if (instruction_set() == InstructionSet::x86_64_v3) return x86_64_v3::float_kernels();
+#endif
+  return baseline::float_kernels();
 }
 template <>
 const Kernels<double>& kernels<double>() {
-  return chosen().load()->both();
+#ifdef __x86_64__
+  if (instruction_set() == InstructionSet::x86_64_v4) return x86_64_v4::double_kernels();
+  if (instruction_set() == InstructionSet::x86_64_v3) return x86_64_v3::double_kernels();
+#endif
+  return baseline::double_kernels();
 }
 
 }  // namespace mamba2

@@ -4,7 +4,10 @@
 
 #include <mamba2/tensor.hpp>
 
+#include <atomic>
 #include <cstddef>
+#include <functional>
+#include <thread>
 
 namespace exercises {
 
@@ -18,22 +21,52 @@ using mamba2::Tensor;
 /// \return a power of two from 1 to 1024; the smaller one where two cost the same
 std::size_t best_chunk(double d_state, double headdim, double heads, double overhead);
 
-/// \brief Exercise 2: scores times mask times step size, by running products.
-/// \param scores G = C Bᵀ, (length, length)
-/// \param a      factor on the state at each step, (length)
-/// \param dt     step size of each step, (length)
-/// \return M, (length, length), zero above the diagonal
-Tensor<double, 2> masked_scores(const Tensor<double, 2>& scores, const Tensor<double, 1>& a,
-                                const Tensor<double, 1>& dt);
+/// \brief A number that threads share. A thread that has read it may have to wait before it writes; this one sees to that.
+class Counter {
+ public:
+  /// \brief Read it. \return its value
+  std::size_t get() const {
+    const std::size_t value = value_;
+    std::this_thread::yield();
+    return value;
+  }
+  /// \brief Write it. \param value its new value
+  void set(std::size_t value) { value_ = value; }
+  /// \brief Read it and add to it, with no other thread in between. \param n what is added \return the value before
+  std::size_t add(std::size_t n) { return value_.fetch_add(n); }
 
-/// \brief Exercise 3: the most tokens per second that a model can write.
-/// \param parameters       number of weights
-/// \param bytes_per_weight 4 for float, 2 for bfloat16, 1 for int8
-/// \param state            numbers in the states of one sequence, all layers together; floats, read and written once a token
-/// \param batch            sequences written at the same time
-/// \param bandwidth        bytes per second
-/// \return tokens per second, of all sequences together
-double most_tokens_per_second(double parameters, double bytes_per_weight, double state, double batch,
-                              double bandwidth);
+ private:
+  std::atomic<std::size_t> value_{0};
+};
+
+/// \brief Exercise 2: a parallel loop, mended.
+/// \param count   how many tasks
+/// \param threads how many threads share them, at least 1
+/// \param task    called as task(0) ... task(count − 1), each once; what it throws is thrown again here when all threads have ended
+void parallel_for(std::size_t count, std::size_t threads, const std::function<void(std::size_t)>& task);
+
+/// \brief A product of two matrices, the second turned round: \f$A B^\top\f$. The grader counts the calls.
+/// \param A (rows, n)
+/// \param B (columns, n)
+/// \return (rows, columns)
+using Product =
+    std::function<Tensor<double, 2>(const Tensor<double, 2>& A, const Tensor<double, 2>& B)>;
+
+/// \brief Exercise 3: a chunk of all heads of a group.
+struct Chunk {
+  Tensor<double, 2> B;   ///< how an input enters the states, (length, d_state)
+  Tensor<double, 2> C;   ///< how the states are read, (length, d_state)
+  Tensor<double, 2> X;   ///< inputs, (length, nheads * headdim), the heads side by side
+  Tensor<double, 2> a;   ///< factor on the state of each head at each step, (length, nheads)
+  Tensor<double, 2> dt;  ///< step size, (length, nheads)
+  Tensor<double, 2>
+      state;  ///< before the chunk, (nheads * headdim, d_state), the heads one under the other
+};
+
+/// \brief Exercise 3: outputs of the chunk, with nheads + 3 products.
+/// \param chunk   what is read; its state becomes the one after the chunk
+/// \param product multiplies
+/// \return Y, (length, nheads * headdim)
+Tensor<double, 2> wide_chunk(Chunk& chunk, const Product& product);
 
 }  // namespace exercises

@@ -2,10 +2,14 @@
 #include "exercises.hpp"
 
 #include <exercises/grader.hpp>
-#include <mamba2/semiseparable.hpp>
+#include <mamba2/random.hpp>
 
-#include <cmath>
+#include <atomic>
+#include <chrono>
+#include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 using mamba2::Tensor;
 using mamba2::zeros;
@@ -34,31 +38,105 @@ GRADE(1, "the best chunk") {
   }
 }
 
-GRADE(2, "the mask by running products") {
-  for (const std::size_t length : {std::size_t{1}, std::size_t{2}, std::size_t{7}}) {
-    auto dA = zeros<double>(length), a = dA, dt = dA;
-    auto scores = zeros<double>(length, length), expected = scores;
-    for (std::size_t i = 0; i < length; ++i) {
-      dA(i) = -0.1 - 0.3 * static_cast<double>(i * i % 5);
-      a(i) = std::exp(dA(i));
-      dt(i) = 0.5 + 0.2 * static_cast<double>(i);
-      for (std::size_t j = 0; j < length; ++j)
-        scores(i, j) = std::sin(1.0 + static_cast<double>(3 * i + 7 * j));
+GRADE(2, "a parallel loop: every task once") {
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{2}, std::size_t{5}})
+    for (int again = 0; again < 20; ++again) {
+      std::vector<std::atomic<int>> done(97);
+      std::atomic<std::size_t> beyond = 0;
+      exercises::parallel_for(97, threads, [&](std::size_t i) {
+        if (i < 97)
+          ++done[i];
+        else
+          ++beyond;
+        std::this_thread::yield();
+      });
+      grader::expect(beyond == 0, "no turn beyond the last; tasks 0 to 96 were asked for");
+      for (std::size_t i = 0; i < 97; ++i)
+        grader::expect(done[i] == 1, "each task is done once, and done when the loop returns; with " +
+                                         std::to_string(threads) + " threads task " +
+                                         std::to_string(i) + " was done " + std::to_string(done[i]) +
+                                         " times");
     }
-    const Tensor<double, 2> L = mamba2::decay_mask(dA);
-    for (std::size_t i = 0; i < length; ++i)
-      for (std::size_t j = 0; j < length; ++j) expected(i, j) = scores(i, j) * L(i, j) * dt(j);
-    grader::expect_close(exercises::masked_scores(scores, a, dt), expected,
-                         "M for a chunk of " + std::to_string(length));
-  }
+  bool any = false;
+  exercises::parallel_for(0, 3, [&](std::size_t) { any = true; });
+  grader::expect(!any, "no tasks, nothing to do");
 }
 
-GRADE(3, "the speed of writing") {
-  // 10^9 bytes of weights, 10^8 numbers of state: 1.8 * 10^9 bytes for one sequence, 4.2 * 10^9 for four.
-  grader::expect_close(exercises::most_tokens_per_second(0.25e9, 4, 1e8, 1, 1.8e10), 10.0,
-                       "one sequence, float");
-  grader::expect_close(exercises::most_tokens_per_second(0.25e9, 4, 1e8, 4, 4.2e10), 40.0,
-                       "four sequences, float");
-  grader::expect_close(exercises::most_tokens_per_second(0.5e9, 2, 1e8, 4, 4.2e10), 40.0,
-                       "four sequences, twice the weights in bfloat16; the states stay float");
+GRADE(2, "a parallel loop: at the same time") {
+  std::atomic<int> waiting = 0, met = 0;
+  exercises::parallel_for(3, 3, [&](std::size_t) {
+    ++waiting;
+    for (int patience = 0; patience < 2000 && waiting < 3; ++patience)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (waiting >= 3) ++met;
+  });
+  grader::expect(met == 3, "three threads work on three tasks at the same time");
+}
+
+GRADE(2, "a parallel loop: what tasks throw") {
+  std::atomic<int> others = 0;
+  std::string caught;
+  try {
+    exercises::parallel_for(40, 3, [&](std::size_t i) {
+      if (i == 7) throw std::runtime_error("task 7");
+      std::this_thread::yield();
+      ++others;
+    });
+  } catch (const std::runtime_error& error) {
+    caught = error.what();
+  }
+  grader::expect(caught == "task 7", "what a task throws is thrown by the loop");
+  grader::expect(others == 39,
+                 "the other tasks are done all the same: " + std::to_string(others) + " of 39 were");
+}
+
+GRADE(3, "all heads in one product") {
+  for (const std::size_t length : {std::size_t{1}, std::size_t{7}}) {
+    const std::size_t heads = 3, P = 2, N = 5;
+    mamba2::Random random(length);
+    const auto fill = [&](auto& tensor, double low, double high) {
+      for (double& value : tensor) value = random.uniform(low, high);
+    };
+    exercises::Chunk chunk;
+    fill(chunk.B = zeros<double>(length, N), -1, 1);
+    fill(chunk.C = zeros<double>(length, N), -1, 1);
+    fill(chunk.X = zeros<double>(length, heads * P), -1, 1);
+    fill(chunk.a = zeros<double>(length, heads), 0.2, 1);
+    fill(chunk.dt = zeros<double>(length, heads), 0.1, 2);
+    fill(chunk.state = zeros<double>(heads * P, N), -1, 1);
+    auto state = chunk.state;
+    auto expected = zeros<double>(length, heads * P);  // the recurrence, token by token
+    for (std::size_t i = 0; i < length; ++i)
+      for (std::size_t c = 0; c < heads * P; ++c)
+        for (std::size_t n = 0; n < N; ++n) {
+          state(c, n) =
+              chunk.a(i, c / P) * state(c, n) + chunk.dt(i, c / P) * chunk.X(i, c) * chunk.B(i, n);
+          expected(i, c) += state(c, n) * chunk.C(i, n);
+        }
+    std::size_t calls = 0, work = 0;
+    const auto Y =
+        exercises::wide_chunk(chunk, [&](const Tensor<double, 2>& A, const Tensor<double, 2>& B) {
+          grader::expect(A.shape(1) == B.shape(1),
+                         "both factors of a product have rows of the same length");
+          auto C = zeros<double>(A.shape(0), B.shape(0));
+          ++calls;
+          work += C.size() * A.shape(1);
+          for (std::size_t i = 0; i < A.shape(0); ++i)
+            for (std::size_t j = 0; j < B.shape(0); ++j)
+              for (std::size_t k = 0; k < A.shape(1); ++k) C(i, j) += A(i, k) * B(j, k);
+          return C;
+        });
+    const std::string chunk_text = " of a chunk of " + std::to_string(length);
+    grader::expect_close(Y, expected, "outputs" + chunk_text);
+    grader::expect_close(chunk.state, state, "state after the last token" + chunk_text);
+    grader::expect(
+        calls == heads + 3,
+        "for 3 heads 6 products are enough, three for all heads together and one for each; you made " +
+            std::to_string(calls) + ", and what is computed without product() is not shared");
+    grader::expect(work == length * length * (N + heads * P) + 2 * length * N * heads * P,
+                   "the products are of the sizes of the equation of costs, QN + H(QP + 2NP) for each "
+                   "token; yours make " +
+                       std::to_string(work) + " multiply-adds for " + std::to_string(length) +
+                       " tokens");
+  }
 }

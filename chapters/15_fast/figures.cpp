@@ -1,6 +1,7 @@
 // Measures what this chapter's figures and tables show.
 #include <demo/figure.hpp>
-#include <mamba2/compact.hpp>
+#include <mamba2/costs.hpp>
+#include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
@@ -10,9 +11,10 @@
 #include <mamba2/ssd.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -63,6 +65,149 @@ ScanInput<float> head_by_head(ScanInput<float> in) {
   in.B = repeat(in.B);
   in.C = repeat(in.C);
   return in;
+}
+
+const LanguageModelConfig model_130m{
+    .n_layer = 24, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = sizes};
+
+// The two limits of this machine, and what follows from them for the 130M model: the most
+// operations a second for each byte that is read, and where prompts and writing lie.
+void two_limits(const std::string& out, std::ostream& measured, std::size_t all) {
+  const std::size_t Q = fast_operations<float>().chunk_size;
+  auto roof = demo::create(out + "/roofline.dat"), points = demo::create(out + "/roofline_points.dat");
+  const auto per_byte = [&](std::size_t tokens, std::size_t batch) {
+    const PromptFlops flops = prompt_flops(model_130m, Q, tokens, batch);
+    return (flops.weights + flops.others) / step_bytes(model_130m, sizeof(float), batch);
+  };
+  measured << "[limits]\n"
+           << text("%-44s %10s", "", "1 thread")
+           << (all > 1 ? text("  %10s\n", threads_text(all).c_str()) : std::string("\n"));
+  std::vector<std::vector<double>> columns;
+  for (const std::size_t threads : all > 1 ? std::vector{std::size_t{1}, all} : std::vector{all}) {
+    const double registers = measure_register_peak(threads), products = measure_product_peak(threads);
+    const double reading = measure_read_bandwidth(threads);
+    columns.push_back({registers / 1e9, products / 1e9, reading / 1e9,
+                       512 / least_prompt_seconds(model_130m, 512, 1, threads),
+                       reading / step_bytes(model_130m, sizeof(float), 1)});
+    for (double intensity = 0.1; intensity < 2000; intensity *= 1.1)
+      roof << intensity << ' ' << std::min(products, intensity * reading) / 1e9 << '\n';
+    roof << "\n\n";
+    if (threads != all) continue;
+    const auto point = [&](const char* what, double intensity) {
+      points << intensity << ' ' << std::min(products, intensity * reading) / 1e9 << " \"" << what
+             << "\"\n";
+    };
+    point("writing", per_byte(1, 1));
+    point("eight texts", per_byte(8, 8));
+    point("a prompt of 512", per_byte(512, 1));
+  }
+  const std::vector<const char*> rows{"in registers, billion operations a second",
+                                      "in large products, the same", "read from memory, GB a second",
+                                      "so a prompt, at most, tokens a second",
+                                      "so writing, at most, tokens a second"};
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    measured << text("%-44s", rows[row]);
+    for (const auto& column : columns) measured << text(" %10.1f ", column[row]);
+    measured << '\n';
+  }
+  set_num_threads(1);
+}
+
+// The same sums of products, four rows of 1024 with a vector, all in the nearest cache: one number
+// after the other, and with wider registers.
+void warm_up(std::ostream& measured) {
+  constexpr std::size_t n = 1024, repeats = 2000;
+  const std::vector<float> W(4 * n, 1.0F), x(n, 0.5F);
+  std::vector<float> y(4);
+  const auto rate = [&](const auto& task) {
+    return 2e-9 * 4 * n * repeats / shortest_seconds(5, [&] {
+             for (std::size_t i = 0; i < repeats; ++i) task();
+           });
+  };
+  measured << "[warmup]\n"
+           << text("%-44s %6.1f billion operations a second\n", "one number after the other", rate([&] {
+                     for (std::size_t r = 0; r < 4; ++r) {
+                       float sum =
+                           0;  // the order of a sum is part of the program: no compiler changes it
+                       for (std::size_t j = 0; j < n; ++j) sum += W[r * n + j] * x[j];
+                       y[r] = y[r] / 2 + sum;
+                     }
+                   }));
+  const auto wide = [&](const char* set, const char* what) {
+    try {
+      use_instruction_set(set);
+    } catch (const ValueError&) {
+      return;  // an older processor
+    }
+    measured << text("%-44s %6.1f\n", what, rate([&] {
+                       kernels<float>().rows_dot(W.data(), n, 4, n, x.data(), n, 1, y.data(), 4);
+                     }));
+  };
+  wide("baseline", "4 rows at once, 4 numbers in a register");
+  wide("x86_64_v3", "8 in a register, multiply and add in one");
+  wide("x86_64_v4", "16 in a register");
+  use_instruction_set("");
+}
+
+// Where the time of a prompt goes, in one thread: each operation of the table takes its time down.
+enum Part { linear, convolution, norms, scan, parts };
+double spent[parts];
+
+struct Watch {
+  explicit Watch(Part part) : part_(part), start_(std::chrono::steady_clock::now()) {}
+  ~Watch() {
+    spent[part_] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+ private:
+  Part part_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+void profile(std::ostream& measured) {
+  using In = MatrixRef<const float>;
+  using Out = MatrixRef<float>;
+  static const Operations<float>& fast = fast_operations<float>();
+  static Operations<float> watched = fast;
+  watched.linear = [](In x, In W, std::span<const float> bias, Out y) {
+    const Watch watch(linear);
+    fast.linear(x, W, bias, y);
+  };
+  watched.short_convolution = [](const ShortConvolution<float>& in, Out y) {
+    const Watch watch(convolution);
+    fast.short_convolution(in, y);
+  };
+  watched.rms_norm = [](In x, std::span<const float> weight, double eps, Out y) {
+    const Watch watch(norms);
+    fast.rms_norm(x, weight, eps, y);
+  };
+  watched.gated_norm = [](In y, In z, const GatedNorm<float>& how, Out result) {
+    const Watch watch(norms);
+    fast.gated_norm(y, z, how, result);
+  };
+  watched.scan = [](const ScanRef<float>& in, const ScanOptions& options, ScanState<float> state,
+                    Out y) {
+    const Watch watch(scan);
+    fast.scan(in, options, state, y);
+  };
+  LanguageModel<float> model({.n_layer = 4, .vocab_size = 1000, .mixer = sizes}, 1);
+  model.use(watched);
+  const Tensor<std::int64_t, 2> ids({1, 512}, 7);
+  auto cache = model.empty_cache(1);
+  model.prefill(ids, cache);
+  std::fill_n(spent, parts, 0.0);
+  const auto start = std::chrono::steady_clock::now();
+  for (int run = 0; run < 3; ++run) model.prefill(ids, cache);
+  const double whole = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  double sum = 0;
+  measured << "[profile]\n";
+  const char* const names[]{"products with weights", "convolution", "norms and gates", "scan"};
+  for (int part = 0; part < parts; ++part) sum += spent[part];
+  for (int part = 0; part < parts; ++part)
+    measured << text("%-24s %5.1f %%\n", names[part], 100 * spent[part] / whole);
+  measured << text("%-24s %5.1f %%\n", "all else", 100 * (whole - sum) / whole);
 }
 
 // The operator on a prompt of 2048 tokens, from the recurrence to all threads.
@@ -129,10 +274,8 @@ void products(std::ostream& measured) {
     });
   });
   measured << "[products]\n"
-           << text("float, by BLAS                %7.1f billion operations\n", 2e-9 * n * n * n / blas)
-           << text("float, by the faster at hand  %7.1f\n", 1e-9 * measure_product_peak(1))
-           << text("weights in bfloat16           %7.1f\n",
-                   1e-9 * measure_product_peak(1, WeightType::bfloat16));
+           << text("by BLAS                %7.1f billion operations\n", 2e-9 * n * n * n / blas)
+           << text("by the faster of both  %7.1f\n", 1e-9 * measure_product_peak(1));
 }
 
 void chunk_lengths(const std::string& out) {
@@ -206,13 +349,6 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
                                                                  {y.data(), vectors, rows, rows});
                                })
           << ' ' << together << '\n';
-
-  for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
-    Tensor<float, 2> copy = W;
-    const auto weight = compact_weight(copy, type);
-    ladder.step(std::string("weights in ") + name_of(type),
-                rate([&] { weight->multiply(token, {}, result, fast_operations<float>()); }));
-  }
   measured << text("%-38s %9.1f\n", "limit: reading floats, 1 thread", alone);
   if (all > 1)
     measured << text("%-38s %9.1f\n", ("limit: the same, " + threads_text(all)).c_str(), together);
@@ -220,56 +356,40 @@ void reading_steps(const std::string& out, std::ostream& measured, std::size_t a
   set_num_threads(1);
 }
 
-// Half of the 130M model: a prompt, and writing, with weights of each type. The most that a limit
-// allows is measured before and after.
+// Half of the 130M model: a prompt, and writing. The most that a limit allows is measured before
+// and after.
 class WholeModel {
  public:
-  WholeModel(std::ostream& out, std::size_t all) : out_(out), threads_{1} {
-    if (all > 1) threads_.push_back(all);
-  }
+  explicit WholeModel(std::ostream& out) : out_(out) {}
 
-  void run() {
-    for (const auto type : {WeightType::full, WeightType::bfloat16, WeightType::int8}) {
-      type_ = type;
-      model_.reset();  // one at a time
-      LanguageModel<float> full(config_, 1);
-      if (type == WeightType::full)
-        model_ = std::make_unique<LanguageModel<float>>(std::move(full));
-      else
-        model_ = std::make_unique<CompactLanguageModel<float>>(std::move(full), type);
-      cache_ = model_->empty_cache(1);
-      measure(type == WeightType::full ? "" : std::string(", ") + name_of(type));
-    }
+  void run(std::size_t threads) {
+    set_num_threads(threads);
+    prompt(threads);
+    write(threads);
   }
 
  private:
-  void measure(const std::string& kind) {
-    for (const std::size_t threads : threads_) prompt(kind, threads);
-    for (const std::size_t threads : threads_) write(kind, threads);
-  }
-
-  void prompt(const std::string& kind, std::size_t threads) {
+  void prompt(std::size_t threads) {
     const std::size_t T = 512;
     const Tensor<std::int64_t, 2> ids({1, T}, 7);
     against_limit(
-        "prompt" + kind, threads, T, [&] { model_->prefill(ids, cache_); },
-        [&] { return least_prompt_seconds(config_, T, 1, threads, type_); });
+        "prompt", threads, T, [&] { model_.prefill(ids, cache_); },
+        [&] { return least_prompt_seconds(config_, T, 1, threads); });
   }
 
-  void write(const std::string& kind, std::size_t threads) {
+  void write(std::size_t threads) {
     const std::size_t steps = 16;
-    const double bytes = steps * step_bytes(config_, static_cast<double>(bytes_of(type_)), 1);
+    const double bytes = steps * step_bytes(config_, sizeof(float), 1);
     against_limit(
-        "writing" + kind, threads, steps,
+        "writing", threads, steps,
         [&] {
-          for (std::size_t i = 0; i < steps; ++i) model_->step({7}, cache_);
+          for (std::size_t i = 0; i < steps; ++i) model_.step({7}, cache_);
         },
         [&] { return bytes / measure_read_bandwidth(threads); });
   }
 
   void against_limit(const std::string& what, std::size_t threads, std::size_t tokens,
                      const std::function<void()>& task, const std::function<double()>& limit) {
-    set_num_threads(threads);
     double least = limit();
     const double time = shortest_seconds(3, task);
     least = std::min(least, limit());
@@ -278,11 +398,9 @@ class WholeModel {
   }
 
   std::ostream& out_;
-  std::vector<std::size_t> threads_;
   const LanguageModelConfig config_{.n_layer = 12, .vocab_size = 25144, .mixer = sizes};
-  WeightType type_ = WeightType::full;
-  std::unique_ptr<Predictor<float>> model_;
-  LanguageModelCache<float> cache_;
+  const LanguageModel<float> model_{config_, 1};
+  LanguageModelCache<float> cache_ = model_.empty_cache(1);
 };
 
 }  // namespace
@@ -293,11 +411,16 @@ int main(int, char** argv) {
   keep_memory();
   set_num_threads(1);
   auto measured = demo::create(out + "/measured.txt"), model = demo::create(out + "/model.dat");
+  two_limits(out, measured, all);
+  warm_up(measured);
+  profile(measured);
   operator_steps(out, measured, all);
   masks(measured);
   products(measured);
   chunk_lengths(out);
   lengths(out);
   reading_steps(out, measured, all);
-  WholeModel(model, all).run();
+  WholeModel whole(model);
+  whole.run(1);
+  if (all > 1) whole.run(all);
 }

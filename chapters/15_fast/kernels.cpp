@@ -10,22 +10,26 @@
 // [^set]: This is why the file includes nothing but arithmetic: a function that two sets share must
 // not be compiled for the newer processor only.
 
+#include <mamba2/instruction_set.hpp>
 #include <mamba2/kernels.hpp>
+#include <mamba2/row_tiles.hpp>
 
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
-#include <utility>
-
-#ifndef MAMBA2_INSTRUCTION_SET
-#define MAMBA2_INSTRUCTION_SET baseline
-#endif
-#define MAMBA2_TEXT(x) #x
-#define MAMBA2_NAME(x) MAMBA2_TEXT(x)
 
 namespace mamba2::MAMBA2_INSTRUCTION_SET {
 namespace {
 
+// To warm up, the plainest loop there is, a sum of products, with everything in the nearest cache:
+//
+// @measured warmup
+//
+// Nothing is saved: each line does the same multiplications and additions. The first one waits.
+// Each addition needs the result of the one before, and the compiler may not change the order of a
+// sum.
+//
 // ### An exponential {#fast_exponential}
 //
 // The gates need $e^x$ for every channel of every token. The library's `std::exp` is a call, and a
@@ -82,8 +86,10 @@ Real silu(Real x) {
 // A row is the row above times *one* number, with a 1 appended. So a chunk takes $Q$ exponentials
 // and not $Q^2/2$, and the mask costs a multiplication an entry. Is that exact? The segment sum
 // went wrong by subtracting large numbers (@chapter{semiseparable}). Here nothing is subtracted.
-// Each entry is a product of at most $Q$ positive factors, and each factor brings a relative error
-// of one rounding or two.
+// Each entry is a product of at most $Q$ positive factors. A factor brings two relative errors: the
+// rounding of the product, one part in $2^{24}$ at most, and the exponential's own, one or two of
+// the same. They add up, at worst to $3Q$ such parts: a hundred-thousandth for $Q = 64$. The
+// program looks at every entry.
 //
 // What is it worth? Here are three ways to come by the mask of 64 rows. The second line is only the
 // exponentials, with the segment sums given; the third also multiplies by the scores.
@@ -198,7 +204,10 @@ void convolve_step(Real* __restrict window, std::size_t width, const Real* __res
                    std::size_t channels) {
   for (std::size_t c = 0; c < channels; ++c) {
     Real *w = window + c * width, sum = bias ? bias[c] : Real(0);
-    for (std::size_t k = 0; k + 1 < width; ++k) w[k] = w[k + 1], sum += weights[c * width + k] * w[k];
+    for (std::size_t k = 0; k + 1 < width; ++k) {
+      w[k] = w[k + 1];
+      sum += weights[c * width + k] * w[k];
+    }
     w[width - 1] = in[c];
     out[c] = sum + weights[c * width + width - 1] * in[c];
   }
@@ -244,87 +253,12 @@ void rms_norm_row(const Real* x, const Real* w, Real eps, Real* out, std::size_t
 // [^vector]: `vector_size` is an extension that GCC and Clang share: arithmetic on such a type is
 // done lane by lane, in as many instructions as the processor needs.
 //
-// Weights may also be stored in bfloat16, the upper half of a float: half the bytes, half the time;
-// widening them again is a shift.
+// @quote src/mamba2/row_tiles.hpp#registers
+//
+// @quote src/mamba2/row_tiles.hpp#total
+//
+// The limit itself is a loop of this kind: four streams that are only added up.
 
-#if defined(__AVX512F__)
-constexpr std::size_t register_bytes = 64;
-#elif defined(__AVX__)
-constexpr std::size_t register_bytes = 32;
-#else
-constexpr std::size_t register_bytes = 16;
-#endif
-
-template <class Real>
-constexpr std::size_t lanes = register_bytes / sizeof(Real);
-template <class T, std::size_t n>
-using Lanes [[gnu::vector_size(n * sizeof(T))]] = T;
-
-template <class Real>
-using Register = Lanes<Real, lanes<Real>>;
-
-template <class Real>
-Register<Real> load(const Real* from) {
-  Register<Real> r;
-  std::memcpy(&r, from, sizeof r);
-  return r;
-}
-
-template <class Real>
-Register<Real> load(const bfloat16_bits* from) {
-  Lanes<bfloat16_bits, lanes<Real>> narrow;
-  std::memcpy(&narrow, from, sizeof narrow);
-  const auto bits = __builtin_convertvector(narrow, Lanes<std::uint32_t, lanes<Real>>) << 16;
-  return __builtin_convertvector(std::bit_cast<Lanes<float, lanes<Real>>>(bits), Register<Real>);
-}
-
-template <class Real>
-Real widen(Real w) {
-  return w;
-}
-template <class Real>
-Real widen(bfloat16_bits w) {
-  return static_cast<Real>(std::bit_cast<float>(static_cast<std::uint32_t>(w) << 16));
-}
-
-template <class Real>
-Real widen(std::int8_t w) {
-  return static_cast<Real>(w);
-}
-
-template <class Real, class Weight>
-void widen_array(const Weight* __restrict in, Real* __restrict out, std::size_t n) {
-#pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) out[i] = widen<Real>(in[i]);
-}
-
-// The upper half of the float: exact, as there is nothing in the lower one.
-void int8_to_bfloat16(const std::int8_t* __restrict in, bfloat16_bits* __restrict out, std::size_t n) {
-#pragma omp simd
-  for (std::size_t i = 0; i < n; ++i)
-    out[i] = static_cast<bfloat16_bits>(std::bit_cast<std::uint32_t>(static_cast<float>(in[i])) >> 16);
-}
-
-// The sum of all lanes, by halves: one lane after the other would be a chain as long as the
-// register.
-template <class T, std::size_t n, std::size_t... i>
-T sum_of_lanes(Lanes<T, n> r, std::index_sequence<i...>) {
-  const auto half = __builtin_shufflevector(r, r, i...) + __builtin_shufflevector(r, r, (n / 2 + i)...);
-  if constexpr (n == 4)
-    return half[0] + half[1];
-  else
-    return sum_of_lanes<T, n / 2>(half, std::make_index_sequence<n / 4>());
-}
-
-template <class Real>
-Real total(Register<Real> r) {
-  if constexpr (lanes<Real> == 2)
-    return r[0] + r[1];
-  else
-    return sum_of_lanes<Real, lanes<Real>>(r, std::make_index_sequence<lanes<Real> / 2>());
-}
-
-// The limit: four streams that are only added up.
 template <class Real>
 Real sum_of(const Real* x, std::size_t n) {
   const std::size_t quarter = n / 4 / lanes<Real> * lanes<Real>;
@@ -337,138 +271,35 @@ Real sum_of(const Real* x, std::size_t n) {
   return sum;
 }
 
-// Some rows of W, `gap` apart, against some vectors: every pair has a sum of its own, all of them
-// in registers. With `ahead`, memory is meanwhile asked for what comes next, `soon_step` weights
-// for each step.
-template <std::size_t rows, std::size_t vectors, bool ahead, class Real, class Weight>
-void tile(const Weight* __restrict w, std::size_t gap, std::size_t n, const Real* __restrict x,
-          std::size_t x_stride, Real* __restrict y, std::size_t y_gap, std::size_t y_stride,
-          const Weight* soon, std::size_t soon_step) {
-  Register<Real> sums[rows][vectors];
-  for (auto& row : sums)
-    for (auto& sum : row) sum = Register<Real>{};
-  std::size_t j = 0;
-  for (; j + lanes<Real> <= n; j += lanes<Real>, soon += soon_step) {
-    Register<Real> w_r[rows];
-    for (std::size_t r = 0; r < rows; ++r) {
-      if constexpr (ahead) __builtin_prefetch(soon + r * gap, 0, 2);
-      w_r[r] = load<Real>(w + r * gap + j);
-    }
-    for (std::size_t v = 0; v < vectors; ++v) {
-      const Register<Real> x_v = load<Real>(x + v * x_stride + j);
-      for (std::size_t r = 0; r < rows; ++r) sums[r][v] += w_r[r] * x_v;
-    }
-  }
-  for (std::size_t v = 0; v < vectors; ++v)
-    for (std::size_t r = 0; r < rows; ++r) {
-      Real sum = total<Real>(sums[r][v]);
-      for (std::size_t rest = j; rest < n; ++rest)
-        sum += widen<Real>(w[r * gap + rest]) * x[v * x_stride + rest];
-      y[v * y_stride + r * y_gap] = sum;
-    }
-}
-
-// The same against any number of vectors, four at a time. One or two leave the processor enough
-// time to follow the streams by itself; with more, each pass over the rows asks for its share of
-// the next ones.
-template <std::size_t rows, bool ahead, class Real, class Weight>
-void some_rows(const Weight* w, std::size_t gap, std::size_t stride, std::size_t n, const Real* x,
-               std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_gap,
-               std::size_t y_stride) {
-  const std::size_t passes = (vectors + 3) / 4;
-  const Weight* soon = w + stride;
-  for (std::size_t left = vectors; left > 0; left -= left < 4 ? left : 4) {
-    const auto pass = left >= 4   ? tile<rows, 4, ahead, Real, Weight>
-                      : left == 3 ? tile<rows, 3, ahead, Real, Weight>
-                      : left == 2 ? tile<rows, 2, ahead, Real, Weight>
-                                  : tile<rows, 1, ahead, Real, Weight>;
-    pass(w, gap, n, x, x_stride, y, y_gap, y_stride, soon, lanes<Real> / passes);
-    soon += n / passes, x += 4 * x_stride, y += 4 * y_stride;
-  }
-}
-
-template <class Real, class Weight>
-void rows_dot(const Weight* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
-              std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride) {
-  const std::size_t quarter = rows / 4;
-  const auto four_rows =
-      vectors > 2 ? some_rows<4, true, Real, Weight> : some_rows<4, false, Real, Weight>;
-  for (std::size_t r = 0; r < quarter; ++r)
-    four_rows(W + r * stride, quarter * stride, stride, columns, x, x_stride, vectors, y + r, quarter,
-              y_stride);
-  for (std::size_t r = 4 * quarter; r < rows; ++r)
-    some_rows<1, false>(W + r * stride, 0, stride, columns, x, x_stride, vectors, y + r, 0, y_stride);
-}
-
-// ### Weights of one byte {#fast_int8}
-//
-// *Fewer bytes*, further down, tells how a weight becomes whole numbers from −127 to 127, with a
-// scale for each row. Here they meet a token.
-//
-// Widening bytes to floats takes several instructions for every register of them. Whole numbers are
-// quicker: there is an instruction that multiplies pairs of 16-bit numbers and adds them up in 32
-// bits, and a compiler finds it in a plain loop. So the token becomes a row of whole numbers as
-// well, of 16 bits and with a scale of its own. They are chosen as large as they may be for the sum
-// not to overflow. With $n$ weights of up to 127 each, that is $2^{31} / (127 n)$, and never beyond
-// what 16 bits hold: still finer than the weights' own rounding, by a factor of dozens for the
-// widths of real models. The sum itself is exact.
+// And the limit of arithmetic from within: numbers that are in registers already, multiplied by one
+// register and added to another. Each must wait for the one before it, so sixteen do it side by
+// side.
 
 template <class Real>
-Real to_int16(const Real* __restrict x, std::size_t n, std::int16_t* __restrict out) {
-  Real largest = 0, unusual = 0;  // infinity or NaN times 0 is NaN, and stays in the sum
-#pragma omp simd reduction(max : largest) reduction(+ : unusual)
-  for (std::size_t i = 0; i < n; ++i) {
-    const Real size = x[i] < 0 ? -x[i] : x[i];
-    largest = largest < size ? size : largest;
-    unusual += x[i] * 0;
-  }
-  const std::size_t allowed = n > 516 ? 16909320 / n : 32767;  // below 2³¹ / (127 n), within 16 bits
-  const Real most = static_cast<Real>(allowed), factor = most / largest;
-  if (unusual != 0 || !(largest > vanished<Real>)) {
-    for (std::size_t i = 0; i < n; ++i) out[i] = 0;
-    return unusual;
-  }
-#pragma omp simd
-  for (std::size_t i = 0; i < n; ++i) {
-    const Real scaled = x[i] * factor;
-    out[i] = static_cast<std::int16_t>(scaled < 0 ? scaled - Real(0.5) : scaled + Real(0.5));
-  }
-  return largest / most;
+double multiply_adds(std::size_t times, Real& result) {
+  constexpr std::size_t chains = 16;
+  const Register<Real> factor = Register<Real>{} + Real(0.999),
+                       summand = Register<Real>{} + Real(0.001);
+  Register<Real> values[chains];
+  for (std::size_t c = 0; c < chains; ++c)  // all different, or a compiler sees that one is enough
+    values[c] = Register<Real>{} + static_cast<Real>(c);
+  for (std::size_t i = 0; i < times; ++i)
+    for (auto& value : values) value = value * factor + summand;
+  Register<Real> sum{};
+  for (const auto& value : values) sum += value;
+  result = total<Real>(sum);
+  return 2.0 * static_cast<double>(times * chains * lanes<Real>);
 }
 
-void four_dots(const std::int8_t* __restrict w, std::size_t gap, std::size_t n,
-               const std::int16_t* __restrict x, std::int32_t* __restrict sums) {
-  std::int32_t a = 0, b = 0, c = 0, d = 0;
-  for (std::size_t j = 0; j < n; ++j) {
-    const std::int32_t x_j = x[j];
-    a += w[j] * x_j;
-    b += w[gap + j] * x_j;
-    c += w[2 * gap + j] * x_j;
-    d += w[3 * gap + j] * x_j;
-  }
-  sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
-}
-
-template <class Real>
-void rows_dot_int8(const std::int8_t* W, std::size_t stride, const float* scale, std::size_t rows,
-                   std::size_t columns, const std::int16_t* x, std::size_t x_stride,
-                   const Real* x_scale, std::size_t vectors, Real* y, std::size_t y_stride) {
-  const std::size_t quarter = rows / 4;
-  std::int32_t sums[4];
-  const auto keep = [&](std::size_t v, std::size_t r, std::int32_t sum) {
-    y[v * y_stride + r] = x_scale[v] * static_cast<Real>(scale[r]) * static_cast<Real>(sum);
-  };
-  for (std::size_t r = 0; r < quarter; ++r)
-    for (std::size_t v = 0; v < vectors; ++v) {
-      four_dots(W + r * stride, quarter * stride, columns, x + v * x_stride, sums);
-      for (std::size_t k = 0; k < 4; ++k) keep(v, r + k * quarter, sums[k]);
-    }
-  for (std::size_t r = 4 * quarter; r < rows; ++r)
-    for (std::size_t v = 0; v < vectors; ++v) {
-      four_dots(W + r * stride, 0, columns, x + v * x_stride, sums);
-      keep(v, r, sums[0]);
-    }
-}
+// Then the tile. With more than four vectors it takes four at a time.
+//
+// @quote src/mamba2/row_tiles.hpp#tile
+//
+// @quote src/mamba2/row_tiles.hpp#some_rows
+//
+// And all rows, a quarter beside the other:
+//
+// @quote src/mamba2/row_tiles.hpp#rows_dot
 
 // ### One step of the recurrence {#fast_state_step}
 //
@@ -558,8 +389,7 @@ void put_back(Real* __restrict S, Real* __restrict rest, const Real* __restrict 
 }
 
 template <class Real>
-constexpr Kernels<Real> table{.instruction_set = MAMBA2_NAME(MAMBA2_INSTRUCTION_SET),
-                              .exponential = exponential_array<Real>,
+constexpr Kernels<Real> table{.exponential = exponential_array<Real>,
                               .masked_scores = masked_scores<Real>,
                               .scale_rows = scale_rows<Real>,
                               .scale = scale<Real>,
@@ -569,13 +399,8 @@ constexpr Kernels<Real> table{.instruction_set = MAMBA2_NAME(MAMBA2_INSTRUCTION_
                               .convolve_step = convolve_step<Real>,
                               .rms_norm_row = rms_norm_row<Real>,
                               .sum = sum_of<Real>,
+                              .multiply_adds = multiply_adds<Real>,
                               .rows_dot = rows_dot<Real, Real>,
-                              .rows_dot_bfloat16 = rows_dot<Real, bfloat16_bits>,
-                              .to_int16 = to_int16<Real>,
-                              .rows_dot_int8 = rows_dot_int8<Real>,
-                              .widen_bfloat16 = widen_array<Real, bfloat16_bits>,
-                              .widen_int8 = widen_array<Real, std::int8_t>,
-                              .int8_to_bfloat16 = int8_to_bfloat16,
                               .state_step = state_step<Real>,
                               .slow_state_step = slow_state_step<Real>,
                               .set_aside = set_aside<Real>,

@@ -1,5 +1,26 @@
 // ## Two limits {#fast_limits}
 //
+// Here they are for the machine that made these pages, and what follows from them for the 130M
+// model:
+//
+// @measured limits
+//
+// The first line is what the processor could do if nothing had to be fetched, not even from its own
+// cache; the second is what the best library makes of it with matrices; the third is the memory.
+// The last two divide the model's operations by the second, and its bytes by the third. Which of
+// them counts depends on how many operations there are for each byte:
+//
+// ::: figure roofline
+// The most that this machine can compute, by how often a byte is used once it is read. Left of the
+// bend the memory is the limit, right of it the arithmetic. The points are the 130M model: writing
+// one text, eight at once, reading a prompt.
+// :::
+//
+// A prompt uses each weight for every one of its tokens and lies far to the right. Writing uses it
+// once, and lies at the left end, where nothing but reading counts. Eight texts at once are in
+// between. So there are two problems, and the page solves one after the other. How the limits are
+// measured:
+//
 // A product of two large square matrices reuses each number it loads hundreds of times, so it shows
 // the arithmetic alone. That is the first limit. (`parallel_for` and `product` come further down,
 // as does the sum of the second limit; here it is enough that they run, multiply and add.)
@@ -7,6 +28,7 @@
 #include <mamba2/fast.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/limits.hpp>
+#include <mamba2/matrix.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/products.hpp>
 
@@ -58,29 +80,46 @@ double shortest_seconds(std::size_t runs, const std::function<void()>& task) {
   return best;
 }
 
-namespace {
+// Of the two libraries that multiply, the faster one counts. (The second comes with *Two libraries
+// for products*.)
 
-template <class Weight>
-double product_rate(std::size_t threads) {
-  constexpr std::size_t n = 768;
+double measure_products(std::size_t threads, const Multiply& make) {
+  constexpr std::size_t n = product_size;
   const std::vector<float> x(n * n, 1.0F);
-  const std::vector<Weight> weight(n * n, Weight(1));
   std::vector<float> y(n * n * threads);
   const WithThreads with(threads);
   const double seconds = shortest_seconds(8, [&] {
-    parallel_for(threads, [&](std::size_t i) {
-      product<float>({x.data(), n, n, n}, {weight.data(), n, n, n}, {y.data() + i * n * n, n, n, n});
-    });
+    parallel_for(threads,
+                 [&](std::size_t i) { make({x.data(), n, n, n}, {y.data() + i * n * n, n, n, n}); });
   });
   return 2.0 * n * n * n * static_cast<double>(threads) / seconds;
 }
 
-}  // namespace
+double measure_product_peak(std::size_t threads) {
+  constexpr std::size_t n = product_size;
+  const std::vector<float> numbers(n * n, 1.0F);
+  const MatrixRef<const float> weight{numbers.data(), n, n, n};
+  using In = MatrixRef<const float>;
+  using Out = MatrixRef<float>;
+  return std::max(
+      measure_products(threads, [&](In x, Out y) { product<float>(x, weight, y); }),
+      measure_products(threads, [&](In x, Out y) { multiply<float>(x, transpose(weight), 0, y); }));
+}
 
-double measure_product_peak(std::size_t threads, WeightType type) {
-  if (type == WeightType::bfloat16) return product_rate<bfloat16_bits>(threads);
-  if (type == WeightType::int8) return product_rate<std::int8_t>(threads);
-  return product_rate<float>(threads);
+// And above that there is what the processor does when nothing has to be fetched at all: numbers in
+// registers, multiplied and added. It says how good the products are.
+
+double measure_register_peak(std::size_t threads) {
+  constexpr std::size_t times = 200'000;
+  std::vector<float> results(threads);
+  std::vector<double> operations(threads);
+  const WithThreads with(threads);
+  const double seconds = shortest_seconds(8, [&] {
+    parallel_for(threads, [&](std::size_t i) {
+      operations[i] = kernels<float>().multiply_adds(times, results[i]);
+    });
+  });
+  return operations[0] * static_cast<double>(threads) / seconds;
 }
 
 // A sum over an array far larger than the cache does one addition for every four bytes it reads, so
@@ -102,19 +141,17 @@ double measure_read_bandwidth(std::size_t threads) {
 // The least time for a prompt is its operations over that rate.
 
 double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
-                            std::size_t threads, WeightType type) {
-  const std::size_t chunk_size = fast_operations<float>().chunk_size;
-  const double weights = static_cast<double>(tokens) * projection_flops(config) +
-                         static_cast<double>(scored) * head_flops(config);
-  const double others =
-      static_cast<double>(tokens) * (layer_flops(config, chunk_size) - projection_flops(config));
-  return weights / measure_product_peak(threads, type) + others / measure_product_peak(threads);
+                            std::size_t threads) {
+  const PromptFlops flops = prompt_flops(config, fast_operations<float>().chunk_size, tokens, scored);
+  return (flops.weights + flops.others) / measure_product_peak(threads);
 }
 
-// Which of the two counts depends on how many tokens go through the model at once. A weight of the
-// projections is used once for each token. Reading it takes four bytes; using it takes two
-// operations a token. With hundreds of tokens (a prompt) the arithmetic takes longer, with one
-// token (generation) the reading does. The same model is bound by arithmetic when it reads and by
-// memory when it writes.
+// And where does the time of a prompt really go? With everything of this chapter in place, in one
+// thread:
+//
+// @measured profile
+//
+// The products with weights are the larger part, as the count says. The scan takes more of the time
+// than of the operations: its products are small.
 
 }  // namespace mamba2

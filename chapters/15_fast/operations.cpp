@@ -21,9 +21,11 @@ namespace mamba2 {
 namespace {
 
 // The rows of a weight, which are the columns of y, are dealt out to the threads, in fours, as the
-// kernels take them. There are more parts than threads, so that all stay busy to the end. With few
-// tokens none has much more than a thousand rows, so that the four streams of a part do not lie too
-// far apart. What to do with some rows and their part of y is told by `task`.
+// kernels take them. With many tokens there is one part for each thread and no more: for each part
+// the library copies all tokens into an order of its own, and twice as many parts would do that
+// twice as often. With few tokens there are more parts than threads, so that all stay busy to the
+// end, and none has much more than a thousand rows, so that the four streams of a part do not lie
+// too far apart. What to do with some rows and their part of y is told by `task`.
 //
 // @quote src/mamba2/row_shares.hpp#deal_out_rows
 

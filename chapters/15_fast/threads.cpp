@@ -219,7 +219,7 @@ std::size_t num_threads() {
 }
 
 void set_num_threads(std::size_t count) {
-  const std::size_t most = std::max<std::size_t>(256, 4 * usable_processors());
+  const std::size_t most = std::max<std::size_t>(1024, 4 * usable_processors());
   require(count > 0, "threads", "at least 1", "0");
   require(count <= most, "threads",
           "at most " + std::to_string(most) + ", for " + std::to_string(usable_processors()) +

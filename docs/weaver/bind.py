@@ -12,10 +12,11 @@ import re
 from . import doxygen
 from .api import Library
 from .code import highlight
-from .markup import CPP, MACROS, chapter_link
+from .names import chapter_link
 from .plain import plain_tex
 from .reference import Reference
 from .report import Report, write_if_changed
+from .typography import CPP, MACROS
 
 # The files of KaTeX that are needed: https://katex.org, from the Debian package libjs-katex.
 KATEX_FONTS = ("AMS-Regular", "Caligraphic-Regular", "Main-Bold", "Main-BoldItalic", "Main-Italic", "Main-Regular",
@@ -354,8 +355,8 @@ def reading_minutes(body):
 
 
 def plain_text(body):
-    """The words of a piece of a page, as the search knows them: without drawings, captions of code, hints and solutions."""
-    body = re.sub(r'<(svg|details)\b.*?</\1>|<div class="caption">.*?</div>', " ", body, flags=re.S)
+    """The words of a piece of a page, as the search knows them: without drawings, code (its names are found in the reference), hints and solutions."""
+    body = re.sub(r'<(svg|details)\b.*?</\1>|<div class="code\b.*?</pre></div>|<div class="caption">.*?</div>', " ", body, flags=re.S)
     body = re.sub(r"\\\((.*?)\\\)|\\\[(.*?)\\\]", lambda m: html.escape(plain_tex(html.unescape(m.group(1) or m.group(2)))), body, flags=re.S)
     body = re.sub(r"</(?:p|li|td|th|tr|pre|div|h\d|figcaption|dt|dd)>|<br>|\n", " ", body)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", "", body)).split())

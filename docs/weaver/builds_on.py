@@ -17,7 +17,7 @@ import subprocess
 from . import literate
 from .chapters import chapters
 from .draw import run_dot, themed
-from .markup import named_chapters
+from .names import named_chapters
 from .report import Report, write_if_changed
 
 INCLUDE = re.compile(r"^\s*#\s*include\s*<(mamba2/\w+\.hpp)>", re.M)
@@ -60,7 +60,6 @@ def check_headers(headers, order, report):
 def symbols(files):
     """(defined, wanted, wanted weakly) by object files."""
     defined, wanted, weak = set(), set(), set()
-    files = [file for file in files if file.endswith(".o")]  # CMake counts precompiled headers among them
     if files:
         done = subprocess.run(["nm", "-P", *files], stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:

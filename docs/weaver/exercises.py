@@ -1,4 +1,4 @@
-"""exercises plan|names|problems ...: what belongs to the exercises of a chapter. The one place that reads it.
+"""exercises plan|names|problems|mistakes ...: what belongs to the exercises of a chapter. The one place that reads it.
 
   exercises_test.cpp   GRADE(2, "title: case"): the graders
   exercises_stub.cpp   not_implemented(2)
@@ -13,6 +13,7 @@ For the build:
       prints a line for each chapter: its number and its programs
   exercises names --root ROOT --chapter NN     the exercises of a chapter: 4.1 4.2 ...
   exercises problems --root ROOT --chapter NN  what is missing or malformed, one line each
+  exercises mistakes --root ROOT --chapter NN  what graders know of mistakes, for their option --mistakes
 """
 import argparse
 import json
@@ -239,7 +240,7 @@ def plan(root, out):
 
 def main(given):
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", choices=["plan", "names", "problems"])
+    arguments.add_argument("what", choices=["plan", "names", "problems", "mistakes"])
     arguments.add_argument("--root", required=True)
     arguments.add_argument("--out", default="")
     arguments.add_argument("--chapter", default="")
@@ -248,6 +249,9 @@ def main(given):
         plan(options.root, options.out)
         return 0
     exercises = Exercises(next(c for c in chapters(options.root) if c.label == options.chapter))
+    if options.what == "mistakes":
+        print(exercises.known_mistakes(), end="")
+        return 0
     found = exercises.problems() if options.what == "problems" else [exercise.name for exercise in exercises]
     print("\n".join(found))
     return 1 if found and options.what == "problems" else 0

@@ -3,7 +3,7 @@ import textwrap
 
 from .chapters import chapters
 from .grading import BOLD, DIM, OFF, ROOT, Stop, file_of, grade, keep, note, verdict
-from .markup import write_chapters
+from .names import write_chapters
 from .plain import plain_math
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from . import literate
 from .chapters import Chapter, chapters
 from .exercises import Exercise, Exercises
-from .markup import BY_NUMBER, Markup, typographic, write_chapters
+from .markup import Markup
+from .names import BY_NUMBER, write_chapters
+from .typography import typographic
 
 SUMMARY = re.compile(r"^@summary\s+(\S.*?)\s*$")
 OUTPUT_HEADER = re.compile(r"^\[([\w.-]+)\]$")

@@ -15,6 +15,7 @@ import tempfile
 
 LEFT_OUT = ("library",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+HEAD = 'font: 8.5pt "Book Sans", sans-serif; color: #666;'
 STYLE = """
 @page { size: A4; margin: 20mm 21mm 21mm; @bottom-center { content: counter(page); font: 9pt "Book Sans", sans-serif; color: #666; } }
 @page :first { @bottom-center { content: ""; } }
@@ -24,6 +25,19 @@ article { break-before: page; } article:first-of-type { break-before: auto; }
 .colophon { margin-top: 12mm; font: 9pt/1.5 "Book Sans", sans-serif; color: #555; }
 .answers { break-before: auto; }
 """
+
+
+def browser():
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if not found:
+        raise SystemExit("error: no Chromium (Debian: chromium)")
+    return found
+
+
+def running_head(name, words):
+    """The rule that prints words at the head of the pages of an article."""
+    words = words.replace("\\", "\\\\").replace('"', '\\"')
+    return (f'article#page_{name} {{ page: {name}; }}\n@page {name} {{ @top-center {{ content: "{words}"; {HEAD} }} }}\n')
 
 
 def article(folder, name):
@@ -71,7 +85,7 @@ def assemble(options):
         book = json.load(source)
     pages = [p for p in book["pages"] if p["id"] not in LEFT_OUT]
     names = {p["id"] for p in pages}
-    out, end, footer, macros = [], [], "", ""
+    out, end, footer, macros, heads = [], [], "", "", ""
     chapters_done = False
     for page in pages:
         kind, body, footer, macros = article(options.html, page["id"])
@@ -85,11 +99,13 @@ def assemble(options):
         chapters_done = chapters_done or bool(page["number"])
         if page["id"] == "index":
             body += f'<p class="colophon">{footer}</p>'
+        if page["id"] != "index":
+            heads += running_head(page["id"], f'{page["number"]}  {page["title"]}' if page["number"] else page["title"])
         out.append(f'<article class="{kind}" id="page_{page["id"]}">{relink(body, page["id"], names)}</article>')
     # A page in the folder of the pages, so that fonts, scripts and styles are found; taken away afterwards.
     return (f'<!DOCTYPE html>\n<html lang="en" class="light-mode"><head><meta charset="utf-8"><title>{html.escape(book["title"])}</title>'
             '<link rel="stylesheet" href="katex/katex.min.css"><link rel="stylesheet" href="book.css">'
-            f'<style>{STYLE}</style><script defer src="katex/katex.min.js"></script><script defer src="book.js" data-macros="{macros}"></script>'
+            f'<style>{STYLE}{heads}</style><script defer src="katex/katex.min.js"></script><script defer src="book.js" data-macros="{macros}"></script>'
             f'</head><body><main>{"".join(out)}</main></body></html>\n')
 
 
@@ -98,9 +114,6 @@ def main(given):
     for name in ("html", "book", "out"):
         arguments.add_argument(f"--{name}", required=True)
     options = arguments.parse_args(given)
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if not browser:
-        raise SystemExit("press: error: no Chromium to print with (Debian: chromium)")
     scratch = tempfile.mkdtemp()
     try:
         shutil.copytree(options.html, os.path.join(scratch, "html"), ignore=shutil.ignore_patterns("*.html", "search.js"))
@@ -108,7 +121,7 @@ def main(given):
         with open(page, "w", encoding="utf-8") as out:
             out.write(assemble(options))
         printed = os.path.join(scratch, "book.pdf")
-        done = subprocess.run([browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        done = subprocess.run([browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
                                "--disable-component-update", "--disable-sync", f"--user-data-dir={scratch}/profile", "--no-pdf-header-footer",
                                "--generate-pdf-document-outline", "--virtual-time-budget=60000", f"--print-to-pdf={printed}", "file://" + page],
                               capture_output=True, text=True, check=False, timeout=600)

@@ -4,7 +4,7 @@ import re
 
 from .code import highlight
 from .doxygen import Writer, definition, place
-from .markup import DOXYGEN_CHAPTERS, write_chapters
+from .names import DOXYGEN_CHAPTERS, write_chapters
 
 
 class Reference:

@@ -11,5 +11,6 @@ void add_info(CLI::App& cli);
 void add_logits(CLI::App& cli);
 void add_score(CLI::App& cli);
 void add_tokenize(CLI::App& cli);
+void add_train(CLI::App& cli);
 
 }  // namespace app

@@ -1,5 +1,7 @@
 #include "loading.hpp"
 
+#include <mamba2/limits.hpp>
+
 #include <cstdio>
 #include <map>
 
@@ -52,6 +54,7 @@ std::unique_ptr<mamba2::Predictor<float>> load(const std::string& directory, mam
 }
 
 std::unique_ptr<mamba2::Predictor<float>> keep(mamba2::LanguageModel<float> model, mamba2::WeightType type) {
+  mamba2::keep_memory();  // what is given back is needed again for the next prompt or piece
   if (type == mamba2::WeightType::full) return std::make_unique<mamba2::LanguageModel<float>>(std::move(model));
   return std::make_unique<mamba2::CompactLanguageModel<float>>(std::move(model), type);
 }

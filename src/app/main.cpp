@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
   app::add_logits(cli);
   app::add_score(cli);
   app::add_tokenize(cli);
+  app::add_train(cli);
   app::add_info(cli);
   app::add_bench(cli);
 

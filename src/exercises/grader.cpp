@@ -123,6 +123,7 @@ void send(const std::string& message) {
 }
 
 constexpr char before_mark = '\1';
+constexpr const char* before_given = "\ngiven:      ";
 
 // The child's side: run, send the verdict, the text and the mark through the pipe, end without a farewell of other libraries.
 // What if_too_slow() sends comes before, with a zero behind it.
@@ -323,7 +324,8 @@ bool grade(const std::vector<Case>& of_exercise, const Options& options) {
   std::string title = shown->title;
   if (result.verdict == Verdict::passed) title.resize(std::min(title.size(), title.find(": ")));
   if (!result.mark.empty()) result.mark = title + " | " + result.mark;
-  result.text += mistake_text(options.mistakes, number(*shown), result.mark);
+  const std::size_t inputs = std::min(result.text.find(before_given), result.text.size());
+  result.text.insert(inputs, mistake_text(options.mistakes, number(*shown), result.mark));
   const std::string line = number(*shown) + " " + name(result.verdict) + " " + title +
                            (result.mark.empty() ? "" : "\t" + result.mark) + "\n";
   if (options.verdicts)
@@ -371,7 +373,7 @@ void remember_given(const std::string& text) {
   last_given.clear();
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    last_given += (last_given.empty() ? "\ngiven:      " : "\n            ") + line;
+    last_given += (last_given.empty() ? before_given : "\n            ") + line;
   }
 }
 

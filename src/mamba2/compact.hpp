@@ -1,5 +1,5 @@
 /// \file compact.hpp
-/// \brief Weights in fewer bytes. Explained in @chapter{fast}.
+/// \brief Weights in fewer bytes. Explained in @chapter{fewer_bytes}.
 #pragma once
 
 #include <mamba2/language_model.hpp>

@@ -1,12 +1,10 @@
 /// \file kernels.hpp
-/// \brief The inner loops of the fast path, compiled once for each instruction set. Explained in @chapter{fast}.
+/// \brief The inner loops of the fast path, compiled once for each level of instructions. Explained in @chapter{fast}.
 #pragma once
 
-#include <mamba2/half.hpp>
+#include <mamba2/instruction_set.hpp>
 
 #include <cstddef>
-#include <cstdint>
-#include <string_view>
 
 namespace mamba2 {
 
@@ -22,8 +20,6 @@ inline constexpr Real slow_decay = Real(sizeof(Real) == 4 ? 0.004 : 1e-11);
 /// \brief The inner loops, as this machine runs them best. All pointers are to row-major data; nothing is allocated.
 template <class Real>
 struct Kernels {
-  const char* instruction_set;  ///< "x86_64_v4", "x86_64_v3" or "baseline"
-
   /// out_i = e^{in_i}; float: 1e-7 relative; x is held between −87 and 88
   void (*exponential)(const Real* in, Real* out, std::size_t n);
   /// M = scores ∘ L for one head, row after row: decay, of n numbers, holds dt times the mask, and grows by one entry a row.
@@ -52,25 +48,12 @@ struct Kernels {
   void (*rms_norm_row)(const Real* x, const Real* w, Real eps, Real* out, std::size_t n);
   /// the sum of n numbers, read as four streams: as fast as memory delivers them
   Real (*sum)(const Real* x, std::size_t n);
+  /// so many times a multiply-add of every lane of sixteen registers, which never touches memory: how fast the processor
+  /// can be at best. Returns the operations, two for each multiply-add; `result` keeps the compiler from leaving them out
+  double (*multiply_adds)(std::size_t times, Real& result);
   /// y_v,r = W_r · x_v for rows r of W and some vectors x_v: reads W once
   void (*rows_dot)(const Real* W, std::size_t stride, std::size_t rows, std::size_t columns, const Real* x,
                    std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
-  /// the same with W in bfloat16
-  void (*rows_dot_bfloat16)(const bfloat16_bits* W, std::size_t stride, std::size_t rows, std::size_t columns,
-                            const Real* x, std::size_t x_stride, std::size_t vectors, Real* y, std::size_t y_stride);
-  /// x as whole numbers times a scale, which is returned: so large that a product with n weights of rows_dot_int8 does not
-  /// overflow. If x holds an infinity or a NaN: all zero, and NaN is returned
-  Real (*to_int16)(const Real* x, std::size_t n, std::int16_t* out);
-  /// y_v,r = x_scale_v scale_r W_r · x_v with W and x in whole numbers: the sums are exact
-  void (*rows_dot_int8)(const std::int8_t* W, std::size_t stride, const float* scale, std::size_t rows,
-                        std::size_t columns, const std::int16_t* x, std::size_t x_stride, const Real* x_scale,
-                        std::size_t vectors, Real* y, std::size_t y_stride);
-  /// out = in, from bfloat16
-  void (*widen_bfloat16)(const bfloat16_bits* in, Real* out, std::size_t n);
-  /// out = in, from whole numbers of one byte
-  void (*widen_int8)(const std::int8_t* in, Real* out, std::size_t n);
-  /// out = in, exactly
-  void (*int8_to_bfloat16)(const std::int8_t* in, bfloat16_bits* out, std::size_t n);
   /// one token of the recurrence for one head: S_pn = a S_pn + dt x_p B_n; y_p = S_p · C
   void (*state_step)(Real* S, Real a, Real dt, const Real* x, const Real* B, const Real* C, Real* y,
                      std::size_t headdim, std::size_t d_state);
@@ -83,14 +66,9 @@ struct Kernels {
   void (*put_back)(Real* S, Real* rest, const Real* aside, std::size_t n);
 };
 
-/// \brief The loops for the processor that the program runs on.
+/// \brief The loops for the instruction_set() in use.
 /// \return the table; it lives as long as the program
 template <class Real>
 const Kernels<Real>& kernels();
-
-/// \brief Choose which set kernels() gives from now on, to compare them.
-/// \param name "baseline", "x86_64_v3" or "x86_64_v4"; empty for the best that the processor has
-/// \throws ValueError for a set that is not compiled in, or that the processor lacks
-void use_instruction_set(std::string_view name);
 
 }  // namespace mamba2

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <mamba2/costs.hpp>
-#include <mamba2/weight_type.hpp>
+#include <mamba2/matrix.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -28,12 +28,28 @@ double shortest_seconds(std::size_t runs, const std::function<void()>& task);
 /// \return random numbers, the same each time, of sizes as in a model: step sizes up to 1, rates from −16 to −1
 ScanInput<float> random_scan_input(const Mamba2Config& config, std::size_t batch, std::size_t seqlen);
 
-/// \brief How fast the machine multiplies matrices: large square products, one per thread, by the library that the
-/// projections use.
-/// \param threads how many at the same time
-/// \param type    of the weight; tokens and results are float
+/// \brief The rows and columns of the matrices that a product's speed is measured with.
+inline constexpr std::size_t product_size = 768;
+
+/// \brief Something that multiplies tokens by a weight that it knows: as many of both as product_size, of as many numbers.
+using Multiply = std::function<void(MatrixRef<const float> x, MatrixRef<float> y)>;
+
+/// \brief How fast products are made: large square ones, one per thread.
+/// \param threads  how many at the same time
+/// \param multiply makes one
 /// \return floating-point operations per second, a multiply-add counted as two
-double measure_product_peak(std::size_t threads, WeightType type = WeightType::full);
+double measure_products(std::size_t threads, const Multiply& multiply);
+
+/// \brief How fast the machine multiplies matrices: measure_products() of floats, by the faster of the libraries at hand.
+/// \param threads how many at the same time
+/// \return floating-point operations per second, a multiply-add counted as two
+double measure_product_peak(std::size_t threads);
+
+/// \brief What no product can exceed: multiply-adds of numbers that are in registers already, on all threads at once: processors
+/// times multiply-adds at a time times lanes times clock, measured.
+/// \param threads how many at the same time
+/// \return floating-point operations per second, a multiply-add counted as two
+double measure_register_peak(std::size_t threads);
 
 /// \brief The scan's matrix products and nothing else, in one thread.
 /// \param config     sizes
@@ -46,14 +62,13 @@ double measure_scan_products(const Mamba2Config& config, std::size_t chunk_size)
 /// \return bytes per second
 double measure_read_bandwidth(std::size_t threads);
 
-/// \brief The least time for a prompt, by the product peaks of this machine, which are measured for it.
+/// \brief The least time for a prompt, by the product peak of this machine, which is measured for it.
 /// \param config  sizes
 /// \param tokens  how many go through the layers
 /// \param scored  after how many of them the scores are computed
 /// \param threads how many
-/// \param type    of the weights in projections and head; all other arithmetic is in float
 /// \return seconds
 double least_prompt_seconds(const LanguageModelConfig& config, std::size_t tokens, std::size_t scored,
-                            std::size_t threads, WeightType type);
+                            std::size_t threads);
 
 }  // namespace mamba2

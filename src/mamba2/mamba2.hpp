@@ -5,6 +5,7 @@
 #include <mamba2/activation.hpp>
 #include <mamba2/activation_gradient.hpp>
 #include <mamba2/adjoints.hpp>
+#include <mamba2/batches.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/block_gradient.hpp>
 #include <mamba2/bpe.hpp>
@@ -13,6 +14,9 @@
 #include <mamba2/checkpoint_format.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/compact.hpp>
+#include <mamba2/compact_kernels.hpp>
+#include <mamba2/compact_limits.hpp>
+#include <mamba2/compact_products.hpp>
 #include <mamba2/conv.hpp>
 #include <mamba2/costs.hpp>
 #include <mamba2/cross_entropy.hpp>
@@ -22,6 +26,7 @@
 #include <mamba2/gated_mlp.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
+#include <mamba2/instruction_set.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
@@ -37,7 +42,9 @@
 #include <mamba2/model_directory.hpp>
 #include <mamba2/model_gradient.hpp>
 #include <mamba2/norm.hpp>
+#include <mamba2/onednn.hpp>
 #include <mamba2/operations.hpp>
+#include <mamba2/optimizer.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/parameters.hpp>
 #include <mamba2/pickle.hpp>
@@ -46,6 +53,7 @@
 #include <mamba2/pytorch_file.hpp>
 #include <mamba2/random.hpp>
 #include <mamba2/row_shares.hpp>
+#include <mamba2/row_tiles.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
 #include <mamba2/scan_gradient.hpp>
@@ -56,6 +64,8 @@
 #include <mamba2/tensor.hpp>
 #include <mamba2/text_state.hpp>
 #include <mamba2/tokenizer.hpp>
+#include <mamba2/training.hpp>
+#include <mamba2/training_checkpoint.hpp>
 #include <mamba2/utf8.hpp>
 #include <mamba2/weight_type.hpp>
 #include <mamba2/zip.hpp>

@@ -13,7 +13,7 @@ std::size_t num_threads();
 
 /// \brief Choose how many threads the fast operations use. Results do not depend on it, up to rounding.
 /// \param count at least 1
-/// \throws ValueError for 0, and for more than anybody needs: 256, or four for each processor where that is more
+/// \throws ValueError for 0, and for more than anybody needs: 1024, or four for each processor where that is more
 ///
 /// The threads start with the next parallel_for(), which throws where the system does not give so many.
 void set_num_threads(std::size_t count);

@@ -28,9 +28,9 @@ template <class Real, class Number, class Task>
 void deal_out_rows(MatrixRef<const Real> x, MatrixRef<const Number> weight, std::span<const Real> bias,
                    MatrixRef<Real> y, const Task& task) {
   if (x.rows == 0) return;  // no tokens: there may be no memory
-  const std::size_t fours = (weight.rows + 3) / 4;
-  const std::size_t threads = num_threads(), shares = threads == 1 ? 1 : 2 * threads;
-  const std::size_t parts = std::min(fours, x.rows <= few_tokens<Number> ? std::max(shares, fours / 256) : shares);
+  const std::size_t fours = (weight.rows + 3) / 4, threads = num_threads();
+  const std::size_t wanted = x.rows > few_tokens<Number> || threads == 1 ? threads : 2 * threads;
+  const std::size_t parts = std::min(fours, x.rows > few_tokens<Number> ? wanted : std::max(wanted, fours / 256));
   parallel_for(parts, [&](std::size_t part) {
     const std::size_t first = 4 * (fours * part / parts);
     const std::size_t count = std::min(4 * (fours * (part + 1) / parts), weight.rows) - first;

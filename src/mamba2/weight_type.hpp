@@ -1,5 +1,5 @@
 /// \file weight_type.hpp
-/// \brief How many bytes a weight takes. Explained in @chapter{fast}.
+/// \brief How many bytes a weight takes. Explained in @chapter{fewer_bytes}.
 #pragma once
 
 #include <cstddef>

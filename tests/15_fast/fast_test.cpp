@@ -1,11 +1,11 @@
 // The fast operations against the plain ones: the same numbers up to rounding, whatever sizes, options and threads.
 #include <mamba2/block.hpp>
 #include <mamba2/fast.hpp>
-#include <mamba2/half.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/products.hpp>
 #include <support/catch.hpp>
+#include <support/products.hpp>
 #include <support/ssd_cases.hpp>
 #include <support/testing.hpp>
 
@@ -16,6 +16,7 @@
 #include <vector>
 
 using namespace mamba2;
+using testing::error_of_product;
 using testing::random_tensor;
 using testing::relative_error;
 
@@ -232,72 +233,24 @@ TEST_CASE("the exponential of the kernels", "[fast]") {
   }
 }
 
-// The product in double, number by number; weights and tokens as functions of their places.
-template <class Real, class Weight>
-double error_of_product(MatrixRef<const Real> got, const Weight& weight, const auto& x, std::size_t columns) {
-  double squares = 0, difference = 0;
-  for (std::size_t v = 0; v < got.rows; ++v)
-    for (std::size_t r = 0; r < got.columns; ++r) {
-      double want = 0;
-      for (std::size_t j = 0; j < columns; ++j) want += weight(r, j) * x(v, j);
-      squares += want * want;
-      difference += (got[v][r] - want) * (got[v][r] - want);
-    }
-  return std::sqrt(difference / squares);
-}
-
-template <class Real>
-double as_bfloat16(Real value) {
-  return static_cast<double>(bfloat16_to_float(float_to_bfloat16(static_cast<float>(value))));
-}
-
 // Odd sizes; the matrices lie inside larger ones.
-TEMPLATE_TEST_CASE("products with weights of all types, of a few tokens and of many", "[fast]", float, double) {
+TEMPLATE_TEST_CASE("products of a few tokens and of many", "[fast]", float, double) {
   const std::size_t columns = 37, stride = columns + 2;
   const auto W = random_tensor<TestType, 2>({31, stride}, 1);
-  Tensor<std::uint16_t, 2> half({31, stride});
-  Tensor<std::int8_t, 2> bytes({31, stride});
-  for (std::size_t i = 0; i < W.size(); ++i) {
-    half.data()[i] = float_to_bfloat16(static_cast<float>(W.data()[i]));
-    bytes.data()[i] = static_cast<std::int8_t>(std::lround(W.data()[i] * 127));
-  }
   const auto weight = [&](std::size_t r, std::size_t j) { return static_cast<double>(W(r, j)); };
-  const auto half_weight = [&](std::size_t r, std::size_t j) { return as_bfloat16(W(r, j)); };
-  const auto byte_weight = [&](std::size_t r, std::size_t j) { return static_cast<double>(bytes(r, j)); };
   const auto part = [&](const auto& m) { return column_block(as_matrix(m), 0, columns); };
-
   for (const char* set : {"baseline", ""}) {
     use_instruction_set(set);
-    const auto& k = kernels<TestType>();
-    const bool rounds = std::is_same_v<TestType, float> && multiplies_bfloat16();
     for (const std::size_t tokens : {1, 2, 3, 4, 5, 8, 9, 40}) {
       CAPTURE(set, tokens);
       const auto x = random_tensor<TestType, 2>({tokens, stride}, 2);
       const auto token = [&](std::size_t v, std::size_t j) { return static_cast<double>(x(v, j)); };
-      const auto rounded_token = [&](std::size_t v, std::size_t j) {
-        return rounds ? as_bfloat16(x(v, j)) : token(v, j);
-      };
       auto out = zeros<TestType>(tokens, 40);
       const MatrixRef<TestType> y = column_block(as_matrix(out), 4, 31);
-      const auto error = [&](const auto& w, const auto& t) { return error_of_product<TestType>(y, w, t, columns); };
       product<TestType>(part(x), part(W), y);
-      CHECK(error(weight, token) < rounding<TestType>);
-      product<TestType>(part(x), part(half), y);
-      CHECK(error(half_weight, rounded_token) < rounding<TestType>);
-      product<TestType>(part(x), part(bytes), y);
-      CHECK(error(byte_weight, rounded_token) < rounding<TestType>);
-
-      k.rows_dot(W.data(), stride, 31, columns, x.data(), stride, tokens, y.data, y.stride);
-      CHECK(error(weight, token) < rounding<TestType>);
-      k.rows_dot_bfloat16(half.data(), stride, 31, columns, x.data(), stride, tokens, y.data, y.stride);
-      CHECK(error(half_weight, token) < rounding<TestType>);
-      Tensor<std::int16_t, 2> whole({tokens, columns});
-      std::vector<TestType> scale(tokens);
-      const std::vector<float> w_scale(31, 0.5F);
-      for (std::size_t v = 0; v < tokens; ++v) scale[v] = 2 * k.to_int16(&x(v, 0), columns, &whole(v, 0));
-      k.rows_dot_int8(bytes.data(), stride, w_scale.data(), 31, columns, whole.data(), columns, scale.data(), tokens,
-                      y.data, y.stride);
-      CHECK(error(byte_weight, token) < 5e-5);
+      CHECK(error_of_product<TestType>(y, weight, token, columns) < rounding<TestType>);
+      kernels<TestType>().rows_dot(W.data(), stride, 31, columns, x.data(), stride, tokens, y.data, y.stride);
+      CHECK(error_of_product<TestType>(y, weight, token, columns) < rounding<TestType>);
       CHECK(out(0, 3) == 0);  // nothing is written beside y
       CHECK(out(tokens - 1, 35) == 0);
     }
@@ -305,35 +258,6 @@ TEMPLATE_TEST_CASE("products with weights of all types, of a few tokens and of m
   use_instruction_set("");
   auto wrong = zeros<TestType>(30, 31);
   CHECK_THROWS_AS(product<TestType>(part(W), part(W), as_matrix(wrong)), ShapeError);
-}
-
-TEMPLATE_TEST_CASE("whole numbers as large as sums allow", "[fast]", float, double) {
-  for (const std::size_t n : {1, 100, 515, 516, 517, 768, 1536, 2048, 5120, 100000}) {
-    CAPTURE(n);
-    std::vector<TestType> x(n, TestType(-3));
-    x[0] = TestType(-3.0001);
-    std::vector<std::int16_t> whole(n);
-    const std::vector<std::int8_t> w(n, 127);
-    const float one = 1;
-    TestType y = 0, scale = kernels<TestType>().to_int16(x.data(), n, whole.data());
-    CHECK(scale * whole[0] == Approx(x[0]).epsilon(2e-5 + 4e-8 * static_cast<double>(n)));
-    kernels<TestType>().rows_dot_int8(w.data(), n, &one, 1, n, whole.data(), n, &scale, 1, &y, 1);
-    std::fill(x.begin(), x.end(), TestType(1));
-    TestType of_ones = 0, ones_scale = kernels<TestType>().to_int16(x.data(), n, whole.data());
-    kernels<TestType>().rows_dot_int8(w.data(), n, &one, 1, n, whole.data(), n, &ones_scale, 1, &of_ones, 1);
-    CHECK(of_ones == Approx(127.0 * static_cast<double>(n)).epsilon(1e-5));
-    CHECK(y == Approx(-3.0 * 127 * static_cast<double>(n)).epsilon(n > 10000 ? 2e-2 : 1e-3));
-  }
-  std::vector<TestType> x(20, TestType(0));
-  std::vector<std::int16_t> whole(20, 1);
-  CHECK(kernels<TestType>().to_int16(x.data(), 20, whole.data()) == 0);
-  CHECK(whole == std::vector<std::int16_t>(20, 0));
-  for (const TestType strange :
-       {std::numeric_limits<TestType>::infinity(), std::numeric_limits<TestType>::quiet_NaN()}) {
-    x[7] = strange;
-    CHECK(std::isnan(kernels<TestType>().to_int16(x.data(), 20, whole.data())));
-    CHECK(whole == std::vector<std::int16_t>(20, 0));
-  }
 }
 
 TEST_CASE("a task that is alone may have tasks of its own", "[fast]") {

@@ -93,6 +93,7 @@ TEST_CASE("a process that has computed with several threads can split in two", "
   CHECK(threads_at_work(3) == 3);  // the parent goes on
 }
 
+#ifndef ADDRESSES_ARE_WATCHED  // by a sanitizer, whose own locks a child inherits as they are at that moment
 TEST_CASE("a process can split while its threads are at work", "[threads]") {
   const Threads threads(2);
   std::atomic<int> right = 0;
@@ -109,6 +110,7 @@ TEST_CASE("a process can split while its threads are at work", "[threads]") {
   });
   CHECK(right == 2);
 }
+#endif
 
 TEST_CASE("more threads than anybody needs are refused", "[threads]") {
   const Threads threads(2);

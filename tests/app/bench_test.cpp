@@ -28,10 +28,15 @@ TEST_CASE("mamba2 bench measures what it is asked for", "[app]") {
     }
     std::string want;
     for (const char* threads : {" 1\n", " 2\n"})
-      for (const char* what :
-           {"scan 20 1", "prefill 9 1", "prefill 70 1", "all logits 5 1", "decode 2 1", "decode 2 3"})
+      for (const char* what : {"scan 20 1", "prefill 9 1", "prefill 70 1", "all logits 5 1", "decode 2 1", "write 2 1",
+                               "decode 2 3", "write 2 3"})
         want.append(what).append(threads);
     CHECK(seen == want);
+    REQUIRE(report["machine"].size() == 2);
+    for (const auto& machine : report["machine"])
+      for (const char* rate : {"register_flops_per_second", "product_flops_per_second", "bytes_per_second"})
+        CHECK(machine[rate].get<double>() > 0);
+    CHECK((report["times_float"].get<double>() == 1) == (dtype == "float32"));
   }
   const Ran table = run_mamba2(tiny);
   CHECK(table.status == 0);
@@ -40,11 +45,14 @@ TEST_CASE("mamba2 bench measures what it is asked for", "[app]") {
 
 TEST_CASE("mamba2 bench refuses what makes no sense", "[app]") {
   for (const char* words : {"bench --size 131m", "bench --threads 0", "bench --prefill 0", "bench --dtype int4",
-                            "bench --runs 0", "bench --prefill ten"}) {
+                            "bench --runs 0", "bench --prefill ten", "bench --decode -1", "bench --threads 1025",
+                            "bench --scan 10,99999999999999999999", "bench --batch 1x"}) {
     CAPTURE(words);
     CHECK(run_mamba2(words).status == 2);
   }
   CHECK(run_mamba2("bench --model /nowhere").status == 1);
+  CHECK(run_mamba2("bench --prefill 0").err.find("--prefill: expected a whole number from 1 to 1000000, got '0'") !=
+        std::string::npos);
 }
 
 #endif

@@ -27,7 +27,8 @@ def main(pdf, outline):
     at = 0
     chapters = [page for page in book["pages"] if page["number"]]
     for page in chapters:
-        wanted = squeeze(f'chapter {page["number"]} {page["part"]} {page["part_title"]} {page["title"]}')
+        wanted = squeeze(f'{page["number"]} {page["title"]}')  # the running head
+        wanted += squeeze(f'chapter {page["number"]} {page["part"]} {page["part_title"]} {page["title"]}')
         found = next((k for k in range(at, len(sheets)) if squeeze(sheets[k]).startswith(wanted)), None)
         if found is None:
             problems.append(f'chapter {page["number"]} does not begin on a page of its own, after the one before it')
@@ -41,9 +42,11 @@ def main(pdf, outline):
             if squeeze(f"{number} {title}") not in squeeze(end):
                 problems.append(f"no hints and solution of exercise {number}")
     text = "\n".join(sheets)
-    for mark in ("\u27e6", "\u27e7", ":::", "@output", "\\(", "\\[", "\\frac", "is missing."):
+    for mark in ("\u27e6", "\u27e7", ":::", "@output", "\\(", "\\[", "\\frac"):
         if mark in re.sub(r'"[^"\n]*"', "", text):
             problems.append(f"'{mark}' is left over in the text")
+    if re.search(r"The figure \S+ is missing\.", text):
+        problems.append("a figure is missing")
     if "KaTeX_Math" not in tool("pdffonts", pdf):
         problems.append("no formula was rendered")
     print("\n".join(problems))

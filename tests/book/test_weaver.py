@@ -899,8 +899,8 @@ class Binding(unittest.TestCase):
             self.written("<para><novelty>x</novelty></para>")
 
     def test_words_for_the_search(self):
-        page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>code</pre>'
-        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_bar_t", "code"])
+        page = '<p>The state \\(\\bar A_t\\)</p><details class="hint"><p>secret</p></details><div class="caption">a.cpp</div><pre>output</pre><div class="code plain"><pre>code</pre></div>'
+        self.assertEqual(bind.plain_text(page).split(), ["The", "state", "A_bar_t", "output"])
 
 
 class Figures(unittest.TestCase):

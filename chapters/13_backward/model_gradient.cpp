@@ -226,9 +226,12 @@ CrossEntropy add_gradients(const LanguageModel<Real>& model, const Tensor<std::i
 // ### Rows on several threads {#backward_threads}
 //
 // The rows of a batch do not see each other, forwards or backwards. So they can be dealt out to
-// threads, if the table of operations has any: each takes some rows and adds to a set of gradients
-// of its own. The sets are added up at the end, always in the same order, so that two runs with as
-// many threads are equal to the last bit.
+// threads, if the table of operations has any. A share of the rows adds to a set of gradients of its
+// own, and the sets are added up at the end, always in the same order. There are as many shares on
+// one thread as on four: a sum that is rounded depends on how it is cut, and so the gradients, and
+// all that is learnt from them, are the same to the last bit on any number of threads.
+
+constexpr std::size_t most_shares = 4;  // each takes the memory of a gradient
 
 template <class Real>
 struct Share {
@@ -321,9 +324,7 @@ CrossEntropy loss_and_gradients(const LanguageModel<Real>& model, const Tensor<s
   check(model, ids, targets, gradients, cache);
   GradientOptions how = options;
   if (!(how.weight > 0)) how.weight = 1 / static_cast<double>(ids.size());
-  const Operations<Real>& operations = model.operations();
-  const bool threads = operations.threads && operations.run_all;
-  const std::size_t shares = std::min(threads ? operations.threads() : 1, ids.shape(0));
+  const std::size_t shares = model.operations().run_all ? std::min(most_shares, ids.shape(0)) : 1;
   if (shares > 1) return add_in_shares(shares, model, ids, targets, gradients, how, cache);
   return add_gradients(model, ids, targets, gradients, how, cache);
 }

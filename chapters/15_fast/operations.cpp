@@ -154,7 +154,6 @@ const Operations<Real>& fast_operations() {
                                       .scan = chosen_scan<Real>,
                                       .convolution_step = fast_convolution_step<Real>,
                                       .scan_step = unchecked::fast_scan_step<Real>,
-                                      .threads = num_threads,
                                       .run_all = run_all,
                                       .chunk_size = 64};
   return table;

@@ -34,9 +34,7 @@ struct Operations {
   /// \brief See mamba2::unchecked::scan_step(); null for that function itself.
   void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state,
                     MatrixRef<Real> y) = nullptr;
-  /// \brief How many threads they use; null for one.
-  std::size_t (*threads)() = nullptr;
-  /// \brief Run task(0) … task(count − 1), each once, in any order, on those threads; null: one after the other.
+  /// \brief Run task(0) … task(count − 1), each once, in any order, on all threads; null where there is one.
   void (*run_all)(std::size_t count, const std::function<void(std::size_t)>& task) = nullptr;
   /// \brief The chunk that suits this scan, where nobody asks for another; 0 for the one in the model's configuration.
   std::size_t chunk_size = 0;

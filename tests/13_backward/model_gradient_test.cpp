@@ -182,8 +182,7 @@ TEST_CASE("rows dealt out to threads give the gradients of the batch", "[model_g
   const auto want = gradient_of(model, ids, targets, {}, &cache);
   const auto after = model.prefill(some_ids(5, 1, 4), cache);
 
-  Operations<double> threaded = plain_operations<double>();  // three threads, the last of which comes first
-  threaded.threads = [] { return std::size_t{3}; };
+  Operations<double> threaded = plain_operations<double>();  // the last share comes first
   threaded.run_all = [](std::size_t count, const std::function<void(std::size_t)>& task) {
     while (count-- > 0) task(count);
   };
@@ -194,7 +193,7 @@ TEST_CASE("rows dealt out to threads give the gradients of the batch", "[model_g
     CHECK(testing::relative_difference(got, want) < 1e-13);
     CHECK(testing::relative_error(model.prefill(some_ids(5, 1, 4), cache), after) < 1e-13);
   }
-  const auto two = some_ids(2, 6, 1);  // more threads than rows
+  const auto two = some_ids(2, 6, 1);  // more shares than rows
   model.use(plain_operations<double>());
   const auto alone = gradient_of(model, two, two);
   model.use(threaded);

@@ -226,10 +226,11 @@ CrossEntropy add_gradients(const LanguageModel<Real>& model, const Tensor<std::i
 // ### Rows on several threads {#backward_threads}
 //
 // The rows of a batch do not see each other, forwards or backwards. So they can be dealt out to
-// threads, if the table of operations has any. A share of the rows adds to a set of gradients of its
-// own, and the sets are added up at the end, always in the same order. There are as many shares on
-// one thread as on four: a sum that is rounded depends on how it is cut, and so the gradients, and
-// all that is learnt from them, are the same to the last bit on any number of threads.
+// threads, if the table of operations has any. A share of the rows adds to a set of gradients of
+// its own, and the sets are added up at the end, always in the same order. There are as many
+// shares on one thread as on four: a sum that is rounded depends on how it is cut, and so the
+// gradients, and all that is learnt from them, are the same to the last bit on any number of
+// threads.
 
 constexpr std::size_t most_shares = 4;  // each takes the memory of a gradient
 

@@ -4,6 +4,7 @@
 // and tables, measured in this build.
 
 #include <demo/demo.hpp>
+#include <demo/published.hpp>
 #include <mamba2/block.hpp>
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/costs.hpp>
@@ -138,10 +139,7 @@ void blocks() {
 // read and written.
 
 void bytes() {
-  const LanguageModelConfig config{.n_layer = 24,
-                                   .vocab_size = 50277,
-                                   .pad_vocab_size_multiple = 16,
-                                   .mixer = Mamba2Config{.d_model = 768}};
+  const LanguageModelConfig config = demo::mamba2_130m();
   const auto MB = [&](double width, std::size_t batch) {
     return step_bytes(config, width, batch) / 1e6;
   };

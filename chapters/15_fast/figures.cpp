@@ -1,5 +1,6 @@
 // Measures what this chapter's figures and tables show.
 #include <demo/figure.hpp>
+#include <demo/published.hpp>
 #include <mamba2/costs.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
@@ -67,8 +68,7 @@ ScanInput<float> head_by_head(ScanInput<float> in) {
   return in;
 }
 
-const LanguageModelConfig model_130m{
-    .n_layer = 24, .vocab_size = 50277, .pad_vocab_size_multiple = 16, .mixer = sizes};
+const LanguageModelConfig model_130m = demo::mamba2_130m();
 
 // The two limits of this machine, and what follows from them for the 130M model: the most
 // operations a second for each byte that is read, and where prompts and writing lie.

@@ -10,6 +10,7 @@
 #include <mamba2/parameters.hpp>
 
 #include <demo/demo.hpp>
+#include <demo/published.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -24,10 +25,7 @@ namespace {
 // layers both ways.
 
 void bytes() {
-  const LanguageModelConfig config{.n_layer = 24,
-                                   .vocab_size = 50277,
-                                   .pad_vocab_size_multiple = 16,
-                                   .mixer = Mamba2Config{.d_model = 768}};
+  const LanguageModelConfig config = demo::mamba2_130m();
   const auto MB = [&](double width, std::size_t batch) {
     return step_bytes(config, width, batch) / 1e6;
   };

@@ -86,7 +86,8 @@ TEMPLATE_TEST_CASE("loss and gradients of a model are the golden ones", "[model_
     const auto loss = loss_and_gradients(model, ids, targets, gradients, {.recompute = recompute});
     const double want = load_golden<double, 1>("train", "losses")(0);
     CHECK(std::abs(loss.mean() - want) / want < (narrow ? 1e-6 : 1e-12));
-    CHECK(testing::largest_error(gradients, testing::training_parameters<double>("first_gradient")) <
+    CHECK(testing::parameter_distance(testing::training_config(), gradients,
+                                      testing::training_parameters<double>("first_gradient")) <
           testing::gradient_tolerance<TestType>);
   }
 }

@@ -51,15 +51,15 @@ TEST_CASE("AdamW refuses numbers of different lengths, and a step before the fir
 TEST_CASE("the parameters that decay are those of the golden run", "[optimizer]") {
   const std::set<std::string> expected = golden_training_decayed();
   std::set<std::string> got;
-  for (const ParameterInfo& info : parameter_list(golden_training_config()))
+  for (const ParameterInfo& info : parameter_list(training_config()))
     if (info.decays) got.insert(info.name);
   CHECK(got == expected);
 }
 
 TEST_CASE("the length of the golden gradient, before and after clipping", "[optimizer]") {
-  const LanguageModelConfig config = golden_training_config();
+  const LanguageModelConfig config = training_config();
   const double norm = load_golden<double, 1>("train", "gradient_norms")(0);
-  auto gradient = golden_parameters<double>("train/first_gradient");
+  auto gradient = training_parameters<double>("first_gradient");
   CHECK(gradient_norm(config, gradient) == Approx(norm).epsilon(1e-12));
   const auto before = gradient;
   REQUIRE(norm > 0.5);
@@ -98,19 +98,18 @@ namespace {
 // The 20 golden steps: losses, lengths of gradients, and where the parameters end.
 template <class Real>
 void check_golden_steps(double tolerance) {
-  const auto tokens = load_golden<std::int64_t, 3>("train", "tokens");
   const auto losses = load_golden<double, 1>("train", "losses"),
              norms = load_golden<double, 1>("train", "gradient_norms");
-  const LanguageModelConfig config = golden_training_config();
-  TrainingState<Real> state(LanguageModel<Real>(config, golden_parameters<Real>("train/init")));
+  const LanguageModelConfig config = training_config();
+  TrainingState<Real> state(LanguageModel<Real>(config, training_parameters<Real>("init")));
   const TrainingOptions options = golden_training_options();
   for (std::size_t step = 0; step < losses.size(); ++step) {
-    const Batch batch = golden_batch(tokens, step);
+    const Batch batch = golden_batch(step);
     const StepReport report = training_step(state, std::span(&batch, 1), 0, options);
     CHECK(report.loss == Approx(losses(step)).epsilon(tolerance));
     CHECK(report.gradient_norm == Approx(norms(step)).epsilon(tolerance));
   }
-  const auto final = golden_parameters<double>("train/final");
+  const auto final = training_parameters<double>("final");
   CHECK(parameter_distance(config, state.model.parameters(), final) < tolerance);
   CHECK(state.moments.steps == losses.size());
 }

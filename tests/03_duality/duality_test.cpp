@@ -2,7 +2,7 @@
 #include <mamba2/duality.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
-#include <support/testing.hpp>
+#include <support/head.hpp>
 
 #include <utility>
 #include <vector>
@@ -15,23 +15,9 @@ using mamba2::dual_linear;
 using mamba2::dual_quadratic;
 using mamba2::Tensor;
 using mamba2::zeros;
+using testing::Head;
 using testing::random_tensor;
 using testing::relative_error;
-
-template <class Real>
-struct Head {
-  Tensor<Real, 2> X;
-  Tensor<Real, 1> dA;
-  Tensor<Real, 2> B, C;
-
-  Head(std::size_t seqlen, std::size_t headdim, std::size_t d_state, double strongest = -2)
-      : X(random_tensor<Real, 2>({seqlen, headdim}, 1)),
-        dA(random_tensor<Real, 1>({seqlen}, 2, strongest, 0)),
-        B(random_tensor<Real, 2>({seqlen, d_state}, 3)),
-        C(random_tensor<Real, 2>({seqlen, d_state}, 4)) {}
-
-  Tensor<Real, 1> A_bar() const { return xt::exp(dA); }
-};
 
 template <class Real>
 constexpr double tolerance = sizeof(Real) == 4 ? 2e-6 : 1e-14;
@@ -43,7 +29,7 @@ TEMPLATE_TEST_CASE("both orders equal the recurrence and its matrix", "", float,
     for (const auto& [headdim, d_state] : {std::pair<std::size_t, std::size_t>{5, 3}, {1, 7}, {4, 1}}) {
       CAPTURE(seqlen, headdim, d_state);
       const Head<TestType> h(seqlen, headdim, d_state);
-      const auto want = mamba2::ssm_recurrent<TestType>(h.X, h.A_bar(), h.B, h.C);
+      const auto want = h.recurrent();
       CHECK(relative_error(dual_quadratic(h.X, h.dA, h.B, h.C), want) < tolerance<TestType>);
       CHECK(relative_error(dual_linear(h.X, h.dA, h.B, h.C), want) < tolerance<TestType>);
       CHECK(relative_error(mamba2::ssm_quadratic<TestType>(h.X, h.A_bar(), h.B, h.C), want) < tolerance<TestType>);

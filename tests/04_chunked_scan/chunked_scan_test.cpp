@@ -2,7 +2,7 @@
 #include <mamba2/chunked_scan.hpp>
 #include <mamba2/semiseparable.hpp>
 #include <mamba2/ssm.hpp>
-#include <support/testing.hpp>
+#include <support/head.hpp>
 
 #include <utility>
 #include <vector>
@@ -18,22 +18,12 @@ using testing::random_tensor;
 using testing::relative_error;
 
 template <class Real>
-struct Head {
-  Tensor<Real, 2> X;
-  Tensor<Real, 1> dA;
-  Tensor<Real, 2> B, C;
+struct Head : testing::Head<Real> {
+  using testing::Head<Real>::Head;
 
-  Head(std::size_t seqlen, std::size_t headdim, std::size_t d_state, double strongest = -2)
-      : X(random_tensor<Real, 2>({seqlen, headdim}, 1)),
-        dA(random_tensor<Real, 1>({seqlen}, 2, strongest, 0)),
-        B(random_tensor<Real, 2>({seqlen, d_state}, 3)),
-        C(random_tensor<Real, 2>({seqlen, d_state}, 4)) {}
-
-  Tensor<Real, 2> recurrent() const {
-    const Tensor<Real, 1> A_bar = xt::exp(dA);
-    return mamba2::ssm_recurrent<Real>(X, A_bar, B, C);
+  Tensor<Real, 2> chunked(std::size_t chunk_size) const {
+    return chunked_scan<Real>(this->X, this->dA, this->B, this->C, chunk_size);
   }
-  Tensor<Real, 2> chunked(std::size_t chunk_size) const { return chunked_scan<Real>(X, dA, B, C, chunk_size); }
 };
 
 template <class Real>

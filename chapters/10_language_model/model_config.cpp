@@ -276,7 +276,8 @@ LanguageModelConfig read_hugging_face(const JsonEntry& file, bool head_stored) {
   read_option(one_of(file, {"hidden_size", "d_model"}), d_model);
   read_option(one_of(file, {"num_hidden_layers", "n_layer"}), config.n_layer);
   read_vocabulary(file, config);
-  const MixerKind& kind = kind_of_model(file.at("model_type"));
+  const JsonEntry type = file.at("model_type");
+  const MixerKind& kind = kind_of_model(type);
   if (file.at("hidden_act").value() != "swish")  // another name of it
     require_value(file.at("hidden_act"), "silu", "only SiLU is built here");
   require_value(file.at("rms_norm"), true, "only RMS norms are built here");

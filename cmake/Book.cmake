@@ -68,7 +68,7 @@ function(add_book)
   foreach(page IN LISTS front)
     list(APPEND woven_inputs "${PROJECT_SOURCE_DIR}/docs/${page}")
   endforeach()
-  foreach(module IN ITEMS weave pages chapters exercises markup inline names typography literate doxygen report)  # what weaving takes, and what binding takes
+  foreach(module IN ITEMS weave pages chapters exercises markup inline names sections typography literate doxygen report)  # what weaving takes, and what binding takes
     list(APPEND weaving "${WEAVER_DIR}/${module}.py")
   endforeach()
   foreach(module IN ITEMS bind reference api code plain doxygen names typography report)
@@ -126,15 +126,16 @@ macro(book_chapter folder number name)
   endif()
   book_figures(${number} "${PROJECT_SOURCE_DIR}/chapters/${folder}/figures" figures_${number})
   file(GLOB texts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/chapters/${folder}/*.cpp" "${PROJECT_SOURCE_DIR}/chapters/${folder}/*.md"
-    "${PROJECT_SOURCE_DIR}/chapters/${folder}/parts.txt"
+    "${PROJECT_SOURCE_DIR}/chapters/${folder}/parts.txt" "${PROJECT_SOURCE_DIR}/chapters/${folder}/recorded/*.txt"
     "${PROJECT_SOURCE_DIR}/chapters/${folder}/wrong_answers.json")
-  list(FILTER texts EXCLUDE REGEX "/(exercises|figures)\\.cpp$")
+  list(FILTER texts EXCLUDE REGEX "/(exercises|figures|record)\\.cpp$")
   list(APPEND woven_inputs ${texts})
 endmacro()
 
 # The figures of a folder: data from a program, where there is one; then all drawings in one go.
 macro(book_figures number folder program)
   file(GLOB sources CONFIGURE_DEPENDS "${folder}/*.gp" "${folder}/*.dot" "${folder}/*.svg")
+  file(GLOB records CONFIGURE_DEPENDS "${folder}/../recorded/*.txt")
   set(data_arguments "")
   set(data_stamp "")
   if(TARGET ${program})
@@ -151,8 +152,9 @@ macro(book_figures number folder program)
   if(sources OR data_stamp)
     add_custom_command(OUTPUT "${BOOK_DIR}/figures/${number}/drawn.txt"
       COMMAND ${WEAVER} draw --out "${BOOK_DIR}/figures/${number}"
-              --theme "${PROJECT_SOURCE_DIR}/docs/theme" --prefix "f${number}" ${data_arguments} ${sources}
-      DEPENDS ${sources} ${data_stamp} "${WEAVER_DIR}/draw.py" "${PROJECT_SOURCE_DIR}/docs/theme/plot.gp"
+              --theme "${PROJECT_SOURCE_DIR}/docs/theme" --prefix "f${number}" ${data_arguments}
+              --recorded "${folder}/../recorded" ${sources}
+      DEPENDS ${sources} ${records} ${data_stamp} "${WEAVER_DIR}/draw.py" "${WEAVER_DIR}/sections.py" "${PROJECT_SOURCE_DIR}/docs/theme/plot.gp"
       COMMENT "Drawing the figures of ${number}" VERBATIM)
     list(APPEND drawings "${BOOK_DIR}/figures/${number}/drawn.txt")
     list(APPEND woven_inputs "${BOOK_DIR}/figures/${number}/drawn.txt")

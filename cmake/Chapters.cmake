@@ -4,6 +4,7 @@
 #   mamba2_NN      the objects of chapter NN: its definitions of what src/mamba2 declares
 #   chapter_NN     its program (demo.cpp)
 #   figures_NN     where there is a figures.cpp: the program that computes the data of the chapter's figures
+#   record_NN      where there is a record.cpp: the program that makes what recorded/ keeps of runs that take longer than a build
 #   exercises_NN, solutions_NN, check_NN ...: see Exercises.cmake
 # A chapter that needs more libraries names them in chapters/NN_name/chapter.cmake:
 #   set(chapter_libraries ICU::uc)
@@ -73,6 +74,7 @@ function(add_chapters)
     if(MAMBA2_TESTS)
       add_chapter_program(chapter_${number} "${here}/demo.cpp" "${so_far}")
       add_chapter_program(figures_${number} "${here}/figures.cpp" "${so_far}")
+      add_record(${number} ${folder})
       add_exercises(${number} ${folder} "${so_far}")
       add_chapter_tests(${number} ${folder} "${so_far}")
     endif()
@@ -109,6 +111,23 @@ function(add_chapter_program target source chapters)
     add_dependencies(chapters ${target})
     target_link_libraries(${target} PRIVATE mamba2_settings ${chapters})
     compile_tensors_once(${target})
+  endif()
+endfunction()
+
+# add_record(number folder): record_NN, with the whole library, whose fast operations a long run wants; and for each record a test that
+# repeats its first steps, labelled `chapter_NN`.
+function(add_record number folder)
+  set(here "${PROJECT_SOURCE_DIR}/chapters/${folder}")
+  if(EXISTS "${here}/record.cpp")
+    add_executable(record_${number} "${here}/record.cpp")
+    target_link_libraries(record_${number} PRIVATE mamba2_settings mamba2::mamba2)
+    target_compile_definitions(record_${number} PRIVATE RECORDED="${here}/recorded")
+    file(GLOB records CONFIGURE_DEPENDS "${here}/recorded/*.txt")
+    foreach(record IN LISTS records)
+      cmake_path(GET record STEM name)
+      add_test(NAME record_${number}.${name} COMMAND record_${number} ${name} --repeat)
+      set_tests_properties(record_${number}.${name} PROPERTIES LABELS "programs;chapter_${number}" TIMEOUT 300)
+    endforeach()
   endif()
 endfunction()
 

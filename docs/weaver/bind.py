@@ -4,6 +4,7 @@ Fills in the tokens (math, code, boxes, figures, outputs), links names to the re
 and writes pages, theme, fonts and search index to the html folder. Only what changed is written.
 """
 import argparse
+import collections
 import html
 import json
 import os
@@ -74,8 +75,9 @@ class Binder:
         if kind == "output":
             return (f'<div class="output{wide(token["text"])}"><div class="caption"><span>{token["program"]} prints</span></div>'
                     f'<pre tabindex="0" data-tag="{html.escape(token["tag"])}">{html.escape(token["text"], quote=False)}</pre></div>')
-        if kind == "measured":
-            return (f'<div class="output measured{wide(token["text"])}"><div class="caption"><span>measured while this book was made</span></div>'
+        if kind in ("measured", "recorded"):
+            said = "measured while this book was made" if kind == "measured" else self.recorded(token["head"])
+            return (f'<div class="output {kind}{wide(token["text"])}"><div class="caption"><span>{said}</span></div>'
                     f'<pre tabindex="0">{html.escape(token["text"], quote=False)}</pre></div>')
         if kind == "figure" and not token["file"]:  # only in a draft
             return f'<figure id="{token["id"]}"><p class="missing">The figure {html.escape(token["name"])} is missing.</p>'
@@ -90,6 +92,14 @@ class Binder:
         if kind == "cited":
             return self.cited(token["key"])
         raise SystemExit(f"error: token of unknown kind {kind}")
+
+    @staticmethod
+    def recorded(head):
+        """What is said of a record: the command that made it, when, where, from what."""
+        known = {key: html.escape(value, quote=False) for key, value in head.items()}
+        known["commit"] = known.get("commit", "")[:7]
+        return ("recorded on {date} in {duration} by <code>{command}</code>; commit {commit}, seeds {seeds}, {machine}, "
+                "threads {threads}").format_map(collections.defaultdict(str, known))
 
     def code_span(self, text):
         shown = f"<code>{html.escape(text, quote=False)}</code>"

@@ -1,6 +1,7 @@
-"""draw --out DIR --theme DIR --prefix P [--data DIR] SOURCE...: a chapter's figures, as SVG that follows the page.
+"""draw --out DIR --theme DIR --prefix P [--data DIR] [--recorded DIR] SOURCE...: a chapter's figures, as SVG that follows the page.
 
-SOURCE: gnuplot scripts (.gp, run with the variable `data` = DIR), Graphviz files (.dot), drawings (.svg); every .svg
+SOURCE: gnuplot scripts (.gp, run with the variable `data` = the data folder, and `recorded` = a folder that holds each section
+of the chapter's records as NAME/TAG.dat), Graphviz files (.dot), drawings (.svg); every .svg
 in the data folder is a figure too. Ink becomes currentColor, curves become the CSS variables --plot-1 … --plot-6,
 ids become unique. DIR/drawn.txt lists what was drawn.
 """
@@ -9,9 +10,11 @@ import hashlib
 import os
 import re
 import subprocess
+import tempfile
 import xml.etree.ElementTree as xml
 
 from .report import write_if_changed
+from .sections import read_record
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "{http://www.w3.org/1999/xlink}"
@@ -131,11 +134,23 @@ def draw(path, options):
     kind = path.rsplit(".", 1)[1]
     if kind == "gp":
         prelude = os.path.join(options.theme, "plot.gp")
-        return run(["gnuplot", "-e", f"data='{options.data or '.'}'; load '{prelude}'", path], path)
+        return run(["gnuplot", "-e", f"data='{options.data or '.'}'; recorded='{options.tables}'; load '{prelude}'", path], path)
     if kind == "dot":
         return run_dot(path)
     with open(path, encoding="utf-8") as source:
         return source.read()
+
+
+def unpack_records(folder, out):
+    """Each section of each record, as a file that gnuplot can read."""
+    for file in sorted(os.listdir(folder)) if folder and os.path.isdir(folder) else []:
+        name, extension = os.path.splitext(file)
+        if extension != ".txt":
+            continue
+        with open(os.path.join(folder, file), encoding="utf-8") as record:
+            _, parts, _ = read_record(record.read())
+        for tag, lines in parts.items():
+            write_if_changed(os.path.join(out, name, f"{tag}.dat"), "\n".join(lines) + "\n")
 
 
 def main(given):
@@ -144,19 +159,22 @@ def main(given):
     arguments.add_argument("--theme", required=True)
     arguments.add_argument("--prefix", required=True)
     arguments.add_argument("--data", default="")
+    arguments.add_argument("--recorded", default="")
     arguments.add_argument("sources", nargs="*")
     options = arguments.parse_args(given)
     sources = list(options.sources)
     if options.data:
         sources += sorted(os.path.join(options.data, f) for f in os.listdir(options.data) if f.endswith(".svg"))
     drawn = {}
-    for path in sources:
-        name = os.path.basename(path).rsplit(".", 1)[0]
-        if name in drawn:
-            raise SystemExit(f"{path}:1: error: two figures named '{name}'")
-        picture = themed(draw(path, options), f"{options.prefix}-{name}-", path)
-        write_if_changed(os.path.join(options.out, f"{name}.svg"), picture)
-        drawn[name] = hashlib.sha256(picture.encode()).hexdigest()
+    with tempfile.TemporaryDirectory() as options.tables:
+        unpack_records(options.recorded, options.tables)
+        for path in sources:
+            name = os.path.basename(path).rsplit(".", 1)[0]
+            if name in drawn:
+                raise SystemExit(f"{path}:1: error: two figures named '{name}'")
+            picture = themed(draw(path, options), f"{options.prefix}-{name}-", path)
+            write_if_changed(os.path.join(options.out, f"{name}.svg"), picture)
+            drawn[name] = hashlib.sha256(picture.encode()).hexdigest()
     os.makedirs(options.out, exist_ok=True)
     for stale in os.listdir(options.out):
         if stale.endswith(".svg") and stale[:-4] not in drawn:

@@ -13,7 +13,7 @@ from .names import exercise_anchor
 from .typography import math_html, typographic
 
 # Tokens of these kinds are blocks of their own, the others stand within a line.
-BLOCKS = ("block", "code", "output", "measured", "figure", "contents", "headers", "map", "cited")
+BLOCKS = ("block", "code", "output", "measured", "recorded", "figure", "contents", "headers", "map", "cited")
 
 BOXES = {  # kind: the head that stands when the author gives none
     "keyidea": "Key idea",
@@ -28,6 +28,7 @@ FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*([\w+-]*)\s*$")
 BOX = re.compile(r"^:::\s*([\w-]+)\s*(.*?)\s*$")
 NOTE_TEXT = re.compile(r"^\[\^([\w-]+)\]:\s+(.*)$")
 OUTPUT = re.compile(r"^\s*@(output|measured)\s+(\S+)\s*$")
+RECORDED = re.compile(r"^\s*@recorded\s+([\w-]+)\s+(\S+)\s*$")
 QUOTE = re.compile(r"^\s*@quote\s+([^\s#]+)(?:#(\S+))?\s*$")
 CONTENTS = re.compile(r"^@(contents|headers|map)\s*$")
 BIBLIOGRAPHY = re.compile(r"^@references\s*$")
@@ -130,7 +131,7 @@ class Markup(Inline):
             kept[index] = ""
             index += 1
             while index < len(lines) and lines[index].strip() and not NOTE_TEXT.match(lines[index]) \
-                    and not lines[index].startswith((":::", "@output", "@measured", "#", "```")):
+                    and not lines[index].startswith((":::", "@output", "@measured", "@recorded", "#", "```")):
                 text.append(lines[index].strip())
                 kept[index] = ""
                 index += 1
@@ -161,6 +162,11 @@ class Markup(Inline):
         if output:
             flush(number)
             out.append("\n\n" + self.output(path, number, *output.groups()) + "\n\n")
+            return True
+        recorded = RECORDED.match(line)
+        if recorded:
+            flush(number)
+            out.append("\n\n" + self.recorded(path, number, *recorded.groups()) + "\n\n")
             return True
         quote = QUOTE.match(line)
         if quote:
@@ -282,6 +288,12 @@ class Markup(Inline):
         if problem:
             self.error(path, number, problem)
         return self.token(kind, text=text, tag=tag, program=self.page.program)
+
+    def recorded(self, path, number, name, tag):
+        text, head, problem = self.book.recorded(self.page, name, tag)
+        if problem:
+            self.error(path, number, problem)
+        return self.token("recorded", text=text, head=head)
 
     def quote(self, path, number, source, tag):
         piece, problem = self.book.quote(source, tag)

@@ -9,10 +9,10 @@ from .chapters import Chapter, chapters
 from .exercises import Exercise, Exercises
 from .markup import Markup
 from .names import BY_NUMBER, write_chapters
+from .sections import read_record, sections
 from .typography import typographic
 
 SUMMARY = re.compile(r"^@summary\s+(\S.*?)\s*$")
-OUTPUT_HEADER = re.compile(r"^\[([\w.-]+)\]$")
 REFERENCE = re.compile(r"^\[@([\w-]+)\]:\s*(.*?)\s*\|\s*(.*)$")
 FIGURE_SOURCES = ("gp", "dot", "svg")
 
@@ -247,22 +247,28 @@ class Book:
         text = self._outputs[path]
         if text is None:
             return "", f"nothing captured from {program} (no {source}, or it has not run)"
-        sections, current = {"*": []}, None
-        for line in text.rstrip("\n").split("\n"):
-            header = OUTPUT_HEADER.match(line)
-            if header:
-                current = header.group(1)
-                sections[current] = []
-                continue
-            sections["*"].append(line)
-            if current is not None:
-                sections[current].append(line)
         if tag == "*":
             return text.rstrip("\n"), None
-        if tag not in sections:
-            return "", f"{program} prints no section [{tag}] (it prints: {', '.join(s for s in sections if s != '*')})"
-        shown = "\n".join(sections[tag]).strip("\n")
-        return shown, None if shown else f"the section [{tag}] that {program} prints is empty"
+        return self.pick(sections(text), tag, program, "prints")
+
+    def recorded(self, page, name, tag):
+        """What the chapter's record `name` holds under [tag], its head, and what is wrong."""
+        path = f"{page.folder}/recorded/{name}.txt"
+        if not page.number or not self.exists(path):
+            return "", {}, f"no record '{path}'" if page.number else "only chapters have records"
+        head, parts, problem = read_record(self.read(path))
+        if problem:
+            return "", head, f"{path}: {problem}"
+        text, problem = self.pick(parts, tag, path, "holds")
+        return text, head, problem
+
+    @staticmethod
+    def pick(parts, tag, source, has):
+        """The lines of a section, and what is wrong if there are none."""
+        if tag not in parts:
+            return "", f"{source} {has} no section [{tag}] (it {has}: {', '.join(s for s in parts if s)})"
+        shown = "\n".join(parts[tag]).strip("\n")
+        return shown, None if shown else f"the section [{tag}] that {source} {has} is empty"
 
     def quote(self, source, tag):
         if not self.exists(source):

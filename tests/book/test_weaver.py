@@ -32,6 +32,21 @@ HEAD = "// # A trial {#ch_trial}\n// @summary One sentence.\n//\n"
 BOOK = {"title": "A small book", "subtitle": "", "parts": [{"name": "Part I", "title": "All", "begins": "trial"}, {"name": "Part II", "title": "Later", "begins": "more"}],
         "planned": {"02_more": "More of it"}, "front": ["index"], "back": ["references"]}
 REFERENCES = "# References {#references}\n\n@references\n\n[@knuth]: Knuth 1984 | Donald Knuth. *Literate Programming.*\n"
+RECORD = """command:  build/bin/record_01 run
+seeds:    1 2 3
+commit:   3ed16be0fc9d
+machine:  A & B, 2 processors
+threads:  1
+date:     2026-11-27
+duration: 6 min 5 s
+
+[first_steps]
+step 1: 0.51
+[table]
+N  accuracy
+4      31 %
+[empty]
+"""
 CHAPTER = "chapters/01_trial/trial.cpp"
 DEMO = "chapters/01_trial/demo.cpp"
 
@@ -154,6 +169,27 @@ class Errors(SmallBook):
         self.refuses("@measured first", 4, "nothing captured from figures.cpp")
         self.put("data/01/measured.txt", "[first]\n9 s\n")
         self.refuses("@measured second", 4, "figures.cpp prints no section [second] (it prints: first)")
+
+    def record(self, text):
+        self.put("chapters/01_trial/recorded/run.txt", text)
+
+    def test_missing_record(self):
+        self.refuses("@recorded run table", 4, "no record 'chapters/01_trial/recorded/run.txt'")
+        self.record(RECORD)
+        self.refuses("@recorded run other", 4, "chapters/01_trial/recorded/run.txt holds no section [other] (it holds: first_steps, table, empty)")
+        self.refuses("@recorded run empty", 4, "the section [empty] that chapters/01_trial/recorded/run.txt holds is empty")
+
+    def test_record_without_what_it_has_to_say(self):
+        self.record(RECORD.replace("threads:", "# threads").replace("date:", "day:"))
+        self.refuses("@recorded run table", 4, "chapters/01_trial/recorded/run.txt: its head does not say: threads, date")
+
+    def test_record_of_no_commit(self):
+        self.record(RECORD.replace("3ed16be0fc9d", "3ed16be and changes"))
+        self.refuses("@recorded run table", 4, "chapters/01_trial/recorded/run.txt: it was not made by a commit, but by '3ed16be and changes'")
+
+    def test_record_that_nothing_repeats(self):
+        self.record(RECORD.replace("[first_steps]", "[last_steps]"))
+        self.refuses("@recorded run table", 4, "chapters/01_trial/recorded/run.txt: it has no section [first_steps], which a test repeats")
 
     def test_missing_figure(self):
         self.refuses("::: figure other\nCaption.\n:::", 4, "no figure 'other'")
@@ -298,6 +334,10 @@ class Errors(SmallBook):
         self.exercise(hints="# 1\n## Hint 1\nThink.\n# 1\n## Hint 1\nThink.\n")
         self.refuses("::: exercise 1 Do\nThis.\n:::", 4, "each exercise has one heading, such as '# 2'", "chapters/01_trial/hints.md")
 
+    def test_record_in_front_matter(self):
+        self.put("docs/index.md", "# A small book {#index}\n\n@recorded run table\n")
+        self.refuses("Text.", 3, "only chapters have records", "docs/index.md")
+
     def test_output_in_front_matter(self):
         self.put("docs/index.md", "# A small book {#index}\n\n@output first\n")
         self.refuses("Text.", 3, "only chapters have a program", "docs/index.md")
@@ -387,6 +427,13 @@ class Pages(SmallBook):
         self.put("data/01/measured.txt", "[first]\n9 s\n[second]\n8 s\n")
         tokens = self.woven("@output first\n\n@measured second")[1]
         self.assertEqual([(t["kind"], t["text"]) for t in tokens if "text" in t], [("output", "one\ntwo"), ("measured", "8 s")])
+
+    def test_recorded(self):
+        self.put("chapters/01_trial/recorded/run.txt", RECORD)
+        token = self.woven("@recorded run table")[1][0]
+        self.assertEqual((token["kind"], token["text"]), ("recorded", "N  accuracy\n4      31 %"))
+        self.assertEqual(bind.Binder.recorded(token["head"]), "recorded on 2026-11-27 in 6 min 5 s by <code>build/bin/record_01 run</code>; "
+                         "commit 3ed16be, seeds 1 2 3, A &amp; B, 2 processors, threads 1")
 
     def test_whole_output(self):
         tokens = self.woven("@output *")[1]
@@ -913,7 +960,7 @@ class Figures(unittest.TestCase):
         with open(source, "w", encoding="utf-8") as out:
             out.write(text)
         done = subprocess.run([*WEAVER, "draw", "--out", os.path.join(self.folder, "drawn"), "--theme",
-                               os.path.join(DOCS, "theme"), "--prefix", "f01", source], capture_output=True, text=True, check=False)
+                               os.path.join(DOCS, "theme"), "--prefix", "f01", "--recorded", os.path.join(self.folder, "recorded"), source], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, expect, done.stderr)
         if expect:
             return done.stderr
@@ -926,6 +973,14 @@ class Figures(unittest.TestCase):
             self.assertIn(wanted, picture)
         for unwanted in ("<?xml", "xmlns", "#010203", "rgb( 10", "font-family", "<title>"):
             self.assertNotIn(unwanted, picture)
+
+    def test_plot_of_a_record(self):
+        os.mkdir(os.path.join(self.folder, "recorded"))
+        with open(os.path.join(self.folder, "recorded", "run.txt"), "w", encoding="utf-8") as out:
+            out.write(RECORD)
+        script = 'set xrange [0:9]; set yrange [0:99]; plot recorded."/run/table.dat" skip 1 using 1:2 with points title system("wc -l <".recorded."/run/table.dat")\n'
+        self.assertIn(">2<", self.draw("a.gp", script))
+        self.assertIn("warning: Cannot find", self.draw("b.gp", 'plot recorded."/run/other.dat"\n', expect=1))
 
     def test_ids_are_unique(self):
         import re

@@ -38,8 +38,8 @@ double nats(std::span<const Real> scores, std::size_t target) {
 }  // namespace
 
 // Some places are not worth a question. In *the capital of France is* a guess after *the* says
-// little of what a model knows of France. A target of −1, `not_asked`, leaves its place out, and the
-// mean is over the others.
+// little of what a model knows of France. A target of −1, `not_asked`, leaves its place out, and
+// the mean is over the others.
 
 std::size_t places_asked(const Tensor<std::int64_t, 2>& targets) {
   return targets.size() -

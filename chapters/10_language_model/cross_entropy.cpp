@@ -37,6 +37,15 @@ double nats(std::span<const Real> scores, std::size_t target) {
 
 }  // namespace
 
+// Some places are not worth a question. In *the capital of France is* a guess after *the* says
+// little of what a model knows of France. A target of −1, `not_asked`, leaves its place out, and
+// the mean is over the others.
+
+std::size_t places_asked(const Tensor<std::int64_t, 2>& targets) {
+  return targets.size() -
+         static_cast<std::size_t>(std::count(targets.begin(), targets.end(), not_asked));
+}
+
 // Targets come from outside, as tokens do, and are checked as they are. A NaN among the scores, or
 // an infinity, makes the result a NaN. In a long sum nobody could say later where it came from.
 
@@ -45,12 +54,13 @@ CrossEntropy cross_entropy(const Tensor<Real, 3>& logits, const Tensor<std::int6
   const std::size_t seqlen = logits.shape(1), vocab = logits.shape(2);
   require_shape("targets", targets, {logits.shape(0), seqlen}, "(batch, seqlen)");
   require(vocab > 0, "vocab", "at least 1", "0");
-  CrossEntropy sum{.tokens = targets.size()};
+  CrossEntropy sum{.tokens = places_asked(targets)};
   for (std::size_t i = 0; i < targets.size(); ++i) {
     const auto place = [&] { return " at " + shape_text(std::array{i / seqlen, i % seqlen}); };
     const std::int64_t target = targets.data()[i];
+    if (target == not_asked) continue;
     if (target < 0 || static_cast<std::size_t>(target) >= vocab)
-      throw ValueError("targets: expected 0 to " + std::to_string(vocab - 1) + ", got " +
+      throw ValueError("targets: expected 0 to " + std::to_string(vocab - 1) + " or -1, got " +
                        std::to_string(target) + place());
     const double one = nats<Real>({logits.data() + i * vocab, vocab}, static_cast<std::size_t>(target));
     if (std::isnan(one))

@@ -7,6 +7,7 @@
 
 #include <mamba2/activation_gradient.hpp>
 #include <mamba2/adjoints.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/operations.hpp>
 #include <mamba2/ssd.hpp>
@@ -367,7 +368,7 @@ void embedding_gradient(std::span<const std::int64_t> ids, MatrixRef<const Real>
 // @output scores
 //
 // The largest score is taken off all of them first. It changes no ratio, and no exponential can
-// overflow.
+// overflow. A place that nobody asks about has no part in the loss, and sends back zeros.
 
 template <class Real>
 void cross_entropy_gradient(MatrixRef<const Real> logits, std::span<const std::int64_t> targets,
@@ -376,8 +377,12 @@ void cross_entropy_gradient(MatrixRef<const Real> logits, std::span<const std::i
   require_length("targets", targets, logits.rows, "(tokens)");
   require_size("dlogits", dlogits, {logits.rows, vocab}, "(tokens, vocab)");
   for (std::size_t t = 0; t < logits.rows; ++t) {
+    if (targets[t] == not_asked) {
+      std::fill_n(dlogits[t], vocab, Real(0));
+      continue;
+    }
     require(targets[t] >= 0 && static_cast<std::size_t>(targets[t]) < vocab, "targets",
-            "0 to " + std::to_string(vocab - 1), std::to_string(targets[t]));
+            "0 to " + std::to_string(vocab - 1) + " or -1", std::to_string(targets[t]));
     const Real largest = *std::max_element(logits[t], logits[t] + vocab);
     double sum = 0;
     for (std::size_t i = 0; i < vocab; ++i) {

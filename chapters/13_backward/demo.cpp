@@ -433,23 +433,28 @@ int main() {
 // these two, what it asks of $A$ and $\Delta$.
 // :::
 //
-// ::: exercise 2 One head's decay
+// ::: exercise 2 The gated norm
+// What a block does last before its output projection: the gate, then the norm, by groups of
+// channels. Write the adjoint for one token, with plain loops.
+// :::
+//
+// ::: exercise 3 One head's decay
 // The gradients with respect to $X = \Delta x$ and $a = \Delta A$ are given. Return those with
 // respect to $x$, the step sizes and the rate.
 // :::
 //
-// ::: exercise 3 Heard less said
+// ::: exercise 4 Heard less said
 // Given the inputs and the outputs of a head, and both their gradients, return the gradient of
 // every log-decay, without a look at $B$, $C$ or any pair of tokens. The head began in an empty
 // state; the loss may also depend on its last state.
 // :::
 //
-// ::: exercise 4 From chunk to chunk
+// ::: exercise 5 From chunk to chunk
 // Return what the loss asks of the state at every border of the chunks, from the end of the
 // sequence to its start.
 // :::
 //
-// ::: exercise 5 A step of your own
+// ::: exercise 6 A step of your own
 // For an evening. Make up a recurrence that is not this book's: another discretisation, a decay for
 // each bucket, an input that waits a step, a state that saturates. Write it, and write its
 // gradient. The grader knows neither. It holds the one against differences of the other, and checks

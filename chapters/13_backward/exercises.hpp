@@ -20,7 +20,19 @@ struct HoldGradient {
 //   dA_bar, dB_bar: gradients of the two results
 HoldGradient hold_gradient(double A, double dt, double dA_bar, double dB_bar);
 
-// 2. The gradients of one head's inputs, step sizes and rate.
+// 2. The gradients of what a gated norm reads.
+struct NormGradient {
+  Tensor<double, 1> y, z, weight;  // (features)
+};
+
+// The adjoint of the norm with the gate before it, for one token: u = y silu(z), out = weight u / r.
+// Each group of features / groups neighbours has an r of its own, the root of mean(u^2) + eps.
+//   y, z, weight: (features); dout: gradient of out, (features)
+NormGradient norm_gradient(const Tensor<double, 1>& y, const Tensor<double, 1>& z,
+                           const Tensor<double, 1>& weight, std::size_t groups, double eps,
+                           const Tensor<double, 1>& dout);
+
+// 3. The gradients of one head's inputs, step sizes and rate.
 struct HeadGradient {
   Tensor<double, 2> x;   // (seqlen, headdim)
   Tensor<double, 1> dt;  // (seqlen)
@@ -33,7 +45,7 @@ struct HeadGradient {
 HeadGradient head_gradient(const Tensor<double, 2>& x, const Tensor<double, 1>& dt, double A,
                            const Tensor<double, 2>& dX, const Tensor<double, 1>& da);
 
-// 3. The gradient of each log-decay of a head that began in an empty state, (seqlen).
+// 4. The gradient of each log-decay of a head that began in an empty state, (seqlen).
 //   X, dX: inputs and their gradients, (seqlen, headdim)
 //   Y, dY: outputs and their gradients, (seqlen, headdim)
 //   state, dstate: the last state and its gradient, (headdim, d_state)
@@ -41,7 +53,7 @@ Tensor<double, 1> decay_gradient(const Tensor<double, 2>& X, const Tensor<double
                                  const Tensor<double, 2>& Y, const Tensor<double, 2>& dY,
                                  const Tensor<double, 2>& state, const Tensor<double, 2>& dstate);
 
-// 4. The gradient of the state at each border of the chunks: before chunk 0, 1, ..., and after the
+// 5. The gradient of the state at each border of the chunks: before chunk 0, 1, ..., and after the
 // last one, (chunks + 1, headdim, d_state). The last chunk may be shorter; no tokens: one state.
 //   dA: log-decays, (seqlen); C: (seqlen, d_state); dY: gradient of the outputs, (seqlen, headdim)
 //   dlast: gradient of the state after the last token, (headdim, d_state)
@@ -49,7 +61,7 @@ Tensor<double, 3> state_gradients(const Tensor<double, 1>& dA, const Tensor<doub
                                   const Tensor<double, 2>& dY, const Tensor<double, 2>& dlast,
                                   std::size_t chunk_size);
 
-// 5. What a recurrence of one channel reads, and the gradient of it, in the same shapes.
+// 6. What a recurrence of one channel reads, and the gradient of it, in the same shapes.
 struct OwnInput {
   Tensor<double, 1> X;  // (seqlen)
   Tensor<double, 1> a;  // log-decays, negative, (seqlen)

@@ -3,6 +3,7 @@
 
 #include <demo/demo.hpp>
 #include <exercises/grader.hpp>
+#include <mamba2/activation.hpp>
 #include <mamba2/scan_gradient.hpp>
 #include <mamba2/ssm.hpp>
 
@@ -53,6 +54,41 @@ GRADE(1, "the zero-order hold, turned round") {
                            grader::detail::number_text(wB) + " of B_bar";
     grader::expect_close(yours.A, slope(A, loss), "gradient of A" + at, 1e-6);
     grader::expect_close(yours.dt, slope(dt, loss), "gradient of dt" + at, 1e-6);
+  }
+}
+
+GRADE(2, "the gated norm") {
+  // A stream of its own, so that what follows is drawn as ever.
+  demo::Random own(2);
+  const double eps = 0.05;
+  for (const std::size_t groups : {1UL, 2UL}) {
+    auto y = demo::random_tensor<double>({6}, own, -2, 2),
+         z = demo::random_tensor<double>({6}, own, -2, 2);
+    auto weight = demo::random_tensor<double>({6}, own, 0.5, 2);
+    const auto dout = demo::random_tensor<double>({6}, own);
+    const auto loss = [&] {
+      double sum = 0;
+      for (std::size_t i = 0; i < 6; ++i) {
+        const std::size_t width = 6 / groups, first = i / width * width;
+        double square = 0;
+        for (std::size_t k = first; k < first + width; ++k)
+          square += std::pow(y(k) * mamba2::silu(z(k)), 2);
+        const double r = std::sqrt(square / static_cast<double>(width) + eps);
+        sum += dout(i) * weight(i) * y(i) * mamba2::silu(z(i)) / r;
+      }
+      return sum;
+    };
+    const auto yours = exercises::norm_gradient(y, z, weight, groups, eps, dout);
+    grader::given("y", y, "z", z, "weight", weight, "dout", dout);
+    const std::string of = ", " + std::to_string(groups) + (groups == 1 ? " group" : " groups");
+    const auto slopes = [&](Tensor<double, 1>& numbers) {
+      Tensor<double, 1> all = numbers;
+      for (std::size_t i = 0; i < 6; ++i) all(i) = slope(numbers(i), loss);
+      return all;
+    };
+    grader::expect_close(yours.weight, slopes(weight), "gradient of the weight" + of, 1e-6);
+    grader::expect_close(yours.y, slopes(y), "gradient of y" + of, 1e-6);
+    grader::expect_close(yours.z, slopes(z), "gradient of z" + of, 1e-6);
   }
 }
 
@@ -119,7 +155,7 @@ Inner inner(const Head& h) {
 
 }  // namespace
 
-GRADE(2, "one head's decay") {
+GRADE(3, "one head's decay") {
   Head h(7, 3, 4);
   h.dlast.fill(0);
   const auto [dX, da] = inner(h);
@@ -155,7 +191,7 @@ GRADE(2, "one head's decay") {
   grader::expect_close(yours.A, expected.A(0), "gradient of the rate");
 }
 
-GRADE(3, "heard less said") {
+GRADE(4, "heard less said") {
   for (const bool last : {false, true}) {
     Head h(9, 2, 3);
     h.in.dt.fill(1);  // then X is x, and the rate's gradient is the sum of all
@@ -187,7 +223,7 @@ GRADE(3, "heard less said") {
   }
 }
 
-GRADE(4, "from chunk to chunk") {
+GRADE(5, "from chunk to chunk") {
   for (const auto& [T, Q] :
        {std::array<std::size_t, 2>{4, 4}, {8, 4}, {11, 4}, {3, 5}, {5, 1}, {0, 3}}) {
     const std::size_t P = 3, N = 2, chunks = (T + Q - 1) / Q;
@@ -233,7 +269,7 @@ void each_number(exercises::OwnInput& in, exercises::OwnInput& gradient, const V
 
 }  // namespace
 
-GRADE(5, "a step of your own: the recurrence") {
+GRADE(6, "a step of your own: the recurrence") {
   exercises::OwnInput in = own_input(), unused = in;
   const auto y = exercises::own_scan(in);
   grader::expect(y.size() == 7, "own_scan() returns an output for each token, (seqlen)");
@@ -266,7 +302,7 @@ GRADE(5, "a step of your own: the recurrence") {
   });
 }
 
-GRADE(5, "a step of your own: its gradient") {
+GRADE(6, "a step of your own: its gradient") {
   exercises::OwnInput in = own_input();
   const auto dy = random({7});
   exercises::OwnInput yours = exercises::own_scan_gradient(in, dy);

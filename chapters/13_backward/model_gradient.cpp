@@ -275,11 +275,13 @@ CrossEntropy add_in_shares(std::size_t count, const LanguageModel<Real>& model,
 
 // What cannot be is refused before anything is computed, with the place in the whole batch.
 
-void check_tokens(const char* name, const Tensor<std::int64_t, 2>& tokens, std::size_t vocabulary) {
+void check_tokens(const char* name, const Tensor<std::int64_t, 2>& tokens, std::size_t vocabulary,
+                  bool may_be_left_out) {
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::int64_t token = tokens.data()[i];
     if (token >= 0 && static_cast<std::size_t>(token) < vocabulary) continue;
-    require(false, name, "0 to " + std::to_string(vocabulary - 1),
+    if (may_be_left_out && token == not_asked) continue;
+    require(false, name, "0 to " + std::to_string(vocabulary - 1) + (may_be_left_out ? " or -1" : ""),
             std::to_string(token) + " at " +
                 shape_text(std::array{i / tokens.shape(1), i % tokens.shape(1)}));
   }
@@ -293,8 +295,8 @@ void check(const LanguageModel<Real>& model, const Tensor<std::int64_t, 2>& ids,
   for (const Branch& branch : config.branches()) find_gradient<Real>(branch.mixer);
   require(ids.size() > 0, "ids", "at least one token", "none");
   require_shape("targets", targets, ids.shape(), "(batch, seqlen)");
-  check_tokens("ids", ids, config.padded_vocab_size());
-  check_tokens("targets", targets, config.padded_vocab_size());
+  check_tokens("ids", ids, config.padded_vocab_size(), false);
+  check_tokens("targets", targets, config.padded_vocab_size(), true);
   walk(config, [](const ParameterInfo&, std::span<Real>) {}, gradients);
   if (cache && (cache->batch() != ids.shape(0) || cache->size() != config.branches().size()))
     throw ShapeError("cache: expected one of this model and batch " + std::to_string(ids.shape(0)) +
@@ -324,7 +326,8 @@ CrossEntropy loss_and_gradients(const LanguageModel<Real>& model, const Tensor<s
                                 const GradientOptions& options, LanguageModelCache<Real>* cache) {
   check(model, ids, targets, gradients, cache);
   GradientOptions how = options;
-  if (!(how.weight > 0)) how.weight = 1 / static_cast<double>(ids.size());
+  if (!(how.weight > 0))
+    how.weight = 1 / static_cast<double>(std::max<std::size_t>(places_asked(targets), 1));
   const std::size_t shares = model.operations().run_all ? std::min(most_shares, ids.shape(0)) : 1;
   if (shares > 1) return add_in_shares(shares, model, ids, targets, gradients, how, cache);
   return add_gradients(model, ids, targets, gradients, how, cache);

@@ -1,6 +1,7 @@
 // Our solutions.
 #include "exercises.hpp"
 
+#include <mamba2/activation.hpp>
 #include <mamba2/chunked_scan.hpp>
 
 #include <algorithm>
@@ -20,6 +21,33 @@ HoldGradient hold_gradient(double A, double dt, double dA_bar, double dB_bar) {
 //: end
 
 //: 2
+NormGradient norm_gradient(const Tensor<double, 1>& y, const Tensor<double, 1>& z,
+                           const Tensor<double, 1>& weight, std::size_t groups, double eps,
+                           const Tensor<double, 1>& dout) {
+  NormGradient gradient{y, z, weight};
+  const std::size_t width = y.size() / groups;
+  const auto features = static_cast<double>(width);
+  for (std::size_t first = 0; first < y.size(); first += width) {
+    double square = 0, along = 0;
+    for (std::size_t i = first; i < first + width; ++i) {
+      const double u = y(i) * silu(z(i));
+      square += u * u;
+      along += u * weight(i) * dout(i);
+    }
+    const double r2 = square / features + eps, r = std::sqrt(r2);
+    for (std::size_t i = first; i < first + width; ++i) {
+      const double sigma = 1 / (1 + std::exp(-z(i))), gate = z(i) * sigma, u = y(i) * gate;
+      const double du = (weight(i) * dout(i) - u / r2 * along / features) / r;
+      gradient.y(i) = gate * du;
+      gradient.z(i) = y(i) * (sigma + gate * (1 - sigma)) * du;
+      gradient.weight(i) = u / r * dout(i);
+    }
+  }
+  return gradient;
+}
+//: end
+
+//: 3
 HeadGradient head_gradient(const Tensor<double, 2>& x, const Tensor<double, 1>& dt, double A,
                            const Tensor<double, 2>& dX, const Tensor<double, 1>& da) {
   HeadGradient gradient{x, dt, 0};
@@ -35,7 +63,7 @@ HeadGradient head_gradient(const Tensor<double, 2>& x, const Tensor<double, 1>& 
 }
 //: end
 
-//: 3
+//: 4
 Tensor<double, 1> decay_gradient(const Tensor<double, 2>& X, const Tensor<double, 2>& dX,
                                  const Tensor<double, 2>& Y, const Tensor<double, 2>& dY,
                                  const Tensor<double, 2>& state, const Tensor<double, 2>& dstate) {
@@ -50,7 +78,7 @@ Tensor<double, 1> decay_gradient(const Tensor<double, 2>& X, const Tensor<double
 }
 //: end
 
-//: 4
+//: 5
 Tensor<double, 3> state_gradients(const Tensor<double, 1>& dA, const Tensor<double, 2>& C,
                                   const Tensor<double, 2>& dY, const Tensor<double, 2>& dlast,
                                   std::size_t chunk_size) {
@@ -71,7 +99,7 @@ Tensor<double, 3> state_gradients(const Tensor<double, 1>& dA, const Tensor<doub
 }
 //: end
 
-//: 5
+//: 6
 // The trapezoid: half of each input is poured in before the state fades over the next step, and
 // half after. h_t = e^(a_t) (h_(t-1) + X_(t-1) B_(t-1) / 2) + X_t B_t / 2.
 static Tensor<double, 2> poured(const OwnInput& in) {

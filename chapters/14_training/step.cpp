@@ -5,8 +5,9 @@
 //
 // Why *some* batches? A large batch gives a better gradient, but all that is kept for the way back
 // has to fit into memory. Several small batches whose gradients are added up do the same in less
-// memory, one after the other: this is called *accumulation*. Each place has to count as one over
-// the number of all places, or the sum is as many times too long as there are batches.
+// memory, one after the other: this is called *accumulation*. Each place that is asked about has to
+// count as one over the number of all such places, or the sum is as many times too long as there
+// are batches.
 
 #include <mamba2/error.hpp>
 #include <mamba2/model_gradient.hpp>
@@ -39,7 +40,10 @@ template <class Real>
 CrossEntropy add_up(TrainingState<Real>& state, std::span<const Batch> batches,
                     const TrainingOptions& options, LanguageModelParameters<Real>& gradient) {
   const LanguageModel<Real>& model = state.model;
-  const double weight = 1 / static_cast<double>(batches.size() * batches[0].ids.size());
+  std::size_t places = 0;
+  for (const Batch& batch : batches) places += places_asked(batch.targets);
+  require(places > 0, "targets", "at least one place that is asked about", "none");
+  const double weight = 1 / static_cast<double>(places);
   CrossEntropy sum;
   for (const Batch& batch : batches) {
     const std::size_t rows = batch.ids.shape(0);

@@ -82,9 +82,9 @@ void embedding_gradient(std::span<const std::int64_t> ids, MatrixRef<const Real>
 
 /// \brief The cross-entropy of scores backwards: \f$d\mathrm{logits} = \mathit{weight}\,(\mathrm{softmax}(\mathrm{logits}) - e_{target})\f$.
 /// \param logits  scores, (tokens, vocab)
-/// \param targets the token that did come at each place, (tokens), each 0 to vocab − 1
+/// \param targets the token that did come at each place, (tokens), each 0 to vocab − 1, or not_asked
 /// \param weight  what one place counts: 1 for the sum over all, one over their number for the mean
-/// \param dlogits receives the gradient, (tokens, vocab); may be logits itself
+/// \param dlogits receives the gradient, (tokens, vocab), zero where nothing is asked; may be logits itself
 /// \throws ShapeError if the shapes disagree
 /// \throws ValueError for a target that is no token
 template <class Real>

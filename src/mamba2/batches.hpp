@@ -36,7 +36,7 @@ struct BatchOptions {
 /// \brief Some pieces of a text, and what comes after each of their tokens.
 struct Batch {
   Tensor<std::int64_t, 2> ids;      ///< tokens, (batch, seqlen)
-  Tensor<std::int64_t, 2> targets;  ///< the token after each, (batch, seqlen)
+  Tensor<std::int64_t, 2> targets;  ///< the token after each, (batch, seqlen), or not_asked
   bool continues = false;           ///< whether each row goes on where that of the batch before ended
 };
 

@@ -10,6 +10,12 @@
 
 namespace mamba2 {
 
+/// \brief A target that says: what comes here is not asked for. Such a place costs nothing, and gives no gradient.
+inline constexpr std::int64_t not_asked = -1;
+
+/// \brief How many places are asked for. \param targets of a batch \return those that are not not_asked
+std::size_t places_asked(const Tensor<std::int64_t, 2>& targets);
+
 /// \brief How well tokens were predicted. What belongs to several pieces of a text is added up.
 struct CrossEntropy {
   double nats = 0;         ///< the sum over the tokens of \f$-\ln p\f$, p the probability that each was given
@@ -35,10 +41,11 @@ struct CrossEntropy {
 
 /// \brief How well scores predict the tokens that came.
 /// \param logits  a score for every token that could come, (batch, seqlen, vocab); rows of a padded vocabulary count
-/// \param targets the token that did come at each place, (batch, seqlen), each 0 to vocab − 1
-/// \return the sum over all places, computed in double
+/// \param targets the token that did come at each place, (batch, seqlen), each 0 to vocab − 1, or not_asked
+/// \return the sum over all places that are asked for, computed in double
 /// \throws ShapeError if logits and targets are not of the same places
 /// \throws ValueError for a target that is no token, with its place, and for scores that are NaN, \f$+\infty\f$ or all \f$-\infty\f$
+///         where they are asked for
 template <class Real>
 CrossEntropy cross_entropy(const Tensor<Real, 3>& logits, const Tensor<std::int64_t, 2>& targets);
 

@@ -55,20 +55,20 @@ struct GradientOptions {
   /// Keep the residual stream alone, and let each mixer compute its own tensors once more on the way back: a third more work,
   /// and the memory of one branch instead of all.
   bool recompute = false;
-  /// What one place counts in the loss whose gradients are computed; 0 for one over their number, the mean. To share a step
-  /// among several calls, give all of them one over the number of all places.
+  /// What one place counts in the loss whose gradients are computed; 0 for one over the number of those that are asked
+  /// for, the mean. To share a step among several calls, give all of them one over the number of all such places.
   double weight = 0;
 };
 
 /// \brief How well a model predicts, and in which direction each of its parameters should change.
 /// \param model     the model
 /// \param ids       tokens, (batch, seqlen), at least one
-/// \param targets   the token that came after each, (batch, seqlen)
+/// \param targets   the token that came after each, (batch, seqlen), or not_asked
 /// \param gradients of the loss \f$\mathit{weight} \cdot \sum -\ln p\f$, in the shapes of the parameters: added to
 /// \param options   memory, weight
 /// \param cache     what came before on entry, the tokens included on return; null: nothing did, and nothing will. Gradients do
 ///                  not go back over its border (truncated backpropagation)
-/// \return the sum of \f$-\ln p\f$ and the number of places, not weighted
+/// \return the sum of \f$-\ln p\f$ and the number of places that are asked for, not weighted
 /// \throws ValueError for an id or a target outside the vocabulary, for no tokens, and for a mixer that cannot be run backwards
 /// \throws ShapeError for targets or gradients of other shapes, and for a cache of another batch or model
 template <class Real>

@@ -59,7 +59,7 @@ struct StepReport {
 /// \param options how
 /// \return loss, gradient and rate
 /// \throws DivergedError if loss or gradient is not finite; the model is unchanged then
-/// \throws ValueError for no batches, or for an id outside the vocabulary
+/// \throws ValueError for no batches, for an id outside the vocabulary, or where no place is asked for
 ///
 /// Where a batch continues the one before, the state is carried on, but no gradient reaches back: truncated backpropagation.
 template <class Real>

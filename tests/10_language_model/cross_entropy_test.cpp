@@ -87,10 +87,10 @@ TEST_CASE("the terms of a large vocabulary are summed in double", "[cross_entrop
 TEST_CASE("what cannot be judged is refused, with its place", "[cross_entropy]") {
   Tensor<float, 3> logits({2, 3, 4}, 0.0F);
   Ids targets({2, 3}, 1);
-  for (const std::int64_t wrong : {-1, 4}) {
+  for (const std::int64_t wrong : {-2, 4}) {
     targets(1, 2) = wrong;
     CHECK(message_of<ValueError>([&] { cross_entropy(logits, targets); }) ==
-          "targets: expected 0 to 3, got " + std::to_string(wrong) + " at (1, 2)");
+          "targets: expected 0 to 3 or -1, got " + std::to_string(wrong) + " at (1, 2)");
   }
   targets(1, 2) = 3;
   for (const float wrong : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
@@ -106,6 +106,30 @@ TEST_CASE("what cannot be judged is refused, with its place", "[cross_entropy]")
   CHECK_THROWS_AS(CrossEntropy{}.mean(), ValueError);
   CHECK_THROWS_AS(CrossEntropy{}.perplexity(), ValueError);
   CHECK_THROWS_AS(cross_entropy(logits, targets).bits_per_byte(0), ValueError);
+}
+
+TEMPLATE_TEST_CASE("a place that is not asked about costs nothing", "[cross_entropy]", float, double) {
+  auto logits = random_tensor<TestType, 3>({2, 5, 7}, 3, -4, 4);
+  Ids targets = some_targets(2, 5, 7), others = targets;
+  const CrossEntropy all = cross_entropy(logits, targets);
+  for (const auto& [b, t] : {std::pair{0, 0}, std::pair{0, 3}, std::pair{1, 4}}) {
+    targets(b, t) = not_asked;
+    logits(b, t, 2) = std::numeric_limits<TestType>::quiet_NaN();  // nobody looks
+  }
+  CHECK(places_asked(targets) == 7);
+  const CrossEntropy found = cross_entropy(logits, targets);
+  CHECK(found.tokens == 7);
+  CrossEntropy rest;  // the places left out, alone
+  const auto whole = random_tensor<TestType, 3>({2, 5, 7}, 3, -4, 4);
+  for (std::size_t b = 0; b < 2; ++b)
+    for (std::size_t t = 0; t < 5; ++t)
+      if (targets(b, t) == not_asked)
+        rest += cross_entropy(Tensor<TestType, 3>(xt::view(whole, xt::range(b, b + 1), xt::range(t, t + 1), xt::all())),
+                              Ids{{others(b, t)}});
+  CHECK(rest.tokens == 3);
+  CHECK(std::abs(found.nats + rest.nats - all.nats) < 1e-12 * all.nats);
+  targets.fill(not_asked);
+  CHECK(cross_entropy(logits, targets).tokens == 0);
 }
 
 TEMPLATE_TEST_CASE("the loss that the golden training begins with", "[cross_entropy]", float, double) {

@@ -173,6 +173,23 @@ TEST_CASE("a step may be shared among calls", "[model_gradient]") {
   CHECK(testing::relative_difference(joined_values(gradients), whole) < 1e-13);
 }
 
+TEST_CASE("the mean is over the places that are asked about", "[model_gradient]") {
+  const auto config = small_config();
+  const LanguageModel<double> model(config, small_parameters(config));
+  const auto ids = some_ids(2, 6, 1);
+  auto targets = some_ids(2, 6, 2);
+  for (std::size_t t = 3; t < 6; ++t) targets(0, t) = targets(1, t) = not_asked;  // what is read there matters to none
+  const Ids begun = xt::view(ids, xt::all(), xt::range(0, 3)), came = xt::view(targets, xt::all(), xt::range(0, 3));
+  auto gradients = zero_parameters<double>(config);
+  CHECK(loss_and_gradients(model, ids, targets, gradients).tokens == 6);
+  CHECK(testing::relative_difference(joined_values(gradients), gradient_of(model, begun, came)) < 1e-13);
+  targets.fill(not_asked);
+  auto none = zero_parameters<double>(config);
+  CHECK(loss_and_gradients(model, ids, targets, none).tokens == 0);
+  for (const double value : joined_values(none)) CHECK(value == 0);
+  CHECK_THROWS_AS(loss_and_gradients(model, targets, ids, none), ValueError);
+}
+
 TEST_CASE("rows dealt out to threads give the gradients of the batch", "[model_gradient]") {
   const auto config = small_config();
   LanguageModel<double> model(config, small_parameters(config));
@@ -203,7 +220,7 @@ TEST_CASE("rows dealt out to threads give the gradients of the batch", "[model_g
   beyond(4, 2) = 9;
   auto gradients = zero_parameters<double>(config);
   CHECK(message_of<ValueError>([&] { loss_and_gradients(model, ids, beyond, gradients); }) ==
-        "targets: expected 0 to 8, got 9 at (4, 2)");
+        "targets: expected 0 to 8 or -1, got 9 at (4, 2)");
 }
 
 TEST_CASE("gradients of a model do not depend on chunks", "[model_gradient]") {

@@ -75,6 +75,23 @@ TEST_CASE("batches that are added up make the step of one large batch", "[traini
   CHECK_THROWS_AS(training_step<double>(one, {}, 0, options), ValueError);
 }
 
+TEST_CASE("batches that ask about some places count those", "[training]") {
+  TrainingState<double> one(LanguageModel<double>(small_training_config(), 1)), two = one;
+  Batches batches(small_text(300), {.batch = 2, .seqlen = 13, .seed = 3});
+  Batch all = batches.at(0);
+  for (std::size_t t = 2; t < 13; ++t) all.targets(1, t) = not_asked;
+  std::vector<Batch> rows;  // of 13 places and of 2
+  for (std::size_t row = 0; row < 2; ++row)
+    rows.push_back({xt::view(all.ids, xt::range(row, row + 1)), xt::view(all.targets, xt::range(row, row + 1)), false});
+  const StepReport a = training_step<double>(one, std::span(&all, 1), 0, quick);
+  const StepReport b = training_step<double>(two, rows, 0, quick);
+  CHECK(a.loss == Approx(b.loss).epsilon(1e-13));
+  CHECK(parameter_distance(small_training_config(), two.moments.mean, one.moments.mean) < 1e-11);
+  all.targets.fill(not_asked);
+  CHECK_THROWS_AS(training_step<double>(one, std::span(&all, 1), 0, quick), ValueError);
+  CHECK(one.moments.steps == 1);
+}
+
 TEST_CASE("the state is carried on from batch to batch, and begins anew with each epoch", "[training]") {
   TrainingOptions options = quick;
   options.batches.in_order = true;

@@ -23,14 +23,17 @@
 #include <mamba2/duality.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/fast.hpp>
+#include <mamba2/fourier.hpp>
 #include <mamba2/gated_mlp.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/half.hpp>
+#include <mamba2/hippo.hpp>
 #include <mamba2/instruction_set.hpp>
 #include <mamba2/kernels.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
 #include <mamba2/linear.hpp>
+#include <mamba2/linear_system.hpp>
 #include <mamba2/mamba1.hpp>
 #include <mamba2/mamba1_mixer.hpp>
 #include <mamba2/mapped_file.hpp>
@@ -54,6 +57,8 @@
 #include <mamba2/random.hpp>
 #include <mamba2/row_shares.hpp>
 #include <mamba2/row_tiles.hpp>
+#include <mamba2/s4_kernel.hpp>
+#include <mamba2/s4d.hpp>
 #include <mamba2/safetensors.hpp>
 #include <mamba2/sampling.hpp>
 #include <mamba2/scan_gradient.hpp>

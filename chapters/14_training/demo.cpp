@@ -199,10 +199,10 @@ int main() {
 // them with $C$. Directions at right angles do not disturb each other. But in $N$ dimensions there
 // are only $N$ of them, and with more keys than that something of one value is read with another.
 //
-// The model is as small as it can be, one layer of width 16 with four heads of 8 channels, and the
-// list is long beside it: twelve pairs, of 16 keys and 16 values. All models learn in the same
-// way, for the same number of steps, from short lists at first. What differs is $N$, and the chance
-// that the first weights are drawn with.
+// The model is small, one layer of width 16 with four heads of 8 channels, and the list is long
+// beside it: twelve pairs, of 16 keys and 16 values. All models learn in the same way, for the same
+// number of steps, from short lists at first. What differs is $N$, and the chance that the first
+// weights are drawn with.
 //
 // ::: figure recall
 // How many of 2400 questions a model answers rightly, in sequences that it has not seen, with the
@@ -273,12 +273,12 @@ int main() {
 // Recorded, as in the table above. Chance is one in eight.
 // :::
 //
-// From the reference's beginning all four rise early, though not all have arrived when the training
-// ends. From the careless one, three of four have learnt next to nothing by then. The fourth gets
-// there in good time, for a step size depends on the token, too, and can be learnt. So a beginning
-// does not settle *what* a model can learn. It settles how surely it does so, and that only where
-// something must be kept for long. This is why the mistake was overlooked: on texts in which the
-// last few words are enough, there is little to see.
+// From the reference's beginning all four are above chance after a third of the steps, though not
+// all have arrived when the training ends. From the careless one, three of four have learnt next to
+// nothing by then. The fourth gets there in good time, for a step size depends on the token, too,
+// and can be learnt. So a beginning does not settle *what* a model can learn. It settles how surely
+// it does so, and that only where something must be kept for long. That may be why nobody saw the
+// mistake: on texts in which the last few words are enough, there may be little to see.
 //
 // ## A text of your own {#training_command}
 //

@@ -34,6 +34,8 @@
 
 namespace mamba2 {
 
+// What there is to write is care for somebody else's interface, in mamba2::RealFourier.
+
 //: fold RealFourier, with FFTW inside
 struct RealFourier::Plans {
   fftw_plan forward, backward;

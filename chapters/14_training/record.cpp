@@ -168,7 +168,7 @@ void initialisation(std::ostream& out) {
 
 const std::filesystem::path models = MODELS;
 
-constexpr demo::OwnTraining own{.vocab_size = 1024, .d_model = 128, .n_layer = 8, .steps = 3000};
+constexpr demo::OwnTraining own{.vocab_size = 1024, .d_model = 128, .n_layer = 8, .steps = 1500};
 
 void own_first(std::ostream& out) {
   demo::OwnLearner learner(demo::OwnText(models).learnt, own);
@@ -235,7 +235,7 @@ void page(const mamba2::LanguageModel<float>& model, const mamba2::Tokenizer& to
           std::ostream& out) {
   for (const char* prompt : {"The state", "A chunk is", "## Exercises", "template <class Real>"}) {
     mamba2::GenerationOptions how{.max_new_tokens = 120, .seed = 1};
-    how.sampling.temperature = 0.7;
+    how.sampling.temperature = 0.5;
     mamba2::fit_to_model(how, model.config(), &tokenizer);
     auto ids = tokenizer.encode(prompt);
     const auto written = mamba2::generate(model, {ids}, how);
@@ -265,6 +265,17 @@ void own_model(std::ostream& out) {
   page(model, tokenizer, out);
 }
 
+// The model that is kept, asked again.
+void own_score(std::ostream& out) {
+  const mamba2::Tokenizer tokenizer = mamba2::load_tokenizer(models / "book");
+  const std::string text = demo::OwnText(models).held_out;
+  out << "held out, bits per byte "
+      << number(
+             demo::bits_per_byte(mamba2::load_language_model<float>(models / "book"), tokenizer, text),
+             3)
+      << '\n';
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -272,5 +283,6 @@ int main(int count, char** arguments) {
   return demo::record_program(count, arguments, RECORDED,
                               {{"recall", "1 2 3 4", recall_first, recall},
                                {"initialisation", "1 2 3 4", initialisation_first, initialisation},
-                               {"own_model", "0", own_first, own_model}});
+                               {"own_model", "0", own_first, own_model},
+                               {"own_score", "none", own_score, [](std::ostream&) {}}});
 }

@@ -108,6 +108,7 @@ class OrderFive {
     const std::uint64_t bytes = past_ & ((std::uint64_t{1} << (8 * order)) - 1);
     return bytes | std::uint64_t{order} << 56;
   }
+  //: order_five
   double probability(unsigned char byte) const {
     double p = 1.0 / 256;
     for (std::size_t order = 0; order <= longest; ++order) {
@@ -122,6 +123,7 @@ class OrderFive {
     }
     return p;
   }
+  //: end
   void count(unsigned char byte) {
     for (std::size_t order = 0; order <= longest; ++order) {
       auto& [counts, all] = table_[place(order)];

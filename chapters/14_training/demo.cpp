@@ -322,10 +322,9 @@ int main() {
 // training. Recorded, as in the tables.
 // :::
 //
-// The lines part early. The text is small beside the model, and comes by more than once; what is
-// learnt of it by heart helps nobody who reads another page. The line that counts goes on falling
-// only slowly then, and nearly all that is left of its fall comes at the end, with the falling
-// rate.
+// The lines part early. The text is small beside the model, and comes by four times; what is learnt
+// of it by heart helps nobody who reads another page. So the line that counts falls more slowly, and
+// in the end not at all. That is the time to stop.
 //
 // Is the result any good? A cross-entropy in bits per byte is what a compressor would need that
 // trusted these predictions (@chapter{language_model}), so it can be held against compressors. To

@@ -196,7 +196,7 @@ void learn(demo::OwnLearner& learner, const demo::OwnTraining& how, const demo::
 }
 
 void keep(const demo::OwnLearner& learner) {
-  mamba2::save_language_model(learner.model(), models / "book", mamba2::CheckpointLayout::reference,
+  mamba2::save_language_model(learner.model(), models / "book", mamba2::CheckpointLayout::hugging_face,
                               mamba2::ElementType::bfloat16);
   std::filesystem::remove(models / "book/tokenizer.json");
   mamba2::NewFile file(models / "book/tokenizer.json");

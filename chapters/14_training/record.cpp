@@ -206,8 +206,10 @@ void keep(const demo::OwnLearner& learner) {
 
 // Bits for each byte that a command needs to pack what is held out: by itself, and after what was learnt.
 std::pair<double, double> packed(const std::string& command, double bytes) {
-  const std::string learnt = "'" + (models / "learnt.txt").string() + "'",
-                    held_out = "'" + (models / "held_out.txt").string() + "'";
+  const auto quoted = [](const char* name) {
+    return std::string("'").append((models / name).string()).append("'");
+  };
+  const std::string learnt = quoted("learnt.txt"), held_out = quoted("held_out.txt");
   const auto size = [&](const std::string& files) {
     return std::stod(demo::printed_by("cat " + files + " | " + command + " | wc -c"));
   };

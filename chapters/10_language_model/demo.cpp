@@ -196,9 +196,9 @@ void show_counts(const std::string& text, bool words) {
   }
 }
 
-// And one that has learnt: the book's own model, which lies in `models/book` (@chapter{training} tells
-// how it came about). Its tokens are pieces of text, and which number stands for which piece is
-// said in a file beside it. Here a text is cut by taking the longest piece that fits, again and
+// And one that has learnt: the book's own model, which lies in `models/book` (@chapter{training}
+// tells how it came about). Its tokens are pieces of text, and which number stands for which piece
+// is said in a file beside it. Here a text is cut by taking the longest piece that fits, again and
 // again; @chapter{text} does it as the model has learnt it.
 
 //: fold The pieces of a text

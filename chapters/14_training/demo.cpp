@@ -323,8 +323,8 @@ int main() {
 // :::
 //
 // The lines part early. The text is small beside the model, and comes by four times; what is learnt
-// of it by heart helps nobody who reads another page. So the line that counts falls more slowly, and
-// in the end not at all. That is the time to stop.
+// of it by heart helps nobody who reads another page. So the line that counts falls more slowly,
+// and in the end not at all. That is the time to stop.
 //
 // Is the result any good? A cross-entropy in bits per byte is what a compressor would need that
 // trusted these predictions (@chapter{language_model}), so it can be held against compressors. To

@@ -176,7 +176,8 @@ void own_first(std::ostream& out) {
   for (int step = 0; step < 3; ++step) out << number(learner.step(), 4) << '\n';
 }
 
-// Learns, and prints on the way: the step, bits per byte of what was learnt since the last line and of what is held out.
+// Learns, and prints on the way: the step, bits per byte of what was learnt since the last line and
+// of what is held out.
 void learn(demo::OwnLearner& learner, const demo::OwnTraining& how, const demo::OwnText& text,
            std::ostream& out) {
   const std::uint64_t between = how.steps / 20;
@@ -204,7 +205,8 @@ void keep(const demo::OwnLearner& learner) {
   file.commit();
 }
 
-// Bits for each byte that a command needs to pack what is held out: by itself, and after what was learnt.
+// Bits for each byte that a command needs to pack what is held out: by itself, and after what was
+// learnt.
 std::pair<double, double> packed(const std::string& command, double bytes) {
   const auto quoted = [](const char* name) {
     return std::string("'").append((models / name).string()).append("'");

@@ -1,6 +1,7 @@
 # The book: programs run and captured, figures drawn, pages woven, Doxygen run, everything bound into build/book/html.
 #   book   build/book/html/index.html
 #   pdf    build/book/the-annotated-mamba-2.pdf
+#   epub   build/book/the-annotated-mamba-2.epub
 #   picture  docs/screenshot.png, which the README shows: its first page as it looks now
 # Only what changed is made again. Measured programs run one at a time.
 
@@ -106,11 +107,13 @@ function(add_book)
     COMMENT "Binding the book" COMMAND_EXPAND_LISTS VERBATIM)
   add_custom_target(book DEPENDS "${BOOK_DIR}/bound.stamp")
 
-  set(pdf "${BOOK_DIR}/the-annotated-mamba-2.pdf")
-  add_custom_command(OUTPUT "${pdf}"
-    COMMAND ${WEAVER} press --html "${BOOK_DIR}/html" --book "${BOOK_DIR}/woven/book.json" --out "${pdf}"
-    DEPENDS "${WEAVER_DIR}/press.py" "${BOOK_DIR}/bound.stamp" COMMENT "Printing the book" VERBATIM)
-  add_custom_target(pdf DEPENDS "${pdf}")
+  foreach(form IN ITEMS pdf epub)
+    set(file "${BOOK_DIR}/the-annotated-mamba-2.${form}")
+    add_custom_command(OUTPUT "${file}"
+      COMMAND ${WEAVER} ${form} --html "${BOOK_DIR}/html" --book "${BOOK_DIR}/woven/book.json" --out "${file}"
+      DEPENDS "${WEAVER_DIR}/browser.py" "${WEAVER_DIR}/${form}.py" "${BOOK_DIR}/bound.stamp" COMMENT "Making the ${form} of the book" VERBATIM)
+    add_custom_target(${form} DEPENDS "${file}")
+  endforeach()
   add_custom_target(picture COMMAND ${WEAVER} picture --html "${BOOK_DIR}/html" --out "${docs}/screenshot.png" VERBATIM)
   add_dependencies(picture book)
 endfunction()

@@ -8,6 +8,7 @@
 // @quote src/demo/rhyme.hpp#rhyme
 
 #include <demo/demo.hpp>
+#include <demo/recall.hpp>
 #include <demo/rhyme.hpp>
 #include <mamba2/generation.hpp>
 #include <mamba2/training.hpp>
@@ -123,6 +124,24 @@ void interrupted() {
               demo::yes(same(second.state.model.parameters(), whole.state.model.parameters())));
 }
 
+// A sequence of the task that comes further down: keys are letters, values are digits.
+
+void show_recall(const char* what, const demo::Recall& task) {
+  mamba2::Random random(3);
+  const mamba2::Batch batch = demo::recall_batch(task, 1, random);
+  const auto letter = [&](std::int64_t token) {
+    const auto first_value = static_cast<std::int64_t>(2 + task.keys);
+    if (token < 2) return "|."[token];
+    return static_cast<char>(token < first_value ? 'a' + token - 2 : '0' + token - first_value);
+  };
+  std::printf("%-9s reads  ", what);
+  for (const std::int64_t id : batch.ids) std::printf(" %c", letter(id));
+  std::printf("\n%-9s answers", "");
+  for (const std::int64_t target : batch.targets)
+    std::printf(" %c", target == mamba2::not_asked ? ' ' : letter(target));
+  std::printf("\n");
+}
+
 }  // namespace
 
 int main() {
@@ -132,6 +151,9 @@ int main() {
   learn();
   std::printf("[interrupted]\n");
   interrupted();
+  std::printf("[recall]\n");
+  show_recall("one list", {.keys = 8, .values = 8, .pairs = 4});
+  show_recall("two lists", {.keys = 8, .values = 8, .pairs = 4, .lists = 2, .pause = 4});
 }
 
 // First, which of its parameters decay:
@@ -156,6 +178,107 @@ int main() {
 // And a training that is interrupted:
 //
 // @output interrupted
+//
+// ## What a state can hold {#training_recall}
+//
+// The rhyme is in the model's weights: it has seen it often. What a *state* holds is another
+// question. To ask it, one needs texts that are new each time, in which what is said early is
+// wanted later. The smallest of them is a list: some keys, each with a value, and then the same
+// keys in another order. At each the model has to say the value.
+//
+// @output recall
+//
+// The task has a name, *multi-query associative recall* [@arora2024]. Keys and values are drawn
+// anew for each sequence, so that there is nothing to learn by heart. Nobody can foretell them,
+// either. So nobody is asked to: their targets are `not_asked`.
+//
+// @quote src/demo/recall.hpp#sequence
+//
+// What does a state of $N$ numbers for each channel have to do with it? To keep two keys apart, the
+// model writes their values along two directions of the state, which are its $B$, and reads along
+// them with $C$. Directions at right angles do not disturb each other. But in $N$ dimensions there
+// are only $N$ of them, and with more keys than that something of one value is read with another.
+//
+// The model is small, one layer of width 16 with four heads of 8 channels, and the list is long
+// beside it: twelve pairs, of 16 keys and 16 values. All models learn in the same way, for the same
+// number of steps, from short lists at first. What differs is $N$, and the chance that the first
+// weights are drawn with.
+//
+// ::: figure recall
+// How many of 2400 questions a model answers rightly, in sequences that it has not seen, with the
+// state size $N$. Each point is one training, four of each kind; the lines join their means.
+// Recorded, as in the table below.
+// :::
+//
+// The more there is room for, the more is recalled: that is the shape of the paper's Figure 8
+// [@dao2024], with a much smaller task. The points of one $N$ are far apart where the state is
+// small. Such a model has to find a clever way to share its room, and not every beginning leads to
+// one. Where there is room enough, all of them find it.
+//
+// The second line is a model with one thing taken away. Its step sizes are the same for all tokens:
+// each head forgets at a rate that it learns, but that no token can change. $B$ and $C$ are as
+// before. This is done after each step of the training.
+//
+// @quote src/demo/recall.hpp#fixed
+//
+// @recorded recall accuracy
+//
+// On this task the loss is small, if there is one: the means lie close together beside the spread
+// of the points. And why should it be large? Here is one list, which has to be kept to the end. A
+// model that forgets nothing does well, and for that it needs no selection.
+//
+// ### When something must be forgotten {#training_forget}
+//
+// So let there be two lists in a sequence, with other values for the same keys, and let only the
+// last one count. Then comes a pause of sixteen tokens, in which nothing happens, and then the
+// questions. Four pairs are enough now, and the models have more room than they need: $N = 16$,
+// width 32.
+//
+// @recorded recall two_lists
+//
+// To forget the first list, which is only a few tokens older than the second, a head has to forget
+// fast. To keep the second one through the pause, it has to forget slowly. No fixed rate does both.
+// A step size that depends on the token can: a large one where a list begins, and small ones in the
+// pause, which neither write nor fade. @Chapter{selection} said that this is what selection is
+// for. Here it is learnt, from answers alone, with every seed.
+//
+// ## What a good beginning is worth {#training_initialisation}
+//
+// A model could learn any step size and any rate. Does it matter, then, where they begin? The
+// reference draws $\Delta$ between 0.001 and 0.1 and $-A$ between 1 and 16, so that the first heads
+// of a fresh model remember from one token to a thousand (@chapter{selection}).
+//
+// It is easy to lose this without noticing. Frameworks like to fill all parameters anew once a
+// model is made; and whoever writes a layer may think that any bias will do. Until February 2026 a
+// widely used library of such layers [@fla] began Mamba-2's with a `dt_bias` of one for all heads,
+// and the rates 1, 2, 3 and so on. No error is raised. The model trains, the loss falls.
+//
+// @quote src/demo/recall.hpp#forgetful
+//
+// With $\Delta = 1.3$ even the slowest head, the one of the rate 1, keeps $e^{-1.3}$ of its state
+// from one token to the next: a quarter. After four tokens less than a hundredth is left. And what
+// is not there has no gradient. That a value of sixty tokens ago should have been kept is nothing
+// that such a model can hear.
+//
+// Here are the two lists once more, learnt from both beginnings, with the same seeds for all other
+// weights. There is no pause before the questions, or one of 16 tokens, or one of 64.
+//
+// @recorded initialisation accuracy
+//
+// Without a pause nobody would notice anything. With the short one, one training in four stays
+// behind. The long one takes all of them longer; so let us watch it.
+//
+// ::: figure initialisation
+// The two lists with a pause of 64 tokens, learnt from both beginnings, with four seeds each.
+// Recorded, as in the table above. Chance is one in eight.
+// :::
+//
+// From the reference's beginning all four are above chance after a third of the steps, though not
+// all have arrived when the training ends. From the careless one, three of four have learnt next to
+// nothing by then. The fourth gets there in good time, for a step size depends on the token, too,
+// and can be learnt. So a beginning does not settle *what* a model can learn. It settles how surely
+// it does so, and that only where something must be kept for long. That may be why nobody saw the
+// mistake: on texts in which the last few words are enough, there may be little to see.
 //
 // ## A text of your own {#training_command}
 //

@@ -118,19 +118,21 @@ void recall(std::ostream& out) {
   }
 }
 
+constexpr std::size_t longest_pause = 64;
+
 void initialisation_first(std::ostream& out) {
-  losses(out, "as in the reference  ", two_lists(16, false, false, 1));
-  losses(out, "without care         ", two_lists(16, false, true, 1));
+  losses(out, "as in the reference  ", two_lists(longest_pause, false, false, 1));
+  losses(out, "without care         ", two_lists(longest_pause, false, true, 1));
 }
 
 void initialisation(std::ostream& out) {
   constexpr std::uint64_t between = 75;
   std::vector<Row> rows;
-  std::vector<std::vector<double>> curves;  // with a pause
-  for (const std::size_t pause : {16UL, 0UL})
+  std::vector<std::vector<double>> curves;  // with the longest pause
+  for (const std::size_t pause : {std::size_t{0}, std::size_t{16}, longest_pause})
     for (const bool forgetful : {false, true}) {
-      rows.push_back({std::string(forgetful ? "without care" : "as in the reference") +
-                          (pause ? "" : ", no pause"),
+      rows.push_back({std::string(forgetful ? "without care" : "as in the reference") + ", pause " +
+                          std::to_string(pause),
                       {}});
       for (const std::uint64_t seed : seeds) {
         const RecallTraining how = two_lists(pause, false, forgetful, seed);
@@ -143,7 +145,7 @@ void initialisation(std::ostream& out) {
         rows.back().values.push_back(curve.back());
         std::fprintf(stderr, "%s, seed %d: %.1f %%\n", rows.back().name.c_str(), static_cast<int>(seed),
                      curve.back());
-        if (pause) curves.push_back(curve);
+        if (pause == longest_pause) curves.push_back(curve);
       }
     }
   out << "[accuracy]\n";

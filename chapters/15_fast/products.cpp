@@ -26,8 +26,7 @@ void product(MatrixRef<const Real> x, MatrixRef<const Real> weight, MatrixRef<Re
 #ifdef MAMBA2_ONEDNN
   if constexpr (std::is_same_v<Real, float>) {
     constexpr auto f32 = onednn::memory::data_type::f32;
-    return onednn::multiply(onednn::matrix(x, f32), onednn::matrix(transpose(weight), f32),
-                            onednn::matrix(y, f32));
+    return onednn::multiply(onednn::matrix(x, f32), onednn::matrix(transpose(weight), f32), y);
   }
 #endif
   const OneThread one_thread;

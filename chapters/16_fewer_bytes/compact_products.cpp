@@ -38,8 +38,7 @@ Tensor<bfloat16_bits, 2> rounded(MatrixRef<const float> x) {
 void multiply_rounded(const Tensor<bfloat16_bits, 2>& x, MatrixRef<const bfloat16_bits> weight,
                       MatrixRef<float> y) {
   constexpr auto bf16 = onednn::memory::data_type::bf16;
-  onednn::multiply(onednn::matrix(as_matrix(x), bf16), onednn::matrix(transpose(weight), bf16),
-                   onednn::matrix(y, onednn::memory::data_type::f32));
+  onednn::multiply(onednn::matrix(as_matrix(x), bf16), onednn::matrix(transpose(weight), bf16), y);
 }
 
 }  // namespace

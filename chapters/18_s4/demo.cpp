@@ -7,6 +7,7 @@
 #include <demo/demo.hpp>
 #include <mamba2/fourier.hpp>
 #include <mamba2/hippo.hpp>
+#include <mamba2/parallel.hpp>
 #include <mamba2/s4_kernel.hpp>
 #include <mamba2/s4d.hpp>
 #include <mamba2/ssm.hpp>
@@ -68,6 +69,7 @@ static void show_forms() {
 // **Eigenvectors.** Of a lower triangular matrix they are found from the diagonal downwards. Of
 // each the largest entry, beside the one on the diagonal; the largest of those.
 
+//: fold From the diagonal downwards
 static void show_eigenvectors() {
   std::printf("[eigenvectors]\n   N   largest entry\n");
   for (const std::size_t N : {4u, 8u, 16u, 32u, 64u}) {
@@ -90,6 +92,7 @@ static void show_eigenvectors() {
 // real ones, as they come: once a power of the matrix is known, $8 N$ for each of $T/2$ frequencies
 // and a transform, against $N^2$ for each of $T$ steps.
 
+//: fold S4's kernel beside the naive one
 static void show_kernel() {
   std::printf("[kernel]\n   N      T   agree to 1e-10   multiplications: naive    S4\n");
   for (const std::size_t N : {4u, 16u, 64u})
@@ -105,6 +108,7 @@ static void show_kernel() {
 // **Without the low rank.** A smooth input goes through LegS, and through its normal part with half
 // of $B$. How far are the first three numbers of the state apart, beside their size?
 
+//: fold With and without the low rank
 static void show_limit() {
   std::printf("[limit]\n   N   relative difference\n");
   const double dt = 0.02;
@@ -224,6 +228,7 @@ static void show_selection() {
 }
 
 int main() {
+  const mamba2::OneThread alone;  // its products are too small to share
   show_forms();
   show_eigenvectors();
   show_kernel();

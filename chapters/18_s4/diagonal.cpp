@@ -324,8 +324,8 @@ void s4d_kernel_gradient(const S4DParameters& p, const Tensor<double, 2>& dK, S4
 // noise. The lag does not matter. (A mark on the value would not help a kernel: it adds what it
 // hears of the mark, and cannot let it decide.) Nor do several such layers with something between
 // them that is not linear make up for it: on *selective copying*, a task of this kind, they stay
-// below 60 per cent, and pass 97 with selection [@gu2023]. A text is full of such tasks, and holds
-// little that comes back at a fixed distance.
+// below 60 per cent, and pass 97 with selection (Table 1 of [@gu2023]). A text is full of such
+// tasks, and holds little that comes back at a fixed distance.
 //
 // That is why Mamba gave up the convolution, and with it the springs: as it can choose *what* to
 // keep, a cruder memory of *when* will do. Its rates are real, and in Mamba-1 begin at $-1, -2,

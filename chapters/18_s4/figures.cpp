@@ -5,6 +5,7 @@
 #include <demo/figure.hpp>
 #include <mamba2/fourier.hpp>
 #include <mamba2/hippo.hpp>
+#include <mamba2/parallel.hpp>
 #include <mamba2/s4_kernel.hpp>
 #include <mamba2/s4d.hpp>
 #include <mamba2/ssm.hpp>
@@ -39,8 +40,8 @@ void planes(const std::string& path) {
     }
     table.next_block();
   };
-  for (int i = 0; i <= 4; ++i) line({-0.75 * i, -pi}, {-0.75 * i, pi}, 24);
-  for (int i = -4; i <= 4; ++i) line({-3, pi * i / 4}, {0, pi * i / 4}, 12);
+  for (int i = 0; i <= 4; ++i) line({-0.75 * i, -pi}, {-0.75 * i, pi}, 20);
+  for (int i = -4; i <= 4; ++i) line({-3, pi * i / 4}, {0, pi * i / 4}, 8);
 }
 
 // A spring after one push: exact between the steps, and the three rules after each step.
@@ -112,13 +113,13 @@ void recall(const std::string& path) {
     const double s = double(t) / double(T);
     x(t) = std::sin(9 * s) + 0.6 * std::sin(31 * s * s + 1) + (s > 0.3 && s < 0.36 ? 0.8 : 0);
   }
-  for (std::size_t t = 0; t < T; t += 2) table.row(t, x(t));
+  for (std::size_t t = 0; t < T; t += 4) table.row(t, x(t));
   for (const std::size_t N : {8u, 32u}) {
     const auto c = mamba2::legs_memory(x, N);
     for (const std::size_t now : {300u, 600u}) {
       table.next_block();
-      const Tensor<double, 1> row = xt::row(c, int(now) - 1), drawn = mamba2::recall(row, 100);
-      for (std::size_t i = 0; i < 100; ++i) table.row((double(i) + 0.5) * double(now) / 100, drawn(i));
+      const Tensor<double, 1> row = xt::row(c, int(now) - 1), drawn = mamba2::recall(row, 60);
+      for (std::size_t i = 0; i < 60; ++i) table.row((double(i) + 0.5) * double(now) / 60, drawn(i));
     }
   }
 }
@@ -127,15 +128,15 @@ void recall(const std::string& path) {
 void basis(const std::string& path) {
   demo::Table table(path);
   const auto A = mamba2::s4d_rates(mamba2::S4DInitial::linear, 8);
-  for (int i = 0; i <= 100; ++i) {
-    const double s = 0.05 * i;
+  for (int i = 0; i <= 64; ++i) {
+    const double s = 5 * std::pow(i / 64.0, 1.5);
     const Tensor<double, 1> p = std::exp(-s) * mamba2::legendre(4, 2 * std::exp(-s) - 1);
     table.row(s, p, std::exp(A(1) * s).real(), std::exp(A(2) * s).real());
   }
 }
 
 void split(const std::string& path) {
-  const std::size_t N = 10;
+  const std::size_t N = 8;
   const auto A = mamba2::legs_matrix(N);
   const auto B = mamba2::legs_input(N);
   Tensor<double, 2> low_rank = A;
@@ -181,7 +182,9 @@ void learnt(const std::string& losses_path, const std::string& kernels_path) {
     const bool lin = beginning.initial == mamba2::S4DInitial::linear && beginning.dt < 0.1;
     if (!lin && beginning.initial != mamba2::S4DInitial::real) continue;
     const auto after = learner.kernel();
-    for (std::size_t k = 0; k < demo::Delay::seqlen; k += 2) kernels.row(k, before(k), after(k));
+    for (std::size_t k = 0; k < demo::Delay::seqlen;
+         k += beginning.initial == mamba2::S4DInitial::real ? 8 : 3)
+      kernels.row(k, before(k), after(k));
     kernels.next_block();
   }
   for (std::size_t i = 0; i + 5 <= batches.size(); i += 5) {  // five steps in one
@@ -195,6 +198,7 @@ void learnt(const std::string& losses_path, const std::string& kernels_path) {
 }  // namespace
 
 int main(int, char** arguments) {
+  const mamba2::OneThread alone;
   const std::string out = arguments[1];
   planes(out + "/planes.dat");
   swing(out + "/swing.dat");

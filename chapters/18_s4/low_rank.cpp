@@ -31,7 +31,7 @@
 // *skew-symmetric*, and such matrices are normal, with eigenvalues that are purely imaginary.
 //
 // ::: figure split
-// LegS's matrix for $N = 10$ (blue: positive, red: negative) is a normal matrix minus a product of
+// LegS's matrix for $N = 8$ (blue: positive, red: negative) is a normal matrix minus a product of
 // two vectors.
 // :::
 //

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 
-COMMANDS = ("tangle", "capture", "draw", "weave", "bind", "press", "picture", "builds_on", "exercises", "reader", "serve", "new")
+COMMANDS = ("tangle", "capture", "draw", "weave", "bind", "pdf", "epub", "picture", "builds_on", "exercises", "reader", "serve", "new")
 
 if not sys.pycache_prefix:
     sys.dont_write_bytecode = True

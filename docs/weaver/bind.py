@@ -98,8 +98,9 @@ class Binder:
         """What is said of a record: the command that made it, when, where, from what."""
         known = {key: html.escape(value, quote=False) for key, value in head.items()}
         known["commit"] = known.get("commit", "")[:7]
+        known["threads"] = known.get("threads", "") + (" thread" if known.get("threads") == "1" else " threads")
         return ("recorded on {date} in {duration} by <code>{command}</code>; commit {commit}, seeds {seeds}, {machine}, "
-                "threads {threads}").format_map(collections.defaultdict(str, known))
+                "{threads}").format_map(collections.defaultdict(str, known))
 
     def code_span(self, text):
         shown = f"<code>{html.escape(text, quote=False)}</code>"

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 
-from .press import browser
+from .browser import browser
 
 SIZE = "1280,860"
 

@@ -18,6 +18,8 @@
 
 namespace demo {
 
+using Token = std::int64_t;
+
 // The tokens are 0 (here begins a list), 1 (a pause), the keys and the values.
 struct Recall {
   std::size_t keys, values;  // how many there are
@@ -49,15 +51,15 @@ inline std::vector<std::size_t> permutation(std::size_t count, mamba2::Random& r
 
 //: sequence
 // A row: lists of pairs, each a key and its value, then each key of the last list once more.
-inline void recall_sequence(const Recall& task, mamba2::Random& random, std::int64_t* id, std::int64_t* target) {
-  const auto key_token = [](std::size_t key) { return static_cast<std::int64_t>(2 + key); };
-  std::vector<std::int64_t> value(task.keys);
+inline void recall_sequence(const Recall& task, mamba2::Random& random, Token* id, Token* target) {
+  const auto key_token = [](std::size_t key) { return static_cast<Token>(2 + key); };
+  std::vector<Token> value(task.keys);
   std::vector<std::size_t> keys;
   for (std::size_t list = 0; list < task.lists; ++list) {
     *id++ = 0;
     keys = permutation(task.keys, random);
     for (std::size_t i = 0; i < task.pairs; ++i) {
-      value[keys[i]] = static_cast<std::int64_t>(2 + task.keys + below(task.values, random));
+      value[keys[i]] = static_cast<Token>(2 + task.keys + below(task.values, random));
       *id++ = key_token(keys[i]);
       *id++ = value[keys[i]];
     }
@@ -102,8 +104,8 @@ void change_blocks(mamba2::LanguageModel<double>& model, const Change& change) {
 }
 
 //: fixed
-// Step sizes that no token can change: the rows of the input projection that make dt, the last ones,
-// are zero. What is left of dt is softplus(dt_bias), a number for each head.
+// Step sizes that no token can change: the last rows of the input projection, which make dt, are
+// zero. What is left of dt is softplus(dt_bias), a number for each head.
 inline void fix_decay(mamba2::LanguageModel<double>& model) {
   change_blocks(model, [](mamba2::Mamba2Parameters<double>& p) {
     const std::size_t rows = p.in_proj_weight.shape(0), heads = p.dt_bias.size();

@@ -9,6 +9,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <type_traits>
+#include <vector>
 
 //: onednn
 namespace mamba2::onednn {
@@ -34,15 +35,24 @@ memory matrix(MatrixRef<T> m, memory::data_type type) {
   return matrix(Factor<std::remove_const_t<T>>(m), type);
 }
 
-inline void multiply(memory x, memory weight, memory y) {
+// y = x W. Version 3.7 believes that the numbers of a single column lie side by side, also where they do not: a column that
+// lies in wider rows is computed apart.
+inline void multiply(memory x, memory weight, MatrixRef<float> y) {
+  if (y.columns == 1 && y.stride > 1) {
+    std::vector<float> column(y.rows);
+    multiply(x, weight, {column.data(), y.rows, 1, 1});
+    for (std::size_t i = 0; i < y.rows; ++i) *y[i] = column[i];
+    return;
+  }
   const OneThread one_thread;
   dnnl::stream stream(processor());
+  const memory to = matrix(y, memory::data_type::f32);
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::matmul::primitive_desc how(processor(), x.get_desc(), weight.get_desc(), y.get_desc());
+  const dnnl::matmul::primitive_desc how(processor(), x.get_desc(), weight.get_desc(), to.get_desc());
 #else
-  const dnnl::matmul::primitive_desc how({x.get_desc(), weight.get_desc(), y.get_desc()}, processor());
+  const dnnl::matmul::primitive_desc how({x.get_desc(), weight.get_desc(), to.get_desc()}, processor());
 #endif
-  dnnl::matmul(how).execute(stream, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, y}});
+  dnnl::matmul(how).execute(stream, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_DST, to}});
   stream.wait();
 }
 

@@ -1,5 +1,6 @@
 // Steps of training: accumulation, the state carried on, divergence; a run kept in files goes on bit for bit.
 #include <mamba2/cross_entropy.hpp>
+#include <mamba2/model_gradient.hpp>
 #include <mamba2/training.hpp>
 #include <mamba2/training_checkpoint.hpp>
 #include <support/files.hpp>
@@ -83,8 +84,11 @@ TEST_CASE("batches that ask about some places count those", "[training]") {
   std::vector<Batch> rows;  // of 13 places and of 2
   for (std::size_t row = 0; row < 2; ++row)
     rows.push_back({xt::view(all.ids, xt::range(row, row + 1)), xt::view(all.targets, xt::range(row, row + 1)), false});
+  auto gradient = zero_parameters<double>(small_training_config());
+  loss_and_gradients(one.model, all.ids, all.targets, gradient);
   const StepReport a = training_step<double>(one, std::span(&all, 1), 0, quick);
   const StepReport b = training_step<double>(two, rows, 0, quick);
+  CHECK(a.gradient_norm == Approx(gradient_norm<double>(small_training_config(), gradient)).epsilon(1e-12));
   CHECK(a.loss == Approx(b.loss).epsilon(1e-13));
   CHECK(parameter_distance(small_training_config(), two.moments.mean, one.moments.mean) < 1e-11);
   all.targets.fill(not_asked);

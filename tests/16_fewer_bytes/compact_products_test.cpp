@@ -57,6 +57,12 @@ TEMPLATE_TEST_CASE("products with weights in fewer bytes, of a few tokens and of
       CHECK(error(half_weight, rounded_token) < rounding<TestType>);
       product<TestType>(part(x), part(bytes), y);
       CHECK(error(byte_weight, rounded_token) < rounding<TestType>);
+      const auto y_one = column_block(y, 0, 1);  // a single column, in wider rows
+      const auto first = [&](const auto& m) { return row_block(part(m), 0, 1); };
+      product<TestType>(part(x), first(half), y_one);
+      CHECK(error_of_product<TestType>(y_one, half_weight, rounded_token, columns) < rounding<TestType>);
+      product<TestType>(part(x), first(bytes), y_one);
+      CHECK(error_of_product<TestType>(y_one, byte_weight, rounded_token, columns) < rounding<TestType>);
 
       k.rows_dot_bfloat16(half.data(), stride, 31, columns, x.data(), stride, tokens, y.data, y.stride);
       CHECK(error(half_weight, token) < rounding<TestType>);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The printed book: test_pdf.py PDF OUTLINE (the weaver's book.json)
+"""The printed book: test_pdf.py PDF OUTLINE (the weaver's book.json) PAGES
 
 All chapters in their order, formulas rendered, hints and solutions at the end, nothing left over.
 """
@@ -55,6 +55,6 @@ def main(pdf, outline):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
     sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -433,7 +433,7 @@ class Pages(SmallBook):
         token = self.woven("@recorded run table")[1][0]
         self.assertEqual((token["kind"], token["text"]), ("recorded", "N  accuracy\n4      31 %"))
         self.assertEqual(bind.Binder.recorded(token["head"]), "recorded on 2026-11-27 in 6 min 5 s by <code>build/bin/record_01 run</code>; "
-                         "commit 3ed16be, seeds 1 2 3, A &amp; B, 2 processors, threads 1")
+                         "commit 3ed16be, seeds 1 2 3, A &amp; B, 2 processors, 1 thread")
 
     def test_whole_output(self):
         tokens = self.woven("@output *")[1]

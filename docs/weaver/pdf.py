@@ -1,4 +1,4 @@
-"""press --html DIR --book FILE --out FILE: the whole book as one PDF.
+"""pdf --html DIR --book FILE --out FILE: the whole book as one PDF.
 
 All pages become one document: the title page, the front matter, the chapters in their order, the hints and solutions
 of all exercises, the back matter. Links between pages become links within it; the library's reference is left out.
@@ -8,13 +8,10 @@ import html
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 
-LEFT_OUT = ("library",)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from .browser import LEFT_OUT, article, beside_the_pages, browse, document, write_aside
+
 HEAD = 'font: 8.5pt "Book Sans", sans-serif; color: #666;'
 STYLE = """
 @page { size: A4; margin: 20mm 21mm 21mm; @bottom-center { content: counter(page); font: 9pt "Book Sans", sans-serif; color: #666; } }
@@ -27,27 +24,10 @@ article { break-before: page; } article:first-of-type { break-before: auto; }
 """
 
 
-def browser():
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if not found:
-        raise SystemExit("error: no Chromium (Debian: chromium)")
-    return found
-
-
 def running_head(name, words):
     """The rule that prints words at the head of the pages of an article."""
     words = words.replace("\\", "\\\\").replace('"', '\\"')
     return (f'article#page_{name} {{ page: {name}; }}\n@page {name} {{ @top-center {{ content: "{words}"; {HEAD} }} }}\n')
-
-
-def article(folder, name):
-    with open(os.path.join(folder, f"{name}.html"), encoding="utf-8") as source:
-        text = source.read()
-    kind = re.search(r'<body class="([^"]*)"', text).group(1)
-    body = re.search(r"<article>(.*)</article>", text, re.S).group(1)
-    footer = re.search(r'<footer class="page-footer">(.*?)</footer>', text, re.S).group(1)
-    macros = re.search(r'data-macros="([^"]*)"', text).group(1)
-    return kind, body, footer, macros
 
 
 def answers(body, page):
@@ -102,11 +82,7 @@ def assemble(options):
         if page["id"] != "index":
             heads += running_head(page["id"], f'{page["number"]}  {page["title"]}' if page["number"] else page["title"])
         out.append(f'<article class="{kind}" id="page_{page["id"]}">{relink(body, page["id"], names)}</article>')
-    # A page in the folder of the pages, so that fonts, scripts and styles are found; taken away afterwards.
-    return (f'<!DOCTYPE html>\n<html lang="en" class="light-mode"><head><meta charset="utf-8"><title>{html.escape(book["title"])}</title>'
-            '<link rel="stylesheet" href="katex/katex.min.css"><link rel="stylesheet" href="book.css">'
-            f'<style>{STYLE}{heads}</style><script defer src="katex/katex.min.js"></script><script defer src="book.js" data-macros="{macros}"></script>'
-            f'</head><body><main>{"".join(out)}</main></body></html>\n')
+    return document(book["title"], f"<style>{STYLE}{heads}</style>", macros, "".join(out))
 
 
 def main(given):
@@ -114,24 +90,13 @@ def main(given):
     for name in ("html", "book", "out"):
         arguments.add_argument(f"--{name}", required=True)
     options = arguments.parse_args(given)
-    scratch = tempfile.mkdtemp()
-    try:
-        shutil.copytree(options.html, os.path.join(scratch, "html"), ignore=shutil.ignore_patterns("*.html", "search.js"))
-        page = os.path.join(scratch, "html", "book.html")
-        with open(page, "w", encoding="utf-8") as out:
-            out.write(assemble(options))
-        printed = os.path.join(scratch, "book.pdf")
-        done = subprocess.run([browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                               "--disable-component-update", "--disable-sync", f"--user-data-dir={scratch}/profile", "--no-pdf-header-footer",
-                               "--generate-pdf-document-outline", "--virtual-time-budget=60000", f"--print-to-pdf={printed}", "file://" + page],
-                              capture_output=True, text=True, check=False, timeout=600)
-        if done.returncode != 0 or not os.path.exists(printed):
-            sys.stderr.write(done.stderr[-3000:] + "\npress: error: the browser printed nothing\n")
+    with beside_the_pages(options.html, assemble(options)) as page:
+        printed = os.path.join(os.path.dirname(page), "book.pdf")
+        said = browse(page, "--no-pdf-header-footer", "--generate-pdf-document-outline", f"--print-to-pdf={printed}")
+        if not os.path.exists(printed):
+            sys.stderr.write(said.stderr[-3000:] + "\npdf: error: the browser printed nothing\n")
             return 1
-        with open(printed, "rb") as data, open(options.out + ".tmp", "wb") as out:
-            shutil.copyfileobj(data, out)
-        os.replace(options.out + ".tmp", options.out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with open(printed, "rb") as data:
+            write_aside(options.out, data.read())
     return 0
 

@@ -207,8 +207,9 @@ TEST_CASE("pieces, single tokens, packed sequences and chunks give what Mamba-3 
     const Mamba3Mixer<double> mixer(config, p);
     const auto u = random_tensor<double, 3>({2, 11, 6}, 4);
     const auto want = outputs(mixer, u);
-    for (const std::size_t chunk : {1, 4, 64}) CHECK(relative_error(outputs(mixer, u, nullptr, chunk), want) < 1e-12);
-    for (const std::size_t cut : {0, 1, 5, 11}) {
+    for (const std::size_t chunk : {1u, 4u, 64u})
+      CHECK(relative_error(outputs(mixer, u, nullptr, chunk), want) < 1e-12);
+    for (const std::size_t cut : {0u, 1u, 5u, 11u}) {
       auto cache = mixer.empty_cache(2);
       const auto first = outputs(mixer, piece(u, 0, cut), &cache);
       CHECK(relative_error(outputs(mixer, piece(u, cut, 11), &cache), piece(want, cut, 11)) < 1e-12);
@@ -216,7 +217,7 @@ TEST_CASE("pieces, single tokens, packed sequences and chunks give what Mamba-3 
     const Tensor<double, 3> one = xt::view(u, xt::range(0, 1), xt::all(), xt::all());
     const std::vector<std::int64_t> seq_idx{3, 3, 3, 3, 0, 0, 3, 3, 3, 3, 3};
     const auto packed = outputs(mixer, one, nullptr, 0, seq_idx);
-    for (const auto& [from, to] : {std::pair{0, 4}, std::pair{4, 6}, std::pair{6, 11}})
+    for (const auto& [from, to] : {std::pair{0u, 4u}, std::pair{4u, 6u}, std::pair{6u, 11u}})
       CHECK(relative_error(piece(packed, from, to), outputs(mixer, piece(one, from, to))) < 1e-12);
   }
 }

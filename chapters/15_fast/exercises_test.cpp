@@ -74,20 +74,23 @@ GRADE(2, "a parallel loop: at the same time") {
 }
 
 GRADE(2, "a parallel loop: what tasks throw") {
-  std::atomic<int> others = 0;
-  std::string caught;
-  try {
-    exercises::parallel_for(40, 3, [&](std::size_t i) {
-      if (i == 7) throw std::runtime_error("task 7");
-      std::this_thread::yield();
-      ++others;
-    });
-  } catch (const std::runtime_error& error) {
-    caught = error.what();
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{3}}) {
+    std::atomic<int> others = 0;
+    std::string caught;
+    try {
+      exercises::parallel_for(40, threads, [&](std::size_t i) {
+        if (i == 7) throw std::runtime_error("task 7");
+        std::this_thread::yield();
+        ++others;
+      });
+    } catch (const std::runtime_error& error) {
+      caught = error.what();
+    }
+    const std::string with = ", with " + std::to_string(threads) + " threads";
+    grader::expect(caught == "task 7", "what a task throws is thrown by the loop" + with);
+    grader::expect(others == 39, "the other tasks are done all the same: " + std::to_string(others) +
+                                     " of 39 were" + with);
   }
-  grader::expect(caught == "task 7", "what a task throws is thrown by the loop");
-  grader::expect(others == 39,
-                 "the other tasks are done all the same: " + std::to_string(others) + " of 39 were");
 }
 
 GRADE(3, "all heads in one product") {

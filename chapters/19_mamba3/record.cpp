@@ -19,10 +19,13 @@ constexpr std::array<std::size_t, 4> lengths{64, 128, 256,
                                              512};  // the first is the longest that is taught
 
 StateTraining with_mamba2(std::size_t count, std::uint64_t seed) {
-  return {.task = demo::counting(count),
-          .mixer = mamba2::Mamba2Config{.d_model = 16, .d_state = 8, .headdim = 8, .chunk_size = 16},
-          .layers = 2,
-          .seed = seed};
+  return {
+      .task = demo::counting(count),
+      .mixer =
+          mamba2::Mamba2Config{
+              .d_model = 16, .d_state = 8, .headdim = 8, .chunk_size = 16, .dt_min = 0.1, .dt_max = 1},
+      .layers = 2,
+      .seed = seed};
 }
 StateTraining with_mamba3(std::size_t count, std::uint64_t seed) {
   return {.task = demo::counting(count),
@@ -30,6 +33,8 @@ StateTraining with_mamba3(std::size_t count, std::uint64_t seed) {
                                         .d_state = 4,
                                         .headdim = 8,
                                         .rope_fraction = 1,
+                                        .dt_min = 0.1,
+                                        .dt_max = 1,
                                         .chunk_size = 16,
                                         .A_activation = mamba2::RateActivation::softplus},
           .layers = 1,

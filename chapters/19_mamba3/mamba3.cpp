@@ -2,10 +2,9 @@
 // @summary A trapezoid instead of the convolution, a state that turns, several inputs per head; and what a state that turns can count.
 //
 // Ask a Mamba-2 model whether a text has had an even or an odd number of ones. Nothing could be
-// smaller: one bit to keep, to be flipped now and then. It learns to answer for texts as long as
-// those it was trained on, and guesses behind that. The reason is in its first equation. The state
-// is multiplied by a number between 0 and 1, and such a number can make something smaller but never
-// change its sign.
+// smaller: one bit to keep, to be flipped now and then. On texts longer than a few tokens it does
+// no better than by guessing. The reason is in its first equation. The state is multiplied by a
+// number between 0 and 1, and such a number can make something smaller but never change its sign.
 //
 // Mamba-3 [@lahoti2026] is what the authors of Mamba-2 did next, and its state can turn. It does
 // two other things besides. A better rule of discretisation makes the short convolution

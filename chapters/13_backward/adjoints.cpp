@@ -177,10 +177,17 @@ Tensor<Real, 2> before_silu(const ShortConvolution<Real>& in, MatrixRef<const Re
   auto g = Tensor<Real, 2>::from_shape({dy.rows, dy.columns});
   ShortConvolution<Real> sums = in;
   sums.silu = false;
-  if (in.silu) default_operations<Real>().short_convolution(sums, as_matrix(g));
-  for (std::size_t t = 0; t < dy.rows; ++t)
-    for (std::size_t c = 0; c < dy.columns; ++c)
-      g(t, c) = in.silu ? dy[t][c] * silu_derivative(g(t, c)) : dy[t][c];
+  const MatrixRef<Real> to = as_matrix(g);
+  if (!in.silu) {
+    for (std::size_t t = 0; t < dy.rows; ++t) std::copy_n(dy[t], dy.columns, to[t]);
+    return g;
+  }
+  default_operations<Real>().short_convolution(sums, to);
+  if (const auto fast = default_operations<Real>().silu_gradient)
+    fast(to, dy, to);
+  else
+    for (std::size_t t = 0; t < dy.rows; ++t)
+      for (std::size_t c = 0; c < dy.columns; ++c) to(t, c) = dy(t, c) * silu_derivative(to(t, c));
   return g;
 }
 
@@ -266,13 +273,15 @@ void rms_norm_gradient(MatrixRef<const Real> x, std::span<const Real> weight, do
 // The gate alone is $v = y \odot \silu(z)$, a product, so each factor gets the other one:
 // $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$. Gate
 // and slope need the same exponential, $\silu'(z) = \sigma + \silu(z) (1 - \sigma)$, so it is
-// computed once.
+// computed once. This is a loop over exponentials, and the one place of this file for which the table
+// of operations may hold something faster, beside the slope behind the convolution.
 
 namespace {
 
 template <class Real>
 void gate_gradient(MatrixRef<const Real> y, MatrixRef<const Real> z, MatrixRef<const Real> dv,
                    MatrixRef<Real> dy, MatrixRef<Real> dz) {
+  if (const auto fast = default_operations<Real>().gate_gradient) return fast(y, z, dv, dy, dz);
   for (std::size_t t = 0; t < y.rows; ++t) {
     for (std::size_t i = 0; i < y.columns; ++i) {
       const Real from_above = dv[t][i];  // dy may be the memory of dv

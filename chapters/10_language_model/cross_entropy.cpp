@@ -121,8 +121,13 @@ double CrossEntropy::bits_per_byte(std::size_t bytes) const {
 // By perplexity the words look worse. By bits per byte they are far better, as they should be: who
 // guesses a word guesses its letters with it. (No model may be judged by a text that it has counted
 // itself: rare words are known here because they stand in this very text. Test texts are kept
-// apart.) The last line is a model of this chapter with fresh random weights. It knows nothing, and
-// it shows: its perplexity is nearly the number of its tokens, the padding included.
+// apart.) The line of 60 tokens is a model of this chapter with fresh random weights. It knows
+// nothing, and it shows: its perplexity is nearly the number of its tokens, the padding included.
+//
+// The last line is the book's own model, a small one that has read this book and no such verse. Its
+// tokens are pieces of words, of which it has hundreds, and it guesses with what stands before. It
+// needs fewer bits than the letters that were counted, though it has never seen these lines. The
+// words that were counted need fewer still, for their counts were taken from the answer.
 
 template CrossEntropy cross_entropy(const Tensor<float, 3>&, const Tensor<std::int64_t, 2>&);
 template CrossEntropy cross_entropy(const Tensor<double, 3>&, const Tensor<std::int64_t, 2>&);

@@ -9,6 +9,7 @@
 #include <mamba2/cross_entropy.hpp>
 #include <mamba2/error.hpp>
 #include <mamba2/half.hpp>
+#include <mamba2/json.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/safetensors.hpp>
 
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 namespace {
 
@@ -194,6 +196,70 @@ void show_counts(const std::string& text, bool words) {
   }
 }
 
+// And one that has learnt: the book's own model, which lies in `models/book` (@chapter{training}
+// tells how it came about). Its tokens are pieces of text, and which number stands for which piece
+// is said in a file beside it. Here a text is cut by taking the longest piece that fits, again and
+// again; @chapter{text} does it as the model has learnt it.
+
+//: fold The pieces of a text
+class Pieces {
+ public:
+  explicit Pieces(const fs::path& tokenizer) {
+    const auto json = mamba2::parse_json(contents(tokenizer), tokenizer.string());
+    for (const auto& [name, id] : json["model"]["vocab"].items()) {
+      std::string piece = name;  // spaces and ends of lines are written as other letters there
+      for (const auto& [written, meant] : {std::pair{"\u0120", " "}, {"\u010a", "\n"}})
+        for (std::size_t at = 0; (at = piece.find(written, at)) != std::string::npos;)
+          piece.replace(at, 2, meant);
+      ids_[piece] = id;
+      pieces_[id] = piece;
+    }
+  }
+  Tensor<std::int64_t, 2> cut(const std::string& text) const {
+    std::vector<std::int64_t> ids;
+    for (std::size_t at = 0, length = 0; at < text.size(); at += length) {
+      for (length = text.size() - at; !ids_.contains(text.substr(at, length));) --length;
+      ids.push_back(ids_.at(text.substr(at, length)));
+    }
+    auto row = Tensor<std::int64_t, 2>::from_shape({1, ids.size()});
+    std::copy(ids.begin(), ids.end(), row.begin());
+    return row;
+  }
+  const std::string& text(std::int64_t id) const { return pieces_.at(id); }
+
+ private:
+  std::map<std::string, std::int64_t> ids_;
+  std::map<std::int64_t, std::string> pieces_;
+};
+
+// It is asked about the four lines, none of which it has seen, and then goes on with a beginning:
+// of all tokens the likeliest, one after the other.
+
+void show_learnt(const std::string& text) {
+  const fs::path directory = golden.parent_path().parent_path().parent_path() / "models/book";
+  const auto model = mamba2::load_language_model<double>(directory);
+  const Pieces pieces(directory / "tokenizer.json");
+  const Tensor<std::int64_t, 2> ids = pieces.cut(text);
+  const mamba2::CrossEntropy found = cross_entropy(model, ids);
+  char bits[16];
+  std::snprintf(bits, sizeof bits, "%.2f",
+                found.bits_per_byte(text.size() - pieces.text(ids(0, 0)).size()));
+  show_row("the book's own model", found, bits);
+
+  for (const char* prompt : {"The state", "A chunk"}) {
+    std::string written = prompt;
+    auto cache = model.empty_cache(1);
+    auto logits = model.prefill(pieces.cut(prompt), cache);
+    for (int n = 0; n < 24 && written.back() != '.'; ++n) {
+      const auto likeliest = std::max_element(logits.begin(), logits.end()) - logits.begin();
+      written += pieces.text(likeliest);
+      logits = model.step({likeliest}, cache);
+    }
+    std::printf("%s%s\n", prompt[0] == 'T' ? "[writes]\n" : "", demo::visible(written).c_str());
+  }
+}
+
+//: fold All of them
 void show_good(const mamba2::LanguageModel<double>& model) {
   const std::string text =
       "the state is small, and the text is long\n"
@@ -203,6 +269,7 @@ void show_good(const mamba2::LanguageModel<double>& model) {
   std::printf("[good]\n                                 tokens  nats/token  perplexity  bits/byte\n");
   for (const bool words : {false, true}) show_counts(text, words);
   show_row("the model, 60 tokens, 4 padding", cross_entropy(model, some_text()), "");
+  show_learnt(text);
 }
 
 // How the residual stream grows: a forward pass that keeps the stream as each layer finds it; and
@@ -330,6 +397,14 @@ int main() {
   show_lies();
 }
 
+// The book's own model goes on with two beginnings, the likeliest token each time:
+//
+// @output writes
+//
+// This is a model of a million parameters that has read one book, and this is the first text that
+// the code of this book writes. It is no accident that it says such things: what it finds likely is
+// what it has read. @Chapter{text} lets it choose with more freedom.
+//
 // All the forms of the model agree, because those of the block do:
 //
 // @output forms

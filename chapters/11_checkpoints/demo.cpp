@@ -97,7 +97,7 @@ std::string argument_of(const std::string& program, std::size_t& at) {
     case 'X': {
       const std::size_t length = number();  // the lowest of four bytes; texts are short here
       at += 3 + length;
-      return "'" + program.substr(at - length, length) + "'";
+      return std::string("'").append(program, at - length, length).append("'");
     }
     case 'c': {
       const std::string module = line();

@@ -474,9 +474,9 @@ static std::vector<Tensor<double, 2>> states_between(const ScanChunk<Real>& s, s
 // And back:
 
 template <class Real>
-static void chunked_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY, std::size_t chunk_size,
-                             MatrixRef<const double> before, MatrixRef<double> dstate,
-                             const ScanChunkGradient<Real>& gradient) {
+void chunked_gradient(const ScanChunk<Real>& s, ReadMatrix<Real> dY, std::size_t chunk_size,
+                      MatrixRef<const double> before, MatrixRef<double> dstate,
+                      const ScanChunkGradient<Real>& gradient) {
   const std::vector<Tensor<double, 2>> states = states_between(s, chunk_size, before);
   auto own = zeros<Real>(before.rows, before.columns), state = own, down = own;
   for (std::size_t k = states.size(); k-- > 0;) {
@@ -546,7 +546,7 @@ static void packed_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> dY,
       recurrent_gradient(sequence, dY_part, start, dstate, to);
     } else {
       const bool whole = options.algorithm == Algorithm::quadratic;
-      chunked_gradient(sequence, dY_part, whole ? length : options.chunk_size, start, dstate, to);
+      chunked_gradient<Real>(sequence, dY_part, whole ? length : options.chunk_size, start, dstate, to);
     }
     if (i > 0) std::fill_n(dstate.data, nothing.size(), 0.0);
   }
@@ -781,6 +781,9 @@ ScanInput<Real> ssd_gradient(const ScanInput<Real>& in, const ScanOptions& optio
                                     MatrixRef<double>, std::span<double>);                            \
   template void state_to_output_gradient(const ScanChunk<Real>&, ReadMatrix<Real>, ReadMatrix<Real>,  \
                                          const ScanChunkGradient<Real>&, MatrixRef<Real>);            \
+  template void chunked_gradient(const ScanChunk<Real>&, ReadMatrix<Real>, std::size_t,               \
+                                 MatrixRef<const double>, MatrixRef<double>,                          \
+                                 const ScanChunkGradient<Real>&);                                     \
   template void unchecked::scan_gradient(const ScanRef<Real>&, const ScanOptions&,                    \
                                          MatrixRef<const Real>, MatrixRef<const Real>,                \
                                          MatrixRef<Real>, const ScanGradientRef<Real>&);              \

@@ -301,6 +301,52 @@ int main() {
 // *rises*, while that of the part that is learnt goes on falling?
 // :::
 //
+// ## The book's own model {#training_own_model}
+//
+// So far, models have learnt rhymes and lists. Here is one that has learnt a book: this one, its
+// text and its code. It lies in the folder `models/book`, as small as a photograph, and where the
+// command `mamba2` is told no model, it takes this one.
+//
+// @recorded own_model size
+//
+// Its tokenizer has learnt from the same text (@chapter{text}), so that a token stands for some
+// letters. That pays twice. The same number of steps goes through more of the text; and a state
+// that has to remember a few tokens reaches further back.
+//
+// Two pages are kept from it altogether: @chapter{one_token_at_a_time} and the questions at the end
+// of the book. What it needs for each byte of them is what counts, and that is watched while it
+// learns.
+//
+// ::: figure own_model
+// Bits for each byte, of the text that is learnt and of the two pages that are held out, over the
+// training. Recorded, as in the tables.
+// :::
+//
+// The lines part early. The text is small beside the model, and comes by four times; what is learnt
+// of it by heart helps nobody who reads another page. So the line that counts falls more slowly,
+// and in the end not at all. That is the time to stop.
+//
+// Is the result any good? A cross-entropy in bits per byte is what a compressor would need that
+// trusted these predictions (@chapter{language_model}), so it can be held against compressors. To
+// be fair to them they may read what the model has learnt, too: their figure is how much longer the
+// packed text becomes when the two pages are appended. The third is a table that counts which byte
+// has followed the last five, the last four and so on, and mixes these counts.
+//
+// @quote src/demo/own_model.hpp#order_five
+//
+// @recorded own_model bits_per_byte
+//
+// The others find long repetitions, and code repeats itself: an include, a line of a test. That
+// alone brings them below what they need without having read the book. The model, in two bytes for
+// each parameter, needs least. And what it writes?
+//
+// @recorded own_model text
+//
+// It has the words of the book, the shape of its sentences, the order of a page, the brackets of
+// its code. It has no idea what it is talking about. A million parameters and some minutes on two
+// cores are enough for the one and not for the other, and it is good to have seen where the border
+// runs: everything from here to the largest models is the same code with larger numbers.
+//
 // ## What has not changed {#training_unchanged}
 //
 // The model. It is the one of @chapter{language_model}, and its forward pass, its files and its

@@ -1,7 +1,13 @@
 // What small models learn in minutes: recorded, see chapters/README.md.
+#include <demo/own_model.hpp>
 #include <demo/recall.hpp>
 #include <demo/record.hpp>
+#include <mamba2/checkpoint.hpp>
+#include <mamba2/generation.hpp>
+#include <mamba2/model_directory.hpp>
 #include <mamba2/parallel.hpp>
+#include <mamba2/processors.hpp>
+#include <mamba2/utf8.hpp>
 
 #include <array>
 #include <cstdio>
@@ -158,11 +164,129 @@ void initialisation(std::ostream& out) {
   }
 }
 
+// ---- the book's own model
+
+const std::filesystem::path models = MODELS;
+
+constexpr demo::OwnTraining own{.vocab_size = 1024, .d_model = 128, .n_layer = 8, .steps = 1500};
+
+void own_first(std::ostream& out) {
+  demo::OwnLearner learner(demo::OwnText(models).learnt, own);
+  out << learner.tokens() << " tokens\n";
+  for (int step = 0; step < 3; ++step) out << number(learner.step(), 4) << '\n';
+}
+
+// Learns, and prints on the way: the step, bits per byte of what was learnt since the last line and
+// of what is held out.
+void learn(demo::OwnLearner& learner, const demo::OwnTraining& how, const demo::OwnText& text,
+           std::ostream& out) {
+  const std::uint64_t between = how.steps / 20;
+  const double bytes_per_token =
+      static_cast<double>(text.learnt.size()) / static_cast<double>(learner.tokens());
+  double losses = 0;
+  while (learner.made() < how.steps) {
+    losses += learner.step();
+    if (learner.made() % between != 0) continue;
+    const double learnt = losses / static_cast<double>(between) / std::log(2.0) / bytes_per_token;
+    const double held_out = demo::bits_per_byte(learner.model(), learner.tokenizer(), text.held_out);
+    out << learner.made() << ' ' << number(learnt, 3) << ' ' << number(held_out, 3) << '\n';
+    std::fprintf(stderr, "step %d: %.3f, held out %.3f\n", static_cast<int>(learner.made()), learnt,
+                 held_out);
+    losses = 0;
+  }
+}
+
+void keep(const demo::OwnLearner& learner) {
+  mamba2::save_language_model(learner.model(), models / "book", mamba2::CheckpointLayout::hugging_face,
+                              mamba2::ElementType::bfloat16);
+  std::filesystem::remove(models / "book/tokenizer.json");
+  mamba2::NewFile file(models / "book/tokenizer.json");
+  file.write(learner.tokenizer_json());
+  file.commit();
+}
+
+// Bits for each byte that a command needs to pack what is held out: by itself, and after what was
+// learnt.
+std::pair<double, double> packed(const std::string& command, double bytes) {
+  const auto quoted = [](const char* name) {
+    return std::string("'").append((models / name).string()).append("'");
+  };
+  const std::string learnt = quoted("learnt.txt"), held_out = quoted("held_out.txt");
+  const auto size = [&](const std::string& files) {
+    return std::stod(demo::printed_by("cat " + files + " | " + command + " | wc -c"));
+  };
+  return {8 * size(held_out) / bytes, 8 * (size(learnt + " " + held_out) - size(learnt)) / bytes};
+}
+
+void compare(const demo::OwnText& text, double model, std::ostream& out) {
+  const auto bytes = static_cast<double>(text.held_out.size());
+  const auto row = [&](const std::string& name, std::pair<double, double> bits) {
+    out << name << right("", 24 - name.size()) << right(bits.first > 0 ? number(bits.first, 3) : "", 8)
+        << right(number(bits.second, 3), 18) << '\n';
+  };
+  out << "bits per byte              alone   having read all\n";
+  row("xz -9e", packed("xz -9e -c", bytes));
+  row("zstd --ultra -22", packed("zstd --ultra -22 --long=27 -q -c", bytes));
+  demo::OrderFive alone, informed;
+  const double by_itself = alone.read(text.held_out);
+  informed.read(text.learnt);
+  row("order 5", {by_itself / bytes, informed.read(text.held_out) / bytes});
+  row("this model, bfloat16", {0, model});
+}
+
+// What the model writes after some beginnings.
+void page(const mamba2::LanguageModel<float>& model, const mamba2::Tokenizer& tokenizer,
+          std::ostream& out) {
+  for (const char* prompt : {"The state", "A chunk is", "## Exercises", "template <class Real>"}) {
+    mamba2::GenerationOptions how{.max_new_tokens = 120, .seed = 1};
+    how.sampling.temperature = 0.5;
+    mamba2::fit_to_model(how, model.config(), &tokenizer);
+    auto ids = tokenizer.encode(prompt);
+    const auto written = mamba2::generate(model, {ids}, how);
+    ids.insert(ids.end(), written[0].ids.begin(), written[0].ids.end());
+    out << mamba2::presentable(tokenizer.decode(ids)) << "\n\n";
+  }
+}
+
+void own_model(std::ostream& out) {
+  mamba2::set_num_threads(mamba2::usable_processors());
+  const demo::OwnText text(models);
+  demo::OwnLearner learner(text.learnt, own);
+  out << "[curve]\n";
+  learn(learner, own, text, out);
+  keep(learner);
+  const auto model = mamba2::load_language_model<float>(models / "book");
+  const mamba2::Tokenizer tokenizer = mamba2::load_tokenizer(models / "book");
+  const double bits = demo::bits_per_byte(model, tokenizer, text.held_out);
+  out << "[size]\nbytes learnt          " << text.learnt.size() << "\ntokens learnt         "
+      << learner.tokens() << "\nbytes held out        " << text.held_out.size()
+      << "\nparameters            " << mamba2::parameter_count(model.config())
+      << "\nsteps                 " << own.steps << "\ntokens read           "
+      << own.steps * own.options.batches.batch * own.options.batches.seqlen << '\n';
+  out << "[bits_per_byte]\n";
+  compare(text, bits, out);
+  out << "[text]\n";
+  page(model, tokenizer, out);
+}
+
+// The model that is kept, asked again.
+void own_score(std::ostream& out) {
+  const mamba2::Tokenizer tokenizer = mamba2::load_tokenizer(models / "book");
+  const std::string text = demo::OwnText(models).held_out;
+  out << "held out, bits per byte "
+      << number(
+             demo::bits_per_byte(mamba2::load_language_model<float>(models / "book"), tokenizer, text),
+             3)
+      << '\n';
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  mamba2::set_num_threads(1);  // models so small are not worth two
+  mamba2::set_num_threads(1);  // the smallest models are not worth two
   return demo::record_program(count, arguments, RECORDED,
                               {{"recall", "1 2 3 4", recall_first, recall},
-                               {"initialisation", "1 2 3 4", initialisation_first, initialisation}});
+                               {"initialisation", "1 2 3 4", initialisation_first, initialisation},
+                               {"own_model", "0", own_first, own_model},
+                               {"own_score", "none", own_score, [](std::ostream&) {}}});
 }

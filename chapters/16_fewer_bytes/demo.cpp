@@ -3,11 +3,16 @@
 // The program of this chapter rounds weights and looks at what becomes of results. Times are in the
 // figures and tables above, measured in this build.
 
+#include <mamba2/batches.hpp>
 #include <mamba2/compact.hpp>
 #include <mamba2/costs.hpp>
+#include <mamba2/cross_entropy.hpp>
 #include <mamba2/half.hpp>
 #include <mamba2/language_model.hpp>
+#include <mamba2/mapped_file.hpp>
+#include <mamba2/model_directory.hpp>
 #include <mamba2/parameters.hpp>
+#include <mamba2/tokenizer.hpp>
 
 #include <demo/demo.hpp>
 #include <demo/published.hpp>
@@ -15,6 +20,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <string>
 #include <vector>
 
 using namespace mamba2;
@@ -77,18 +84,25 @@ void products() {
   }
 }
 
-// A small language model with random weights, and the same with its large weights in fewer bytes.
+// The book's own model (@chapter{training}), which is stored in bfloat16, and some of what it has
+// never seen: what it needs for each byte, and how far its scores move.
 
 void rounding() {
-  const LanguageModel<double> model(
-      {.n_layer = 4, .vocab_size = 200, .mixer = Mamba2Config{.d_model = 64, .headdim = 16}}, 5);
-  auto ids = Tensor<std::int64_t, 2>::from_shape({1, 60});
-  for (std::size_t t = 0; t < 60; ++t) ids(0, t) = static_cast<std::int64_t>(t * 37 % 200);
+  const std::filesystem::path models =
+      std::filesystem::path(__FILE__).parent_path().parent_path().parent_path() / "models";
+  const auto model = load_language_model<double>(models / "book");
+  const Tokenizer tokenizer = load_tokenizer(models / "book");
+  const std::string text = read_text_file(models / "held_out.txt").substr(0, 5000);
+  const Tensor<std::int64_t, 2> ids = in_rows(tokenizer.encode(text), 1);
+  const std::size_t bytes = text.size() - tokenizer.bytes(ids(0, 0)).size();
   const Tensor<double, 3> exact = model.forward(ids);
+  const double bits = cross_entropy(model, ids).bits_per_byte(bytes);
+  std::printf("%zu tokens, weights as they are stored: %.4f bits per byte\n", ids.size(), bits);
   for (const auto type : {WeightType::bfloat16, WeightType::int8}) {
     const CompactLanguageModel<double> compact(LanguageModel<double>(model), type);
-    std::printf("weights in %-8s move the scores by %.2f %% of their size\n", name_of(type),
-                100 * demo::relative_difference(compact.forward(ids), exact));
+    const double more = cross_entropy(compact, ids).bits_per_byte(bytes) - bits;
+    std::printf("%-8s %+.4f bits per byte; the scores move by %.2f %% of their size\n", name_of(type),
+                more, 100 * demo::relative_difference(compact.forward(ids), exact));
   }
 }
 

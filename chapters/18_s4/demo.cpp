@@ -7,6 +7,7 @@
 #include <demo/demo.hpp>
 #include <mamba2/fourier.hpp>
 #include <mamba2/hippo.hpp>
+#include <mamba2/parallel.hpp>
 #include <mamba2/s4_kernel.hpp>
 #include <mamba2/s4d.hpp>
 #include <mamba2/ssm.hpp>
@@ -227,6 +228,7 @@ static void show_selection() {
 }
 
 int main() {
+  const mamba2::OneThread alone;  // its products are too small to share
   show_forms();
   show_eigenvectors();
   show_kernel();

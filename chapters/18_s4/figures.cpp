@@ -5,6 +5,7 @@
 #include <demo/figure.hpp>
 #include <mamba2/fourier.hpp>
 #include <mamba2/hippo.hpp>
+#include <mamba2/parallel.hpp>
 #include <mamba2/s4_kernel.hpp>
 #include <mamba2/s4d.hpp>
 #include <mamba2/ssm.hpp>
@@ -197,6 +198,7 @@ void learnt(const std::string& losses_path, const std::string& kernels_path) {
 }  // namespace
 
 int main(int, char** arguments) {
+  const mamba2::OneThread alone;
   const std::string out = arguments[1];
   planes(out + "/planes.dat");
   swing(out + "/swing.dat");

@@ -149,9 +149,8 @@ Tensor<double, 1> fft_correlation(const Tensor<double, 1>& dy, const Tensor<doub
 //
 // On one core the recurrence holds its own: it is linear in $T$, and the kernel has to be made as
 // well. But it has $T$ steps that wait for each other, while the transform has $\log_2 T$ stages.
-// On a machine that does ten thousand things at once that is the only number that counts. It is why
-// S4 could be trained on sequences of 16 000 steps, where other recurrent networks had given up at
-// a thousand.[^lra]
+// On a machine that does ten thousand things at once that is the only number that counts. It is how
+// S4 could be trained on sequences of 16 000 steps.[^lra]
 //
 // [^lra]: Path-X, the hardest task of the *Long Range Arena* [@tay2021], asks of an image of
 // $128 \times 128$ points, read one after the other, whether two of them are joined by a line. No

@@ -22,7 +22,8 @@
 // On @chapter{state_space}: the recurrence, the zero-order hold, the kernel and the causal
 // convolution, which this chapter's forms are held against. The parameters of S4D are described as
 // @chapter{mamba2_block} describes those of a block, and its first values are drawn with the random
-// numbers of @chapter{selection}. The program lets AdamW of @chapter{training} learn them.
+// numbers of @chapter{selection}. The program lets AdamW of @chapter{training} learn them, in one
+// thread (@chapter{fast}).
 //
 // In thought, on @chapter{chunked_scan}, which is what took the convolution's place.
 //

@@ -123,12 +123,14 @@ class Binder:
         text = "\n".join(token["lines"])
         body = highlight(text, self.library) if token["lang"] in ("cpp", "c++") else html.escape(text, quote=False)
         numbers = token.get("numbers") or ([token["first"] + k for k in range(len(token["lines"]))] if token["first"] else [])
-        lines = body.split("\n")
-        if numbers:
-            lines = [f'<span class="ln" data-n="{n}"></span>{line}' for n, line in zip(numbers, lines)]
+        lines, first = body.split("\n"), ""
+        if numbers:  # the style sheet counts: from the first number on, by more than one where lines are left out
+            first = f' style="counter-reset:n {numbers[0] - 1}"'
+            steps = [1, *(after - before for before, after in zip(numbers, numbers[1:]))]
+            lines = [f"<i></i>{line}" if step == 1 else f'<i style="counter-increment:n {step}"></i>{line}' for step, line in zip(steps, lines)]
         caption = f'<div class="caption"><span>{html.escape(token["caption"])}</span></div>' if token["caption"] else ""
         kind = "numbered" if numbers else "plain"
-        block = f'<div class="code {kind}{wide(text, kind)}">{caption}<pre tabindex="0"><code>' + "\n".join(lines) + "</code></pre></div>"
+        block = f'<div class="code {kind}{wide(text, kind)}">{caption}<pre tabindex="0"><code{first}>' + "\n".join(lines) + "</code></pre></div>"
         return f'<details class="fold"><summary>{html.escape(token["fold"])}</summary>{block}</details>' if token.get("fold") else block
 
     def cited(self, key):

@@ -32,7 +32,7 @@ def highlight(text, library):
 
 def span(kind, text):
     """Coloured text; a colour that runs over several lines is closed and opened again at each."""
-    return "\n".join(f'<span class="{kind}">{html.escape(line, quote=False)}</span>' if line else ""
+    return "\n".join(f'<span class={kind}>{html.escape(line, quote=False)}</span>' if line else ""
                      for line in text.split("\n"))
 
 
@@ -43,7 +43,7 @@ def render(piece, text, library):
         href = library.header_link(header[1:-1])
         shown = html.escape(header, quote=False)
         shown = f'<a href="{href}">{shown}</a>' if href else shown
-        return f'<span class="pp">{html.escape(value[:-len(header)], quote=False)}{shown}</span>'
+        return f'<span class=pp>{html.escape(value[:-len(header)], quote=False)}{shown}</span>'
     if piece.group("comment"):
         return span("c", value)
     if piece.group("raw") or piece.group("string"):
@@ -59,7 +59,7 @@ def name(piece, text, library):
     value = piece.group(0)
     shown = html.escape(value, quote=False)
     if value in KEYWORDS:
-        return f'<span class="k">{shown}</span>'
+        return f'<span class=k>{shown}</span>'
     before, after = text[:piece.start()].rstrip()[-2:], text[piece.end():piece.end() + 1]
     calls = after in ("(", "<")
     if before.endswith(".") or before == "->":
@@ -72,5 +72,5 @@ def name(piece, text, library):
     if href:
         return f'<a href="{href}">{shown}</a>'
     if re.match(r"[A-Z]\w*[a-z]", value) and "::" not in value:
-        return f'<span class="t">{shown}</span>'
+        return f'<span class=t>{shown}</span>'
     return shown

@@ -74,6 +74,8 @@ def restyle(element, prefix):
         if theme:
             element.attrib.pop(key, None)
             style[key] = theme
+        if theme == "currentColor" and key == "color":
+            del style[key]  # it is that anyway
     for key in ("font-family", "font"):
         element.attrib.pop(key, None)
         style.pop(key, None)

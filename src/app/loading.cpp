@@ -3,16 +3,31 @@
 #include <mamba2/limits.hpp>
 
 #include <cstdio>
+#include <filesystem>
 #include <map>
+#include <system_error>
 
 #include <unistd.h>
 
 namespace app {
 
+std::string shipped_model() {
+  using std::filesystem::path;
+  std::error_code unknown;  // where the command lies, if the system does not say
+  const path command = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  for (const path& place : {command.parent_path().parent_path() / MAMBA2_INSTALLED_MODELS, path(MAMBA2_MODELS)})
+    if (std::filesystem::exists(place / "book/config.json")) return (place / "book").string();
+  return {};
+}
+
 void add_model_option(CLI::App& command, std::string& directory) {
-  command.add_option("-m,--model", directory, "Directory of the model: config.json and the weights")
-      ->required()
-      ->type_name("DIR");
+  directory = shipped_model();
+  CLI::Option* const option = command
+                                  .add_option("-m,--model", directory,
+                                              "Directory of the model: config.json and the weights;\n"
+                                              "the book's own unless told")
+                                  ->type_name("DIR");
+  if (directory.empty()) option->required();
 }
 
 void add_algorithm_option(CLI::App& command, mamba2::Algorithm& algorithm) {

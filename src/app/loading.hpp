@@ -10,7 +10,10 @@
 
 namespace app {
 
-// --model DIR
+// The book's own model: beside the installed command, else in the folder of the book. Empty if it is in neither.
+std::string shipped_model();
+
+// --model DIR; without it, the book's own model.
 void add_model_option(CLI::App& command, std::string& directory);
 
 // --algorithm NAME

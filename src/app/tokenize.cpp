@@ -1,5 +1,6 @@
 // mamba2 tokenize: a text as tokens, and tokens as a text.
 #include "commands.hpp"
+#include "loading.hpp"
 #include "numbers.hpp"
 #include "text.hpp"
 
@@ -60,9 +61,7 @@ void add_tokenize(CLI::App& cli) {
       "  mamba2 tokenize --model mamba2-130m - < FILE                the text of a file\n"
       "  mamba2 tokenize --model mamba2-130m -- '-x'                 a text that begins with a dash\n");
   const auto tokenize = std::make_shared<Tokenize>();
-  command->add_option("-m,--model", tokenize->model, "Directory of the model: tokenizer.json")
-      ->required()
-      ->type_name("DIR");
+  add_model_option(*command, tokenize->model);
   command->add_option("text", tokenize->text, "A text; - reads it from standard input")->type_name("TEXT");
   command
       ->add_option("--decode", tokenize->decode, "Numbers of tokens, such as 12,7,99; - reads them from standard input")

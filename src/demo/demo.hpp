@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 
 namespace demo {
 
@@ -58,6 +59,15 @@ double difference(const A& a, const B& b) {
     largest = std::max(largest, one);
   }
   return largest;
+}
+
+// A text on one line: ends of lines as slashes, what cannot be shown as dots.
+inline std::string visible(std::string text) {
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 32 || byte == 127) c = c == '\n' ? '/' : '.';
+  }
+  return text;
 }
 
 inline const char* yes(bool so) {

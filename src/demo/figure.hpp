@@ -9,8 +9,11 @@
 #include <ctime>
 #include <fstream>
 #include <functional>
+#include <map>
+#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace demo {
 
@@ -91,14 +94,20 @@ class Drawing {
   // the entry is beside `largest`; a small `power` brings out the small ones.
   void entries(const mamba2::Tensor<double, 2>& m, double x, double y, double cell, double largest, double power,
                const std::string& positive = blue, const std::string& negative = red) {
+    constexpr int shades = 60;
+    std::map<std::pair<bool, int>, std::ostringstream> squares;  // of one shade, as one path
     for (std::size_t i = 0; i < m.shape(0); ++i)
       for (std::size_t j = 0; j < m.shape(1); ++j) {
         const double strength = std::pow(std::min(1.0, std::abs(m(i, j)) / largest), power);
+        const int shade = static_cast<int>(std::lround(shades * strength));
         if (strength < 0.004) continue;
-        rectangle(x + cell * static_cast<double>(j), y + cell * static_cast<double>(i), cell, cell,
-                  "fill='" + (m(i, j) > 0 ? positive : negative) + "' fill-opacity='" + number(strength) +
-                      "' shape-rendering='crispEdges'");
+        squares[{m(i, j) > 0, std::max(1, shade)}] << 'M' << x + cell * static_cast<double>(j) << ' '
+                                                   << y + cell * static_cast<double>(i) << 'h' << cell << 'v' << cell
+                                                   << 'h' << -cell << 'z';
       }
+    for (const auto& [which, path] : squares)
+      file_ << "<path d='" << path.str() << "' fill='" << (which.first ? positive : negative) << "' fill-opacity='"
+            << number(static_cast<double>(which.second) / shades) << "' shape-rendering='crispEdges'/>\n";
   }
 
  private:

@@ -1,10 +1,13 @@
 // The text that the small models of chapter `training` learn: a nursery rhyme that grows by a line with each verse.
 #pragma once
 
+#include <demo/demo.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace demo {
@@ -39,8 +42,8 @@ inline std::vector<std::int64_t> tokens_of(const std::string& text) {
 }
 inline std::string text_of(const std::vector<std::int64_t>& tokens) {
   std::string text;
-  for (const std::int64_t token : tokens) text += token == '\n' ? '/' : static_cast<char>(token);
-  return text;
+  for (const std::int64_t token : tokens) text += static_cast<char>(token);
+  return visible(std::move(text));
 }
 
 }  // namespace demo

@@ -36,6 +36,8 @@
 #include <mamba2/linear_system.hpp>
 #include <mamba2/mamba1.hpp>
 #include <mamba2/mamba1_mixer.hpp>
+#include <mamba2/mamba3.hpp>
+#include <mamba2/mamba3_gradient.hpp>
 #include <mamba2/mapped_file.hpp>
 #include <mamba2/matrix.hpp>
 #include <mamba2/mixer.hpp>

@@ -65,6 +65,18 @@ template <class Real>
 void state_to_output_gradient(const ScanChunk<Real>& chunk, ReadMatrix<Real> before, ReadMatrix<Real> dY,
                               const ScanChunkGradient<Real>& gradient, MatrixRef<Real> own);
 
+/// \brief The chunked scan of one head backwards: the four steps, from the last chunk to the first.
+/// \param s          what the scan has read; its sizes agree
+/// \param dY         gradient of the outputs, (seqlen, headdim)
+/// \param chunk_size chunk length Q, at least 1; the last chunk takes what is left
+/// \param before     the state before the first token, (headdim, d_state)
+/// \param dstate     gradient of the last state on entry, of that before the first token on return, (headdim, d_state)
+/// \param gradient   added to: X, dA, B and C
+template <class Real>
+void chunked_gradient(const ScanChunk<Real>& s, ReadMatrix<Real> dY, std::size_t chunk_size,
+                      MatrixRef<const double> before, MatrixRef<double> dstate,
+                      const ScanChunkGradient<Real>& gradient);
+
 /// \brief The cost of the chunked scan run backwards, of one head: its matrix products, and what it keeps.
 /// \param seqlen     length T
 /// \param d_state    state size N

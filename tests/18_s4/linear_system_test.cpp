@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <thread>
 #include <vector>
 
 using mamba2::Complex;
@@ -187,6 +188,21 @@ TEST_CASE("the transform is its definition, and turns back") {
   CHECK_THROWS_AS(transform.forward(std::vector<double>(6)), ShapeError);
   CHECK_THROWS_AS(transform.backward(std::vector<Complex>(4)), ShapeError);
   CHECK_THROWS_AS(mamba2::RealFourier(0), ValueError);
+}
+
+TEST_CASE("plans are made and used by several threads at a time") {
+  const auto v = random_tensor<double, 1>({48}, 13);
+  const mamba2::RealFourier shared(48);
+  const std::vector<Complex> want = shared.forward({v.data(), 48});
+  std::vector<int> right(3, 0);
+  std::vector<std::thread> threads;
+  for (int& mine : right)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 30; ++i)
+        mine += shared.forward({v.data(), 48}) == want && mamba2::RealFourier(48).forward({v.data(), 48}) == want;
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(right == std::vector<int>{30, 30, 30});
 }
 
 TEST_CASE("convolution by Fourier transform is the direct sum") {

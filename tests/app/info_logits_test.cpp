@@ -30,7 +30,7 @@ TEST_CASE("the command explains itself, and says what is wrong with its words", 
     CHECK(ran.err.empty());
     CHECK(ran.out.size() > 300);
   }
-  for (const char* words : {"", "inform", "info", "info --modle x", "logits --model x --ids y",
+  for (const char* words : {"", "inform", "info --modle x", "logits --model x --ids y",
                             "logits --model x --ids y --output z --algorithm fast",
                             "logits --model x --ids y --output z --dtype float16"}) {
     CAPTURE(words);
@@ -39,7 +39,28 @@ TEST_CASE("the command explains itself, and says what is wrong with its words", 
     CHECK(ran.out.empty());
     CHECK(!ran.err.empty());
   }
-  contains(run_mamba2("info").err, "--model is required");
+}
+
+TEST_CASE("where no model is named, the commands take the book's own", "[app]") {
+  const Ran named = run_mamba2("info --json --model " + in_quotes(MODELS "/book"));
+  REQUIRE(named.status == 0);
+  CHECK(run_mamba2("info --json").out == named.out);
+  const std::string text = "'A chunk is a state'";
+  CHECK(run_mamba2("tokenize " + text).out ==
+        run_mamba2("tokenize --model " + in_quotes(MODELS "/book") + " " + text).out);
+  const Ran written = run_mamba2("generate --prompt 'The state' --seed 1 -n 20");
+  CHECK(written.status == 0);
+  CHECK(written.out.starts_with("The state"));
+  const TemporaryDirectory elsewhere;  // a command that is moved to where there is none
+  std::filesystem::create_directories(elsewhere / "bin");
+  std::filesystem::copy_file(MAMBA2_APP, elsewhere / "bin/mamba2");
+  std::filesystem::create_directories(elsewhere / "share/mamba2/models/book");
+  std::filesystem::copy_file(golden_path("lm/tiny") / "config.json",
+                             elsewhere / "share/mamba2/models/book/config.json");
+  const std::string moved =
+      "'" + (elsewhere / "bin/mamba2").string() + "' info > '" + (elsewhere / "out").string() + "' 2>&1 < /dev/null";
+  CHECK(std::system(moved.c_str()) != 0);  // the model beside it has no weights
+  contains(read_file((elsewhere / "out").string()), (elsewhere / "share/mamba2/models/book").string());
 }
 
 TEST_CASE("mamba2 info says what a model is", "[app]") {

@@ -28,7 +28,7 @@ def main(folder, programs):
             continue
         printed = sections(done.stdout)
         for output in page.article().find("div", "output"):
-            if "measured" in output.classes:  # times: never the same twice
+            if "measured" in output.classes or "recorded" in output.classes:  # times, never the same twice; or not printed
                 continue
             pre = output.find("pre")[0]
             tag = pre.attributes["data-tag"]

@@ -18,6 +18,16 @@ LEFT_OVER = [":::", "@output", "@eqref", "@figref", "@quote", "@summary", "@cont
 HEADINGS = ["What it builds on", "Shapes", "The program", "What has not changed", "Exercises", "Further reading"]
 
 
+def line_numbers(block):
+    """The numbers that the style sheet counts in front of the lines of a block of code."""
+    number = int(block.find("code")[0].attributes["style"].split()[-1])
+    numbers = []
+    for line in block.find("i"):
+        number += int(line.attributes.get("style", "counter-increment:n 1").split()[-1])
+        numbers.append(number)
+    return numbers
+
+
 class Pages(unittest.TestCase):
     longMessage = False
 
@@ -161,7 +171,7 @@ class Pages(unittest.TestCase):
         path = block.find("div", "caption")[0].text().strip()
         with open(os.path.join(SOURCE, path), encoding="utf-8") as source:
             lines = source.read().split("\n")
-        numbers = [int(e.attributes["data-n"]) for e in block.find("span", "ln")]
+        numbers = line_numbers(block)
         shown = text.split("\n")
         if len(numbers) != len(shown):
             return [f"{name}: {path}: {len(shown)} lines with {len(numbers)} numbers"]
@@ -173,7 +183,7 @@ class Pages(unittest.TestCase):
             shown = {}
             for block in page.root.find("div", "numbered"):
                 path = block.find("div", "caption")[0].text().strip()
-                shown.setdefault(path, set()).update(int(e.attributes["data-n"]) for e in block.find("span", "ln"))
+                shown.setdefault(path, set()).update(line_numbers(block))
             folder = next(os.path.dirname(p) for p in shown if p.startswith("chapters/"))
             for path in [p for p in shown if os.path.dirname(p) == folder and not p.endswith(("solutions.cpp", "exercises_test.cpp"))]:
                 with open(os.path.join(SOURCE, path), encoding="utf-8") as source:

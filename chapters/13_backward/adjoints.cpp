@@ -273,8 +273,8 @@ void rms_norm_gradient(MatrixRef<const Real> x, std::span<const Real> weight, do
 // The gate alone is $v = y \odot \silu(z)$, a product, so each factor gets the other one:
 // $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$. Gate
 // and slope need the same exponential, $\silu'(z) = \sigma + \silu(z) (1 - \sigma)$, so it is
-// computed once. This is a loop over exponentials, and the one place of this file for which the table
-// of operations may hold something faster, beside the slope behind the convolution.
+// computed once. For this loop over exponentials, and for the slope behind the convolution, the
+// table of operations may hold something faster.
 
 namespace {
 

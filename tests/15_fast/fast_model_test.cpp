@@ -83,7 +83,7 @@ TEMPLATE_TEST_CASE("gates backwards, and convolutions without SiLU, equal the pl
   CHECK(relative_error(slope, want) < rounding<TestType>);
 
   const auto weight = random_tensor<TestType, 2>({columns, 4}, 4);
-  const ShortConvolution<TestType> in{.x = as_matrix(y), .weight = as_matrix(weight), .batch = 2, .silu = false};
+  const ShortConvolution<TestType> in{.x = as_matrix(y), .batch = 2, .weight = as_matrix(weight), .silu = false};
   fast.short_convolution(in, as_matrix(got));
   plain_operations<TestType>().short_convolution(in, as_matrix(want));
   CHECK(relative_error(got, want) < rounding<TestType>);

@@ -2,17 +2,23 @@
 //   build/bin/benchmarks --benchmark_filter=scan
 // Every figure is counted in tokens per second. mamba2 bench holds them against the limits of the machine.
 #include <mamba2/block.hpp>
+#include <mamba2/costs.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/language_model.hpp>
 #include <mamba2/limits.hpp>
 #include <mamba2/model_directory.hpp>
 #include <mamba2/parallel.hpp>
 #include <mamba2/random.hpp>
+#include <mamba2/scan_gradient.hpp>
+#include <mamba2/training.hpp>
 
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
+#include <utility>
+#include <vector>
 
 using namespace mamba2;
 
@@ -64,6 +70,29 @@ BENCHMARK(plain_scan)
     ->ArgsProduct({{1}, {1, 2, 3, 4, 6, 8, 16, 32, 64, 256, 1024, 4096, 16384, 65536}, {0, 1}})
     ->ArgsProduct({{2, 8}, {1, 16, 256, 4096}, {0}})
     ->UseRealTime();
+
+// The scan backwards in chunks, and how many times as long it takes as forwards in the same form, measured beside it.
+void scan_backwards(benchmark::State& state) {
+  const ScanInput<float> in = scan_input(1, size_of(state, 0), 128);
+  const ScanOptions options{.chunk_size = 64, .algorithm = Algorithm::chunked};
+  set_num_threads(1);
+  const auto seconds = [](const auto& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const Tensor<float, 4> dy = in.x;
+  double forward = 0, backward = 0;
+  for (auto _ : state) {
+    forward += seconds([&] { benchmark::DoNotOptimize(ssd(in, options)); });
+    const double back = seconds([&] { benchmark::DoNotOptimize(ssd_gradient(in, options, dy)); });
+    backward += back;
+    state.SetIterationTime(back);
+  }
+  state.counters["times_forward"] = backward / forward;
+  count_tokens(state, in.x.shape(1));
+}
+BENCHMARK(scan_backwards)->ArgName("seqlen")->Arg(256)->Arg(2048)->UseManualTime();
 
 // The scan's products alone: what it is held against.
 void scan_products(benchmark::State& state) {
@@ -143,6 +172,30 @@ void decode(benchmark::State& state) {
   count_tokens(state, ids.size());
 }
 BENCHMARK(decode)->ArgNames({"batch", "threads"})->ArgsProduct({{1, 2, 4, 8}, {1, 2}})->UseRealTime();
+
+// A step of training, beside its limit: the products of the forward pass, and twice as many of the backward pass, as fast as the
+// machine multiplies large matrices with so many threads. The model is of 2 million parameters and learns bytes.
+void training(benchmark::State& state) {
+  const std::size_t threads = size_of(state, 0), Q = 64;
+  set_num_threads(threads);
+  const LanguageModelConfig config{
+      .n_layer = 4, .vocab_size = 256, .mixer = Mamba2Config{.d_model = 256, .chunk_size = Q}};
+  TrainingOptions options;
+  std::vector<std::int64_t> text(100000);
+  Random random(1);
+  for (auto& id : text) id = static_cast<std::int64_t>(random.uniform(0, 256));
+  Batches batches(std::move(text), options.batches);
+  TrainingState<float> learner{LanguageModel<float>(config, 1)};
+  const auto tokens = static_cast<double>(options.batches.batch * options.batches.seqlen);
+  for (auto _ : state)
+    training_step<float>(learner, batches_of_step(batches, learner.moments.steps, options), 0.5, options);
+  const double flop = 3 * tokens * (layer_flops(config, Q) + head_flops(config));
+  state.counters["GFLOP"] = flop / 1e9;
+  state.counters["of_limit"] =
+      benchmark::Counter(flop / measure_product_peak(threads), benchmark::Counter::kIsIterationInvariantRate);
+  count_tokens(state, static_cast<std::size_t>(tokens));
+}
+BENCHMARK(training)->ArgName("threads")->Arg(1)->Arg(2)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // Loading it, from files that the system has in memory.
 void load(benchmark::State& state) {

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Compares mamba2 with PyTorch on the same weights: first the logits, then the speed of a prompt.
+"""Compares mamba2 with PyTorch on the same weights: first the logits, then the speed of a prompt. Or the speed of training.
 
   apt install python3-torch libopenblas0-openmp
   bench/compare_pytorch.py --model mamba2-130m
+  bench/compare_pytorch.py --training build/bin/benchmarks
 
 Each number of threads gets a process of its own, with PyTorch's threads and those of its BLAS held to it from the start; both
 programs run with an allocator that keeps what it has once had. PyTorch's BLAS should be an OpenBLAS built on OpenMP, whose threads
 are PyTorch's own: others fight with them for the cores, and one thread may mean two. The script says which BLAS it found.
 
 The model in PyTorch is a plain statement of the chunked form, as the book tells it: batched products, no kernels of its own.
-MODEL is a directory in the reference's layout: config.json and pytorch_model.bin. One group, one D a head, tied weights.
+DIR is a directory in the reference's layout: config.json and pytorch_model.bin. One group, one D a head, tied weights.
+The step of training is that of the benchmark `training`: the same sizes, random weights and text, AdamW, a clipped gradient.
 """
 import argparse
 import json
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import numpy
 import torch
-from torch.nn.functional import conv1d, embedding, linear, pad, silu, softplus
+from torch.nn.functional import conv1d, cross_entropy, embedding, linear, pad, silu, softplus
 
 
 def scan(x, dt, A, B, C, Q):
@@ -49,14 +51,33 @@ def rms_norm(x, weight, eps=1e-5):
 
 
 class Model:
-    def __init__(self, directory, Q):
+    def __init__(self, weights, layers, d_state, headdim, Q):
+        self.w, self.layers, self.n, self.p, self.Q = weights, layers, d_state, headdim, Q
+
+    @staticmethod
+    def load(directory, Q):
         config = json.loads((directory / "config.json").read_text())
         layer = config.get("ssm_cfg", {})
         if layer.get("ngroups", 1) != 1 or layer.get("D_has_hdim") or not config.get("tie_embeddings", True):
             sys.exit("compare_pytorch.py: this model has options that the comparison does not know")
-        self.w = {k: v.float() for k, v in torch.load(directory / "pytorch_model.bin", map_location="cpu").items()}
-        self.layers, self.Q = config["n_layer"], Q
-        self.n, self.p = layer.get("d_state", 128), layer.get("headdim", 64)
+        weights = {k: v.float() for k, v in torch.load(directory / "pytorch_model.bin", map_location="cpu").items()}
+        return Model(weights, config["n_layer"], layer.get("d_state", 128), layer.get("headdim", 64), Q)
+
+    @staticmethod
+    def random(d, layers, vocabulary, Q, n=128, p=64):
+        inner, h = 2 * d, 2 * d // p
+        weights = {"backbone.embedding.weight": 0.02 * torch.randn(vocabulary, d), "backbone.norm_f.weight": torch.ones(d)}
+        for i in range(layers):
+            name = f"backbone.layers.{i}"
+            weights[f"{name}.norm.weight"] = torch.ones(d)
+            for key, value in {"in_proj.weight": torch.randn(2 * inner + 2 * n + h, d) / d**0.5,
+                               "conv1d.weight": torch.rand(inner + 2 * n, 1, 4) - 0.5,
+                               "conv1d.bias": torch.zeros(inner + 2 * n), "dt_bias": torch.full((h,), -4.0),
+                               "A_log": torch.log(1 + 15 * torch.rand(h)), "D": torch.ones(h),
+                               "norm.weight": torch.ones(inner),
+                               "out_proj.weight": torch.randn(d, inner) / inner**0.5}.items():
+                weights[f"{name}.mixer.{key}"] = value
+        return Model(weights, layers, n, p, Q)
 
     def mixer(self, u, name):
         w = lambda key: self.w[f"{name}.{key}"]
@@ -138,12 +159,42 @@ def measure(options):
     """All prompts with one number of threads, which this process was started for."""
     torch.set_num_threads(options.threads[0])
     with torch.inference_mode():
-        model = Model(options.model, options.chunk_size)
+        model = Model.load(options.model, options.chunk_size)
         if options.check:
             same_logits(model, options, json.loads((options.model / "config.json").read_text())["vocab_size"])
         model.logits(torch.full((1, max(options.prefill)), 7), last=True)  # warms up
         for tokens in options.prefill:
             compare(model, options, tokens)
+
+
+def compare_training(options):
+    """Tokens per second of steps of training; runs take turns, the fastest of each counts."""
+    threads, batch, seqlen, vocabulary = options.threads[0], 8, 256, 256
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    if options.check:
+        say(f"PyTorch {torch.__version__}, BLAS: {blas()}")
+    model = Model.random(256, 4, vocabulary, options.chunk_size)
+    weights = [w.requires_grad_() for w in model.w.values()]
+    optimizer = torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.1)
+
+    def step():
+        ids = torch.randint(0, vocabulary, (batch, seqlen + 1))
+        optimizer.zero_grad(set_to_none=True)
+        cross_entropy(model.logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten()).backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+
+    step()  # warms up
+    ours = theirs = 0
+    for _ in range(options.runs):
+        for _ in range(2):
+            start = time.perf_counter()
+            step()
+            theirs = max(theirs, batch * seqlen / (time.perf_counter() - start))
+        report = json.loads(run(options.training, f"--benchmark_filter=training/threads:{threads}/", "--benchmark_format=json"))
+        ours = max(ours, report["benchmarks"][0]["items_per_second"])
+    say(f"training, threads {threads}: PyTorch {theirs:8.1f}   mamba2 {ours:8.1f}   ratio {ours / theirs:.2f}")
 
 
 def started_for(threads, check):
@@ -160,7 +211,9 @@ def started_for(threads, check):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, metavar="DIR")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--model", type=Path, metavar="DIR")
+    what.add_argument("--training", metavar="BENCHMARKS", help="the program benchmarks of the build: compare steps of training")
     parser.add_argument("--mamba2", default=Path(__file__).parent.parent / "build/bin/mamba2", metavar="PROGRAM")
     parser.add_argument("--prefill", type=int, nargs="+", default=[512, 2048], metavar="N")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], metavar="N")
@@ -170,7 +223,7 @@ def main():
     own = os.environ.get("COMPARE_PYTORCH_THREADS")
     if own:
         options.threads, options.check = [int(own)], os.environ["COMPARE_PYTORCH_CHECK"] == "1"
-        measure(options)
+        compare_training(options) if options.training else measure(options)
     else:
         for i, threads in enumerate(options.threads):
             started_for(threads, check=i == 0)

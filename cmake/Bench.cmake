@@ -9,6 +9,6 @@ function(add_bench)
   add_executable(benchmarks "${PROJECT_SOURCE_DIR}/bench/bench.cpp")
   target_link_libraries(benchmarks PRIVATE mamba2_settings mamba2::mamba2 benchmark::benchmark)
   add_test(NAME bench.runs COMMAND benchmarks --benchmark_min_time=0
-    --benchmark_filter=^scan/batch:1/seqlen:64/|^plain_scan/batch:1/seqlen:64/|^scan_products/chunk_size:64|^convolution|^norm|^block)
+    --benchmark_filter=^scan/batch:1/seqlen:64/|^plain_scan/batch:1/seqlen:64/|^scan_products/chunk_size:64|^convolution|^norm|^block|^training/threads:1|^scan_backwards/seqlen:256)
   set_tests_properties(bench.runs PROPERTIES LABELS programs TIMEOUT 120)
 endfunction()

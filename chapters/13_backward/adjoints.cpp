@@ -60,9 +60,9 @@ void linear_gradient(MatrixRef<const Real> x, MatrixRef<const Real> weight, Matr
 // A causal operator has an anticausal adjoint. What says nothing about the future when it runs
 // forwards hears only from the future when it runs backwards.
 //
-// In code, take one sequence and one tap, $k$ tokens back. It meets every output from the $k$-th
-// on; the inputs it meets lie $k$ rows higher. Rows run along the channels, so taps are turned to
-// do so, too.
+// In code, take one output of one sequence and one tap, $k$ tokens back. The input that they met
+// lies $k$ rows higher, unless the sequence began later. Rows run along the channels, so taps are
+// turned to do so, too.
 
 namespace {
 
@@ -76,11 +76,11 @@ template <class Real>
 void to_inputs(MatrixRef<const Real> x, MatrixRef<const Real> dy, std::size_t first, std::size_t last,
                Taps<Real>& taps, MatrixRef<Real> dx) {
   const std::size_t width = taps.value.shape(0), channels = x.columns;
-  for (std::size_t k = 0; k < width; ++k) {
-    const Real* const w = &taps.value(width - 1 - k, 0);
-    Real* const dw = &taps.gradient(width - 1 - k, 0);
-    for (std::size_t t = first + k; t < last; ++t) {
-      const Real *const heard = dy[t], *const said = x[t - k];
+  for (std::size_t t = first; t < last; ++t) {
+    const Real* const heard = dy[t];
+    for (std::size_t k = 0; k < std::min(width, t - first + 1); ++k) {
+      const Real *const w = &taps.value(width - 1 - k, 0), *const said = x[t - k];
+      Real* const dw = &taps.gradient(width - 1 - k, 0);
       Real* const back = dx[t - k];
 #pragma omp simd
       for (std::size_t c = 0; c < channels; ++c) {
@@ -177,10 +177,17 @@ Tensor<Real, 2> before_silu(const ShortConvolution<Real>& in, MatrixRef<const Re
   auto g = Tensor<Real, 2>::from_shape({dy.rows, dy.columns});
   ShortConvolution<Real> sums = in;
   sums.silu = false;
-  if (in.silu) default_operations<Real>().short_convolution(sums, as_matrix(g));
-  for (std::size_t t = 0; t < dy.rows; ++t)
-    for (std::size_t c = 0; c < dy.columns; ++c)
-      g(t, c) = in.silu ? dy[t][c] * silu_derivative(g(t, c)) : dy[t][c];
+  const MatrixRef<Real> to = as_matrix(g);
+  if (!in.silu) {
+    for (std::size_t t = 0; t < dy.rows; ++t) std::copy_n(dy[t], dy.columns, to[t]);
+    return g;
+  }
+  default_operations<Real>().short_convolution(sums, to);
+  if (const auto fast = default_operations<Real>().silu_gradient)
+    fast(to, dy, to);
+  else
+    for (std::size_t t = 0; t < dy.rows; ++t)
+      for (std::size_t c = 0; c < dy.columns; ++c) to(t, c) = dy(t, c) * silu_derivative(to(t, c));
   return g;
 }
 
@@ -234,8 +241,11 @@ template <class Real>
 void norm_row_gradient(std::span<const Real> x, const Real* weight, double eps, const Real* dy,
                        Real* dx, Real* dweight) {
   Real square = 0, along = 0;  // of x with itself, and with w dy
-  for (std::size_t i = 0; i < x.size(); ++i) square += x[i] * x[i];
-  for (std::size_t i = 0; i < x.size(); ++i) along += x[i] * weight[i] * dy[i];
+#pragma omp simd reduction(+ : square, along)
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    square += x[i] * x[i];
+    along += x[i] * weight[i] * dy[i];
+  }
   const Real features = static_cast<Real>(x.size());
   const Real scale = 1 / std::sqrt(square / features + static_cast<Real>(eps));  // 1 / r
   const Real pull = scale * scale * along / features;
@@ -263,13 +273,15 @@ void rms_norm_gradient(MatrixRef<const Real> x, std::span<const Real> weight, do
 // The gate alone is $v = y \odot \silu(z)$, a product, so each factor gets the other one:
 // $\nabla y = \nabla v \odot \silu(z)$ and $\nabla z = \nabla v \odot y \odot \silu'(z)$. Gate
 // and slope need the same exponential, $\silu'(z) = \sigma + \silu(z) (1 - \sigma)$, so it is
-// computed once.
+// computed once. For this loop over exponentials, and for the slope behind the convolution, the
+// table of operations may hold something faster.
 
 namespace {
 
 template <class Real>
 void gate_gradient(MatrixRef<const Real> y, MatrixRef<const Real> z, MatrixRef<const Real> dv,
                    MatrixRef<Real> dy, MatrixRef<Real> dz) {
+  if (const auto fast = default_operations<Real>().gate_gradient) return fast(y, z, dv, dy, dz);
   for (std::size_t t = 0; t < y.rows; ++t) {
     for (std::size_t i = 0; i < y.columns; ++i) {
       const Real from_above = dv[t][i];  // dy may be the memory of dv

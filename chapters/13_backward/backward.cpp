@@ -290,7 +290,10 @@ static void recurrent_gradient(const ScanChunk<Real>& s, MatrixRef<const Real> d
 
 template <class Real>
 static double dot(const Real* a, const Real* b, std::size_t size) {
-  return std::inner_product(a, a + size, b, 0.0);
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::size_t i = 0; i < size; ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
 }
 
 template <class Real>
@@ -640,15 +643,17 @@ static Tensor<Real, 2> gate_gradient(const ScanRef<Real>& head, const Tensor<Rea
 template <class Real>
 static void skip_gradient(const ScanRef<Real>& head, MatrixRef<const Real> dY,
                           const ScanGradientRef<Real>& gradient) {
-  for (std::size_t p = 0; p < dY.columns; ++p) {
-    const std::size_t which = p % head.D.size();
-    double dD = 0;
-    for (std::size_t t = 0; t < dY.rows; ++t) {
-      gradient.x(t, p) += head.D[which] * dY(t, p);
-      dD += static_cast<double>(head.x(t, p)) * dY(t, p);
+  std::vector<Real> D(dY.columns);
+  for (std::size_t p = 0; p < D.size(); ++p) D[p] = head.D[p % head.D.size()];
+  std::vector<double> dD(dY.columns, 0.0);
+  for (std::size_t t = 0; t < dY.rows; ++t) {
+    for (std::size_t p = 0; p < dY.columns; ++p) {
+      gradient.x(t, p) += D[p] * dY(t, p);
+      dD[p] += static_cast<double>(head.x(t, p)) * dY(t, p);
     }
-    gradient.D[which] += static_cast<Real>(dD);
   }
+  for (std::size_t p = 0; p < dY.columns; ++p)
+    gradient.D[p % head.D.size()] += static_cast<Real>(dD[p]);
 }
 
 // ## The operator {#backward_operator}

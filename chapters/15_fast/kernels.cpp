@@ -181,10 +181,32 @@ void gate(const Real* __restrict z, std::size_t z_stride, Real* __restrict y, st
   }
 }
 
+// Backwards (@chapter{backward}) the same exponential gives the gate and its slope.
+
+template <class Real>
+void silu_gradient(const Real* x, const Real* dy, Real* dx, std::size_t n) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) {
+    const Real sigma = Real(1) / (Real(1) + exponential(-x[i]));
+    dx[i] = dy[i] * (sigma * (Real(1) + x[i] * (Real(1) - sigma)));
+  }
+}
+
+template <class Real>
+void gate_gradient(const Real* y, const Real* z, const Real* dv, Real* dy, Real* dz, std::size_t n) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) {
+    const Real from_above = dv[i], sigma = Real(1) / (Real(1) + exponential(-z[i]));
+    const Real gated = z[i] * sigma;
+    dz[i] = from_above * y[i] * (sigma + gated * (Real(1) - sigma));
+    dy[i] = from_above * gated;
+  }
+}
+
 template <class Real>
 void convolve_row(const Real* const* in, std::size_t width, const Real* __restrict weights,
-                  std::size_t weight_stride, const Real* __restrict bias, Real* __restrict out,
-                  std::size_t channels) {
+                  std::size_t weight_stride, const Real* __restrict bias, bool with_silu,
+                  Real* __restrict out, std::size_t channels) {
   for (std::size_t c = 0; c < channels; ++c) out[c] = bias ? bias[c] : Real(0);
   for (std::size_t k = 0; k < width;
        ++k) {  // weights: (width, channels), turned round so that channels run fastest
@@ -194,6 +216,7 @@ void convolve_row(const Real* const* in, std::size_t width, const Real* __restri
 #pragma omp simd
     for (std::size_t c = 0; c < channels; ++c) out[c] += w[c] * from[c];
   }
+  if (!with_silu) return;
 #pragma omp simd
   for (std::size_t c = 0; c < channels; ++c) out[c] = silu(out[c]);
 }
@@ -395,6 +418,8 @@ constexpr Kernels<Real> table{.exponential = exponential_array<Real>,
                               .scale = scale<Real>,
                               .add_skip = add_skip<Real>,
                               .gate = gate<Real>,
+                              .silu_gradient = silu_gradient<Real>,
+                              .gate_gradient = gate_gradient<Real>,
                               .convolve_row = convolve_row<Real>,
                               .convolve_step = convolve_step<Real>,
                               .rms_norm_row = rms_norm_row<Real>,

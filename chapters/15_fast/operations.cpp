@@ -55,7 +55,7 @@ void for_row_blocks(std::size_t rows, const Rows& task) {
 
 template <class Real>
 void fast_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
-  if (!in.silu || in.x.rows == 0) return unchecked::short_convolution(in, y);
+  if (in.x.rows == 0) return unchecked::short_convolution(in, y);
   const std::size_t channels = in.x.columns, width = in.weight.columns, seqlen = in.x.rows / in.batch;
   // Turned round, so that channels run fastest: the taps, and what came before the first token.
   thread_local std::vector<Real> taps, before;
@@ -83,7 +83,8 @@ void fast_convolution(const ShortConvolution<Real>& in, MatrixRef<Real> y) {
         window[width - 1 - back] = same ? from : nullptr;
       }
       kernels<Real>().convolve_row(window.data(), width, all_taps, channels,
-                                   in.bias.empty() ? nullptr : in.bias.data(), y[row], channels);
+                                   in.bias.empty() ? nullptr : in.bias.data(), in.silu, y[row],
+                                   channels);
     }
   });
 }
@@ -114,6 +115,25 @@ void fast_gated_norm(MatrixRef<const Real> y, MatrixRef<const Real> z, const Gat
                        out[i] + first, size);
       if (how.norm_before_gate) gate(i);
     }
+  });
+}
+
+// The gate backwards, and the SiLU behind the convolution.
+
+template <class Real>
+void fast_silu_gradient(MatrixRef<const Real> x, MatrixRef<const Real> dy, MatrixRef<Real> dx) {
+  for_row_blocks(x.rows, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      kernels<Real>().silu_gradient(x[i], dy[i], dx[i], x.columns);
+  });
+}
+
+template <class Real>
+void fast_gate_gradient(MatrixRef<const Real> y, MatrixRef<const Real> z, MatrixRef<const Real> dv,
+                        MatrixRef<Real> dy, MatrixRef<Real> dz) {
+  for_row_blocks(y.rows, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      kernels<Real>().gate_gradient(y[i], z[i], dv[i], dy[i], dz[i], y.columns);
   });
 }
 
@@ -154,6 +174,8 @@ const Operations<Real>& fast_operations() {
                                       .scan = chosen_scan<Real>,
                                       .convolution_step = fast_convolution_step<Real>,
                                       .scan_step = unchecked::fast_scan_step<Real>,
+                                      .silu_gradient = fast_silu_gradient<Real>,
+                                      .gate_gradient = fast_gate_gradient<Real>,
                                       .run_all = run_all,
                                       .chunk_size = 64};
   return table;

@@ -37,10 +37,14 @@ struct Kernels {
   /// y_ij *= silu(z_ij)
   void (*gate)(const Real* z, std::size_t z_stride, Real* y, std::size_t y_stride, std::size_t rows,
                std::size_t columns);
-  /// out_c = silu(bias_c + sum_k w_kc in_k,c): one token of a depthwise convolution. in: `width` rows, null for zeros;
-  /// bias: null for none
+  /// dx_i = dy_i silu'(x_i); dx may be x
+  void (*silu_gradient)(const Real* x, const Real* dy, Real* dx, std::size_t n);
+  /// dz_i = dv_i y_i silu'(z_i) and dy_i = dv_i silu(z_i); dy may be dv
+  void (*gate_gradient)(const Real* y, const Real* z, const Real* dv, Real* dy, Real* dz, std::size_t n);
+  /// out_c = bias_c + sum_k w_kc in_k,c, or silu() of that: one token of a depthwise convolution. in: `width` rows, null for
+  /// zeros; bias: null for none
   void (*convolve_row)(const Real* const* in, std::size_t width, const Real* weights, std::size_t weight_stride,
-                       const Real* bias, Real* out, std::size_t channels);
+                       const Real* bias, bool with_silu, Real* out, std::size_t channels);
   /// one token of the convolution on the cache: each channel's window moves on and is weighed; window: (channels, width)
   void (*convolve_step)(Real* window, std::size_t width, const Real* weights, const Real* bias, const Real* in,
                         Real* out, std::size_t channels);

@@ -34,6 +34,11 @@ struct Operations {
   /// \brief See mamba2::unchecked::scan_step(); null for that function itself.
   void (*scan_step)(const ScanRef<Real>& input, const ScanOptions& options, ScanState<Real> state,
                     MatrixRef<Real> y) = nullptr;
+  /// \brief dx = dy ∘ silu′(x), where dx may be the memory of x; null for the plain loop.
+  void (*silu_gradient)(MatrixRef<const Real> x, MatrixRef<const Real> dy, MatrixRef<Real> dx) = nullptr;
+  /// \brief From dv, the gradient of y ∘ silu(z), to dy, which may be the memory of dv, and dz; null for the plain loop.
+  void (*gate_gradient)(MatrixRef<const Real> y, MatrixRef<const Real> z, MatrixRef<const Real> dv, MatrixRef<Real> dy,
+                        MatrixRef<Real> dz) = nullptr;
   /// \brief Run task(0) … task(count − 1), each once, in any order, on all threads; null where there is one.
   void (*run_all)(std::size_t count, const std::function<void(std::size_t)>& task) = nullptr;
   /// \brief The chunk that suits this scan, where nobody asks for another; 0 for the one in the model's configuration.

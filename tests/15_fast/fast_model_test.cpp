@@ -1,4 +1,5 @@
 // Blocks and models on the fast operations: steps, what is counted, what is left allocated.
+#include <mamba2/activation_gradient.hpp>
 #include <mamba2/cache.hpp>
 #include <mamba2/fast.hpp>
 #include <mamba2/limits.hpp>
@@ -7,6 +8,9 @@
 #include <support/testing.hpp>
 
 #include <malloc.h>
+
+#include <cmath>
+#include <utility>
 
 using namespace mamba2;
 using namespace testing;
@@ -54,6 +58,35 @@ TEMPLATE_TEST_CASE("a fast step equals the plain one", "[fast]", float, double) 
     CHECK(relative_error(got, scan_step(in, options, want_state)) < rounding<TestType>);
     CHECK(relative_error(state, want_state) < rounding<TestType>);
   }
+}
+
+TEMPLATE_TEST_CASE("gates backwards, and convolutions without SiLU, equal the plain ones", "[fast]", float, double) {
+  using Matrix = Tensor<TestType, 2>;
+  const std::size_t rows = 38, columns = 21;
+  const auto given = [&](std::uint64_t seed, double to) {
+    return random_tensor<TestType, 2>({rows, columns}, seed, -to, to);
+  };
+  const Matrix y = given(1, 1), z = given(2, 12);
+  Matrix got = given(3, 1), got_z = y, want = got, want_z = y;
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const double x = z.data()[i], sigma = 1 / (1 + std::exp(-x)), above = got.data()[i];
+    want_z.data()[i] = static_cast<TestType>(above * y.data()[i] * sigma * (1 + x * (1 - sigma)));
+    want.data()[i] = static_cast<TestType>(above * x * sigma);
+  }
+  Matrix slope = z, dy = got;
+  const Operations<TestType>& fast = fast_operations<TestType>();
+  fast.gate_gradient(as_matrix(y), as_matrix(z), as_matrix(std::as_const(got)), as_matrix(got), as_matrix(got_z));
+  CHECK(relative_error(got, want) < rounding<TestType>);
+  CHECK(relative_error(got_z, want_z) < rounding<TestType>);
+  fast.silu_gradient(as_matrix(std::as_const(slope)), as_matrix(dy), as_matrix(slope));
+  for (std::size_t i = 0; i < want.size(); ++i) want.data()[i] = dy.data()[i] * silu_derivative(z.data()[i]);
+  CHECK(relative_error(slope, want) < rounding<TestType>);
+
+  const auto weight = random_tensor<TestType, 2>({columns, 4}, 4);
+  const ShortConvolution<TestType> in{.x = as_matrix(y), .batch = 2, .weight = as_matrix(weight), .silu = false};
+  fast.short_convolution(in, as_matrix(got));
+  plain_operations<TestType>().short_convolution(in, as_matrix(want));
+  CHECK(relative_error(got, want) < rounding<TestType>);
 }
 
 TEST_CASE("a step of the scan refuses what it cannot do", "[fast][cache]") {

@@ -43,8 +43,7 @@
 //
 // Nothing in this depends on the length but rounding. The angle is a sum, and its error grows with
 // the number of turns; with sixteen digits it takes more tokens than anybody will feed it until it
-// is a third of a turn. In the learnt models of this family it is not so: a learnt angle is off by
-// a little, and by twice as much after twice as many tokens.
+// is a third of a turn.
 //
 // ### Weights that are learnt {#mamba3_learnt}
 //
@@ -68,10 +67,10 @@
 // Mamba-2 is little better than chance even where it was trained: what it has above chance comes
 // from the first few places. Mamba-3 learns the turn. All six models are right everywhere up to
 // place 128, in texts twice as long as any that they have learnt, and two of them at all places
-// there are. The other four are right for a while, and then they are *worse* than chance. For a turn
-// that is learnt is off by a little, and after twice as many tokens by twice as much; in the end the
-// state points to the wrong side. Nothing in a text of 64 tokens tells a thousandth of a turn from
-// none. Weights set by hand do not drift.
+// there are. The other four are right for a while, and then they are *worse* than chance. For a
+// turn that is learnt is off by a little, and after twice as many tokens by twice as much; in the
+// end the state points to the wrong side. Nothing in a text of 64 tokens tells a thousandth of a
+// turn from none. Weights set by hand do not drift.
 //
 // ::: tryit
 // Can the triangle be learnt so, with two layers? `demo::triangle()` is a task like the others.

@@ -55,12 +55,33 @@ def themed(source, prefix, path, links=False):
     for element in list(root.iter()):
         restyle(element, prefix)
         relink(element, links)
+    while leave_out_unused(root):
+        pass
     size(root, path)
     if links:
         root.set("role", "group")
     text = xml.tostring(root, encoding="unicode")
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     return re.sub(r"(</?)ns\d+:", r"\1", text)
+
+
+def leave_out_unused(root):
+    """Takes away what shows nothing: definitions that nothing refers to, empty groups, space between elements. Whether there was any."""
+    used = set(re.findall(r"#([\w.-]+)", " ".join(value for e in root.iter() for value in e.attrib.values())))
+    found = False
+    for parent in list(root.iter()):
+        words = parent.tag in (f"{{{SVG}}}text", f"{{{SVG}}}tspan")
+        for child in list(parent):
+            unused = parent.tag == f"{{{SVG}}}defs" and child.get("id") not in used
+            empty = child.tag in (f"{{{SVG}}}g", f"{{{SVG}}}defs") and not len(child) and not child.get("id")
+            if unused or empty:
+                parent.remove(child)
+                found = True
+            elif not words and not (child.tail or "").strip():
+                child.tail = None
+        if not words and len(parent) and not (parent.text or "").strip():
+            parent.text = None
+    return found
 
 
 def restyle(element, prefix):

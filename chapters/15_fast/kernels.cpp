@@ -203,6 +203,8 @@ void gate_gradient(const Real* y, const Real* z, const Real* dv, Real* dy, Real*
   }
 }
 
+// The convolution goes through the taps, and for each through all channels, which lie side by side:
+
 template <class Real>
 void convolve_row(const Real* const* in, std::size_t width, const Real* __restrict weights,
                   std::size_t weight_stride, const Real* __restrict bias, bool with_silu,

@@ -292,7 +292,8 @@ Real slot_weight(const Mamba3Sizes& s, const Tensor<Real, 3>& m, std::size_t h, 
 /// \brief One slot of every token. \param m (tokens * R, columns) \param rank R \param r which \return (tokens, columns)
 template <class Real>
 MatrixRef<Real> slot_rows(MatrixRef<Real> m, std::size_t rank, std::size_t r) {
-  return {m.data + r * m.stride, m.rows / rank, m.columns, m.stride * rank};
+  const std::size_t first = m.rows == 0 ? 0 : r * m.stride;  // without tokens there is nothing to point into
+  return {m.data + first, m.rows / rank, m.columns, m.stride * rank};
 }
 
 /// \brief Mamba-3 as a mixer.

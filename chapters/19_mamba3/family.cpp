@@ -12,13 +12,13 @@
 // | S4D [@gu2022s4d] | $S_{t-1} \odot \bar A + x_t \bar B^\top$, $\bar A$ complex | fade and turn, each number at its own pace, the same at all times |
 // | Mamba-1 [@gu2023] | $S_{t-1} \odot e^{\Delta_t A} + (\Delta_t x_t)\, B_t^\top$ | fade as the token says, each number at a pace of its own |
 // | GLA [@yang2024] | $S_{t-1}\, \diag(\alpha_t) + v_t k_t^\top$ | fade as the token says, each column at its own pace |
-// | **Mamba-2** [@dao2024] | $a_t\, S_{t-1} + v_t k_t^\top$ | fade as the token says, as a whole |
-// | gated delta rule [@yang2025] | $\alpha_t\, S_{t-1} (I - \beta_t k_t k_t^\top) + \beta_t v_t k_t^\top$ | fade as a whole, and take away what stood at this key before the new value comes |
-// | **Mamba-3** [@lahoti2026] | $a_t\, S_{t-1} R_t + \beta_t v_{t-1} k_{t-1}^\top R_t + \gamma_t v_t k_t^\top$, $R_t$ turns pairs | fade as a whole, and turn as the token says |
+// | **Mamba-2** [@dao2024] | $e^{a_t} S_{t-1} + v_t k_t^\top$ | fade as the token says, as a whole |
+// | gated delta rule [@yang2025] | $\alpha_t\, S_{t-1} (I - \eta_t k_t k_t^\top) + \eta_t v_t k_t^\top$ | fade as a whole, and take away what stood at this key before the new value comes |
+// | **Mamba-3** [@lahoti2026] | $e^{a_t} S_{t-1} R_t + \beta_t v_{t-1} k_{t-1}^\top R_t + \gamma_t v_t k_t^\top$, $R_t$ turns pairs | fade as a whole, and turn as the token says |
 //
 // (In linear attention and RetNet as they were published, keys and queries also pass through
 // functions or rotations of their own, and outputs are divided by sums or norms; here only the
-// state counts.) How is such a step computed for many tokens at once, and what follows for what the
+// state counts. What is $\eta$ here is called $\beta$ there.) How is such a step computed for many tokens at once, and what follows for what the
 // model can do?
 //
 // | model | in chunks | rewrite one entry? | count without end? |
@@ -29,7 +29,7 @@
 // | Mamba-1 | nothing to share: a scan (@chapter{selection}) | no | no |
 // | GLA | products between chunks, care inside | no | no |
 // | Mamba-2 | products, with a mask (@chapter{chunked_scan}) | no | no |
-// | gated delta rule | products and the inverse of a small triangle | yes | parity, if $\beta$ may exceed 1 [@grazzi2024] |
+// | gated delta rule | products and the inverse of a small triangle | yes | parity, if $\eta$ may exceed 1 [@grazzi2024] |
 // | Mamba-3 | Mamba-2's products, with other inputs | no | yes, in one layer whatever commutes |
 //
 // Two ideas are at work here, and they pull in different directions. A state that is to hold many

@@ -18,8 +18,8 @@
 //
 // (In linear attention and RetNet as they were published, keys and queries also pass through
 // functions or rotations of their own, and outputs are divided by sums or norms; here only the
-// state counts. What is $\eta$ here is called $\beta$ there.) How is such a step computed for many tokens at once, and what follows for what the
-// model can do?
+// state counts. What is $\eta$ here is called $\beta$ there.) How is such a step computed for many
+// tokens at once, and what follows for what the model can do?
 //
 // | model | in chunks | rewrite one entry? | count without end? |
 // |:--|:--|:--|:--|
